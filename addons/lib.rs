@@ -1,0 +1,1 @@
+//! What the cluster ships beside its core: cluster DNS first.

@@ -1,0 +1,1 @@
+//! What makes and joins a cluster: the data directory, the CA and its certificates, kubeconfigs, tokens, the join.

@@ -1,0 +1,1 @@
+//! The store: keys and values under one increasing revision.

@@ -1,0 +1,3 @@
+//! isopod: a whole Kubernetes cluster in one binary.
+
+fn main() {}
