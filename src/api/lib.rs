@@ -1,1 +1,21 @@
-//! api
+//! The vocabulary of isopod: objects, the resource table, requests and replies, `Status`, users.
+//!
+//! Everything here is data and pure functions: no IO, no runtime. The API server, the client, the controllers and the
+//! node agent all speak in these types, so a request looks the same whether it came over TLS or from the next task.
+
+pub mod meta;
+pub mod object;
+pub mod request;
+pub mod resource;
+pub mod status;
+pub mod user;
+
+pub use meta::{Labels, Meta, OwnerReference};
+pub use object::{Object, ObjectError};
+pub use request::{
+    DeleteOptions, FieldValidation, List, ListOptions, Operation, Patch, Propagation, Reply, Request, WatchEvent,
+    WatchOptions, WatchStream, WriteOptions,
+};
+pub use resource::{Resource, Scope};
+pub use status::{Cause, Status};
+pub use user::User;

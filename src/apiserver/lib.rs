@@ -1,1 +1,4 @@
-//! apiserver
+//! The API server: the request chain, the generic registry, the watch caches, HTTP.
+//!
+//! One path for all kinds: `http` decodes a request into [`api::Request`], `chain` authorizes and accounts for it,
+//! `registry` carries it out against the store, and the watch caches show the outcome to everybody.

@@ -1,0 +1,159 @@
+//! An object at rest: parsed metadata beside the bytes it was written as.
+//!
+//! A decoded Pod costs ten times its bytes, so nothing in the process keeps decoded objects. The JSON is made once, when
+//! the object is written; store, watch cache and pending events share it, and GET, LIST and every watcher are served from it.
+//!
+//! The revision of a write is known only after it is made, so stored bytes carry no `resourceVersion`: it is spliced in,
+//! at a place remembered per object, whenever the bytes leave the process.
+
+mod parse;
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZeroU32;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::{Meta, Resource};
+
+/// Why bytes are no object.
+#[derive(Debug, thiserror::Error)]
+#[error("not an API object")]
+pub struct ObjectError(#[from] serde_json::Error);
+
+/// One object: immutable, shared as `Arc<Object>`.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// The parsed metadata.
+    pub meta: Meta,
+    bytes: Bytes,
+    /// Where `"resourceVersion":"…",` belongs; `None` when the bytes already carry it.
+    splice: Option<NonZeroU32>,
+}
+
+impl Object {
+    /// Encodes a whole object for the store: `kind`, `apiVersion` and `metadata` lead, `resourceVersion` is left out.
+    /// `revision` is what the object answers to until it is stored (0 for a new one).
+    pub fn encode(value: &Value, revision: u64, resource: &Resource) -> Result<Self, ObjectError> {
+        Self::stored(Bytes::from(canonical(value)?), revision, resource)
+    }
+
+    /// An object as the store holds it, written at `revision`.
+    pub fn stored(bytes: Bytes, revision: u64, resource: &Resource) -> Result<Self, ObjectError> {
+        let Some(splice) = splice_point(&bytes) else {
+            // Not written by `encode` (another implementation's value): bring it into our form.
+            let value = Value::Object(serde_json::from_slice::<Map<String, Value>>(&bytes)?);
+            return Self::stored(Bytes::from(canonical(&value)?), revision, resource);
+        };
+        let mut meta = parse::meta(&bytes, resource)?;
+        meta.resource_version = revision;
+        Ok(Self { meta, bytes, splice: Some(splice) })
+    }
+
+    /// An object as it came over the wire, `resourceVersion` and all.
+    pub fn received(bytes: Bytes, resource: &Resource) -> Result<Self, ObjectError> {
+        let meta = parse::meta(&bytes, resource)?;
+        Ok(Self { meta, bytes, splice: None })
+    }
+
+    /// The same object at another revision: what a deletion leaves behind.
+    pub fn at_revision(&self, revision: u64) -> Self {
+        let mut same = self.clone();
+        same.meta.resource_version = revision;
+        same
+    }
+
+    /// The bytes as the store holds them, without `resourceVersion`.
+    pub fn stored_bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Appends the JSON of the object, `resourceVersion` included.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        match self.splice {
+            None => out.extend_from_slice(&self.bytes),
+            Some(_) if self.meta.resource_version == 0 => out.extend_from_slice(&self.bytes),
+            Some(at) => {
+                let (head, tail) = self.bytes.split_at(at.get() as usize);
+                out.extend_from_slice(head);
+                out.extend_from_slice(b"\"resourceVersion\":\"");
+                out.extend_from_slice(self.meta.resource_version.to_string().as_bytes());
+                out.extend_from_slice(if tail.first() == Some(&b'}') { b"\"" } else { b"\"," });
+                out.extend_from_slice(tail);
+            }
+        }
+    }
+
+    /// The JSON of the object, `resourceVersion` included.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.bytes.len() + 48);
+        self.write_json(&mut out);
+        out
+    }
+
+    /// How many bytes [`Object::write_json`] appends at most.
+    pub fn json_len(&self) -> usize {
+        self.bytes.len() + 48
+    }
+
+    /// The object as a tree, `resourceVersion` included. Transient: drop it soon.
+    pub fn to_value(&self) -> Result<Value, ObjectError> {
+        Ok(serde_json::from_slice(&self.to_json())?)
+    }
+
+    /// A view of the object: a struct that names the fields its reader needs (a `k8s_openapi` type is one).
+    /// Never write a view back: fields it does not name would be lost. Use a patch.
+    pub fn view<T: DeserializeOwned>(&self) -> Result<T, ObjectError> {
+        match self.splice {
+            None => Ok(serde_json::from_slice(&self.bytes)?),
+            Some(_) => Ok(serde_json::from_slice(&self.to_json())?),
+        }
+    }
+}
+
+const METADATA: &[u8] = b"\"metadata\":{";
+
+/// Behind the opening brace of `metadata`. In canonical form only `kind` and `apiVersion` precede it, and neither can hold it.
+fn splice_point(bytes: &[u8]) -> Option<NonZeroU32> {
+    if !bytes.starts_with(b"{\"kind\":") {
+        return None;
+    }
+    let at = bytes.windows(METADATA.len()).take(512).position(|w| w == METADATA)?;
+    NonZeroU32::new(u32::try_from(at + METADATA.len()).ok()?)
+}
+
+fn canonical(value: &Value) -> Result<Vec<u8>, serde_json::Error> {
+    let empty = Map::new();
+    let object = value.as_object().unwrap_or(&empty);
+    let mut out = Vec::with_capacity(1024);
+    out.extend_from_slice(b"{\"kind\":");
+    serde_json::to_writer(&mut out, object.get("kind").unwrap_or(&Value::Null))?;
+    out.extend_from_slice(b",\"apiVersion\":");
+    serde_json::to_writer(&mut out, object.get("apiVersion").unwrap_or(&Value::Null))?;
+    out.extend_from_slice(b",\"metadata\":{");
+    let metadata = object.get("metadata").and_then(Value::as_object).unwrap_or(&empty);
+    members(&mut out, metadata, |key| key != "resourceVersion", true)?;
+    out.push(b'}');
+    members(&mut out, object, |key| !matches!(key, "kind" | "apiVersion" | "metadata"), false)?;
+    out.push(b'}');
+    Ok(out)
+}
+
+fn members(
+    out: &mut Vec<u8>,
+    from: &Map<String, Value>,
+    keep: impl Fn(&str) -> bool,
+    mut first: bool,
+) -> Result<(), serde_json::Error> {
+    for (key, value) in from.iter().filter(|(key, _)| keep(key)) {
+        if !std::mem::take(&mut first) {
+            out.push(b',');
+        }
+        serde_json::to_writer(&mut *out, key)?;
+        out.push(b':');
+        serde_json::to_writer(&mut *out, value)?;
+    }
+    Ok(())
+}

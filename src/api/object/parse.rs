@@ -1,0 +1,115 @@
+//! One pass over an object's JSON for its metadata and the row's selectable fields; everything else is skipped unread.
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::meta::WireMeta;
+use crate::{Meta, Resource};
+
+/// The metadata of the object in `bytes`, with `fields` filled by the row.
+pub(super) fn meta(bytes: &[u8], resource: &Resource) -> Result<Meta, serde_json::Error> {
+    let mut meta = None;
+    let mut fields: Box<[Box<str>]> = resource.fields.iter().map(|_| Box::from("")).collect();
+    let mut from = serde_json::Deserializer::from_slice(bytes);
+    Top { paths: &resource.fields, meta: &mut meta, fields: &mut fields }.deserialize(&mut from)?;
+    from.end()?;
+    let mut meta: Meta = meta.unwrap_or_default().into();
+    meta.fields = fields;
+    Ok(meta)
+}
+
+struct Top<'a> {
+    paths: &'a [Box<str>],
+    meta: &'a mut Option<WireMeta>,
+    fields: &'a mut [Box<str>],
+}
+
+impl<'de> DeserializeSeed<'de> for Top<'_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Top<'_> {
+    type Value = ();
+    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("an API object")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+            if key == "metadata" {
+                *self.meta = map.next_value::<Option<WireMeta>>()?;
+            } else {
+                map.next_value_seed(Field { paths: self.paths, prefix: &key, fields: self.fields })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The value at `prefix`: a leaf some path names, a map some path leads into, or nothing anyone asked for.
+struct Field<'a> {
+    paths: &'a [Box<str>],
+    prefix: &'a str,
+    fields: &'a mut [Box<str>],
+}
+
+impl<'de> DeserializeSeed<'de> for Field<'_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        let wanted = self
+            .paths
+            .iter()
+            .any(|path| path.strip_prefix(self.prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')));
+        if wanted { from.deserialize_any(self) } else { from.deserialize_ignored_any(IgnoredAny).map(drop) }
+    }
+}
+
+impl Field<'_> {
+    fn set(self, value: String) {
+        if let Some(at) = self.paths.iter().position(|path| **path == *self.prefix) {
+            self.fields[at] = value.into();
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for Field<'_> {
+    type Value = ();
+    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("a field")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+            let prefix = format!("{}.{key}", self.prefix);
+            map.next_value_seed(Field { paths: self.paths, prefix: &prefix, fields: self.fields })?;
+        }
+        Ok(())
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(())
+    }
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        self.set(value.to_owned());
+        Ok(())
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        self.set(value.to_string());
+        Ok(())
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        self.set(value.to_string());
+        Ok(())
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+        self.set(value.to_string());
+        Ok(())
+    }
+    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
+        self.set(value.to_string());
+        Ok(())
+    }
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}

@@ -1,0 +1,43 @@
+use serde_json::json;
+
+use super::*;
+use crate::resource;
+
+#[test]
+fn the_revision_is_spliced_in_and_the_rest_stays() {
+    let pods = resource::find("", "v1", "pods").unwrap();
+    let value = json!({
+        "spec": {"nodeName": "n1", "containers": [{"name": "a"}]},
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "web", "namespace": "default", "resourceVersion": "3", "labels": {"b": "2", "a": "1"}},
+    });
+    let object = Object::encode(&value, 42, pods).unwrap();
+    assert!(!object.stored_bytes().windows(15).any(|w| w == b"resourceVersion"));
+    let mut expect = value.clone();
+    expect["metadata"]["resourceVersion"] = "42".into();
+    assert_eq!(object.to_value().unwrap(), expect);
+    assert_eq!(object.meta.key(), "default/web");
+    assert_eq!(object.meta.labels.get("b"), Some("2"));
+    let node = pods.fields.iter().position(|f| &**f == "spec.nodeName").unwrap();
+    assert_eq!(&*object.meta.fields[node], "n1");
+    let again = Object::stored(object.stored_bytes().clone(), 43, pods).unwrap();
+    assert_eq!(again.meta.resource_version, 43);
+    let received = Object::received(Bytes::from(again.to_json()), pods).unwrap();
+    assert_eq!(received.meta.resource_version, 43);
+    assert_eq!(received.to_json(), again.to_json());
+}
+
+#[test]
+fn foreign_bytes_are_brought_into_form() {
+    let pods = resource::find("", "v1", "pods").unwrap();
+    let object = Object::stored(
+        Bytes::from_static(b"{\"metadata\":{\"name\":\"x\"},\"kind\":\"Pod\",\"apiVersion\":\"v1\"}"),
+        7,
+        pods,
+    );
+    assert_eq!(
+        object.unwrap().to_json(),
+        b"{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"7\",\"name\":\"x\"}}"
+    );
+    assert!(Object::stored(Bytes::from_static(b"[]"), 1, pods).is_err());
+}
