@@ -5,10 +5,15 @@
 
 pub mod meta;
 pub mod object;
+pub mod quantity;
+pub mod quote;
 pub mod request;
 pub mod resource;
+pub mod selector;
 pub mod status;
+pub mod time;
 pub mod user;
+pub mod validation;
 
 pub use meta::{Labels, Meta, OwnerReference};
 pub use object::{Object, ObjectError};

@@ -1,0 +1,46 @@
+//! Go's `%q`: how upstream puts a string between double quotes in its error texts.
+
+use std::fmt::Write;
+
+/// The string in double quotes with Go's escapes, as `strconv.Quote` writes it.
+pub fn quote(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\u{7}' => out.push_str("\\a"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{b}' => out.push_str("\\v"),
+            // Writing to a String cannot fail.
+            c if (c as u32) < 0x20 || c == '\u{7f}' => drop(write!(out, "\\x{:02x}", c as u32)),
+            c if c.is_control() || c == '\u{feff}' => drop(write!(out, "\\u{:04x}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quote;
+
+    #[test]
+    fn escapes_like_go() {
+        for (text, expect) in [
+            ("a b", r#""a b""#),
+            ("a\"b\\c", r#""a\"b\\c""#),
+            ("a\n\t\u{1}\u{7f}", r#""a\n\t\x01\x7f""#),
+            ("grün", r#""grün""#),
+            ("\u{85}", r#""\u0085""#),
+        ] {
+            assert_eq!(quote(text), expect);
+        }
+    }
+}
