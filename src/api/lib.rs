@@ -9,6 +9,7 @@ pub mod quantity;
 pub mod quote;
 pub mod request;
 pub mod resource;
+pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod time;
