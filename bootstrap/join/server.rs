@@ -1,0 +1,167 @@
+//! The server's side of the join.
+
+use std::sync::Arc;
+
+use api::{Resource, Status, resource};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use client::Client;
+use serde_json::{Value, json};
+
+use super::{CA_PATH, ClusterSettings, JOIN_PATH, JoinReply, JoinRequest};
+use crate::node_password;
+use crate::pki::{Authority, Leaf};
+use crate::token::Token;
+
+/// A join request is two certificate requests and a few words.
+const BODY_LIMIT: usize = 64 << 10;
+
+/// Admits nodes: checks the token and the node's password, signs its certificates.
+pub struct Joins {
+    /// The cluster's CA.
+    pub ca: Authority,
+    /// The server's own token.
+    pub token: Token,
+    /// What every node is told.
+    pub cluster: ClusterSettings,
+    /// Reads bootstrap tokens, keeps node passwords.
+    pub client: Client,
+}
+
+/// Why a join is refused.
+enum Refusal {
+    Token,
+    Password(String),
+    Malformed(String),
+    Later(String),
+}
+
+impl Joins {
+    /// The routes to serve beside the API.
+    pub fn router(self: Arc<Self>) -> Router {
+        Router::new()
+            .route(CA_PATH, get(|State(joins): State<Arc<Self>>| async move { joins.ca.cert().to_owned() }))
+            .route(JOIN_PATH, post(handle))
+            .layer(DefaultBodyLimit::max(BODY_LIMIT))
+            .with_state(self)
+    }
+
+    /// Signs the node's certificates. The server's own agent calls this directly.
+    pub fn issue(&self, request: &JoinRequest) -> crate::Result<JoinReply> {
+        let user = format!("system:node:{}", request.node_name);
+        let names = vec![request.node_name.clone(), "localhost".into()];
+        let serving = Leaf::server(&user, "system:nodes", names, request.addresses.clone());
+        Ok(JoinReply {
+            client_certificate: self.ca.sign(&request.client_request, &Leaf::client(&user, "system:nodes"))?,
+            serving_certificate: self.ca.sign(&request.serving_request, &serving)?,
+            cluster: self.cluster.clone(),
+        })
+    }
+
+    async fn join(&self, headers: &HeaderMap, body: &[u8]) -> Result<JoinReply, Refusal> {
+        let bearer =
+            headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
+        let token = bearer.and_then(|text| Token::parse(text).ok()).ok_or(Refusal::Token)?;
+        if !self.token.admits(&token) && !self.admits_bootstrap_token(&token).await? {
+            return Err(Refusal::Token);
+        }
+        let request: JoinRequest = serde_json::from_slice(body).map_err(|e| Refusal::Malformed(e.to_string()))?;
+        if !is_node_name(&request.node_name) {
+            return Err(Refusal::Malformed(format!(
+                "{:?} is no node name: use a lowercase RFC 1123 subdomain",
+                request.node_name
+            )));
+        }
+        self.check_password(&request.node_name, &request.node_password).await?;
+        let reply = self.issue(&request).map_err(|e| Refusal::Malformed(e.to_string()))?;
+        tracing::info!(node = request.node_name, "node joined");
+        Ok(reply)
+    }
+
+    /// Whether this is a bootstrap token (a Secret in kube-system) that is valid now.
+    async fn admits_bootstrap_token(&self, token: &Token) -> Result<bool, Refusal> {
+        let name = format!("bootstrap-token-{}", token.user);
+        let secret = match self.client.get(secrets(), "kube-system", &name).await {
+            Ok(secret) => secret.to_value().map_err(|e| Refusal::Later(e.to_string()))?,
+            Err(e) if e.is_not_found() => return Ok(false),
+            Err(e) => return Err(Refusal::Later(e.message)),
+        };
+        let field = |name: &str| {
+            let text = secret.get("data")?.get(name)?.as_str()?;
+            String::from_utf8(STANDARD.decode(text).ok()?).ok()
+        };
+        let fresh = field("expiration")
+            .is_none_or(|at| at.parse::<jiff::Timestamp>().is_ok_and(|at| at > jiff::Timestamp::now()));
+        Ok(secret["type"] == "bootstrap.kubernetes.io/token"
+            && fresh
+            && field("usage-bootstrap-authentication").as_deref() == Some("true")
+            && field("token-secret").is_some_and(|kept| crate::token::same(kept.as_bytes(), token.password.as_bytes())))
+    }
+
+    /// Remembers the password of a node that is new, compares that of a node that is known.
+    async fn check_password(&self, node: &str, password: &str) -> Result<(), Refusal> {
+        let name = format!("{node}.node-password.isopod");
+        let later = |e: Status| Refusal::Later(e.message);
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "Opaque", "immutable": true,
+            "metadata": {"name": name, "namespace": "kube-system"},
+            "data": {"hash": STANDARD.encode(node_password::hash(password))},
+        });
+        match self.client.create(secrets(), "kube-system", secret).await {
+            Ok(_) => return Ok(()),
+            Err(e) if e.is_already_exists() => {}
+            Err(e) => return Err(later(e)),
+        }
+        let kept = self.client.get(secrets(), "kube-system", &name).await.map_err(later)?;
+        let kept: Value = kept.to_value().map_err(|e| Refusal::Later(e.to_string()))?;
+        let hash = kept.pointer("/data/hash").and_then(Value::as_str).and_then(|text| STANDARD.decode(text).ok());
+        match hash.and_then(|bytes| String::from_utf8(bytes).ok()) {
+            Some(hash) if node_password::verify(password, &hash) => Ok(()),
+            _ => Err(Refusal::Password(node.to_owned())),
+        }
+    }
+}
+
+async fn handle(State(joins): State<Arc<Joins>>, headers: HeaderMap, body: Bytes) -> Response {
+    match joins.join(&headers, &body).await {
+        Ok(reply) => axum::Json(reply).into_response(),
+        Err(refusal) => {
+            let (code, why) = match refusal {
+                Refusal::Token => (StatusCode::UNAUTHORIZED, "the token is not valid here".to_owned()),
+                Refusal::Password(node) => (
+                    StatusCode::FORBIDDEN,
+                    format!(
+                        "a node named {node:?} has joined before with another password; use another --node-name, \
+                         or delete the old node's password: kubectl -n kube-system delete secret {node}.node-password.isopod"
+                    ),
+                ),
+                Refusal::Malformed(why) => (StatusCode::BAD_REQUEST, why),
+                Refusal::Later(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
+            };
+            tracing::warn!(code = code.as_u16(), why, "join refused");
+            (code, why).into_response()
+        }
+    }
+}
+
+/// Whether a node may be called so: a lowercase RFC 1123 subdomain.
+pub fn is_node_name(name: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(label)
+}
+
+fn secrets() -> &'static Arc<Resource> {
+    // A row of the built-in table.
+    resource::find("", "v1", "secrets").unwrap_or_else(|| unreachable!("the table has no secrets"))
+}
