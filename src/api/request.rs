@@ -134,6 +134,9 @@ pub struct WriteOptions {
     pub field_validation: FieldValidation,
     /// Take fields over from other managers (apply only).
     pub force: bool,
+    /// Paths of fields that stood more than once in the body. A decoded tree no longer shows them, so the codec says;
+    /// validation treats them as it treats unknown fields.
+    pub duplicate_fields: Vec<String>,
 }
 
 /// What becomes of dependents.
