@@ -1,0 +1,80 @@
+//! [`Runtime`](crate::Runtime) over the Container Runtime Interface v1, as containerd serves it on its socket.
+
+mod calls;
+mod events;
+mod read;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use k8s_cri::v1::image_service_client::ImageServiceClient;
+use k8s_cri::v1::runtime_service_client::RuntimeServiceClient;
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::{Error, Result};
+
+/// The largest answer taken; lists of many containers are large, and an `exec_sync` carries up to twice 16 MiB.
+const MAX_MESSAGE: usize = 40 << 20;
+
+/// How long calls may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Most calls. Upstream's `runtimeRequestTimeout`.
+    pub request: Duration,
+    /// Making a sandbox, which waits for the network plugins.
+    pub sandbox: Duration,
+    /// Pulling an image.
+    pub pull: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts {
+            request: Duration::from_secs(120),
+            sandbox: Duration::from_secs(240),
+            pull: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// A client of containerd's CRI. Cheap to clone; clones share one connection.
+///
+/// It connects when first used and again whenever the connection broke, so it may be made before containerd runs and lives through its
+/// restarts: meanwhile calls answer [`Error::Unavailable`].
+#[derive(Debug, Clone)]
+pub struct Cri {
+    runtime: RuntimeServiceClient<Channel>,
+    images: ImageServiceClient<Channel>,
+    channel: Channel,
+    timeouts: Timeouts,
+}
+
+impl Cri {
+    /// A client for the socket at `path`. Nothing is connected yet.
+    pub fn new(path: impl AsRef<Path>, timeouts: Timeouts) -> Result<Cri> {
+        let channel = channel(path.as_ref())?;
+        Ok(Cri {
+            runtime: RuntimeServiceClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE),
+            images: ImageServiceClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE),
+            channel,
+            timeouts,
+        })
+    }
+}
+
+/// A gRPC channel to a Unix socket that connects when used.
+pub(crate) fn channel(path: &Path) -> Result<Channel> {
+    // tonic wants a URI; the connector ignores it.
+    let endpoint = Endpoint::from_static("http://containerd.invalid").connect_timeout(Duration::from_secs(5));
+    let path: PathBuf = path.to_owned();
+    if path.as_os_str().len() > crate::SOCKET_PATH_MAX {
+        return Err(Error::Config(crate::socket_path_too_long(&path)));
+    }
+    Ok(endpoint.connect_with_connector_lazy(tower::service_fn(move |_| {
+        let path = path.clone();
+        async move { Ok::<_, std::io::Error>(TokioIo::new(UnixStream::connect(path).await?)) }
+    })))
+}
