@@ -48,6 +48,8 @@ pub struct Message {
     pub is_kind: bool,
     /// Fields the schema does not name are kept (`x-kubernetes-preserve-unknown-fields`).
     pub preserve_unknown: bool,
+    /// Made from a CRD: types are validated apart from decoding, and nulls and zero values stay.
+    pub structural: bool,
     /// Indices of `fields`, sorted by name.
     by_name: Vec<u16>,
     /// The fields as protobuf has them, sorted by number.
@@ -55,9 +57,9 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message made at run time, without a protobuf form.
+    /// A message made at run time from a CRD: structural, without a protobuf form.
     pub fn new(name: impl Into<Str>, fields: Vec<Field>) -> Message {
-        Message::with_wire(name.into(), fields, Vec::new())
+        Message { structural: true, ..Message::with_wire(name.into(), fields, Vec::new()) }
     }
 
     fn with_wire(name: Str, fields: Vec<Field>, wire: Vec<Wire>) -> Message {
@@ -80,6 +82,11 @@ impl Message {
     /// `PodSpec`.
     pub fn go_name(&self) -> &str {
         self.name.rsplit_once('.').map_or(&self.name, |(_, name)| name)
+    }
+
+    /// The message as Go's reflection prints it: `v1.PodSpec`.
+    pub fn reflected(&self) -> String {
+        reflected(&self.name)
     }
 
     /// The name of a built-in message in OpenAPI documents: `io.k8s.api.core.v1.PodSpec`.
@@ -249,7 +256,7 @@ impl Type {
             Type::SchemaOrStrings(_) => "v1.JSONSchemaPropsOrStringArray".to_owned(),
             Type::List(element) => format!("[]{}", element.go_name()),
             Type::Map(value) => format!("map[string]{}", value.go_name()),
-            Type::Message(message) => reflected(&message.name),
+            Type::Message(message) => message.reflected(),
             Type::Alias(alias) => reflected(&alias.name),
         }
     }
@@ -277,6 +284,8 @@ pub struct Alias {
 pub enum MessageRef {
     /// One of the built-in table.
     BuiltIn(BuiltIn),
+    /// One that is decoded already.
+    Static(&'static Message),
     /// One made at run time.
     Dynamic(Arc<Message>),
 }
@@ -285,12 +294,20 @@ pub enum MessageRef {
 #[derive(Clone, Copy)]
 pub struct BuiltIn(&'static table::Entry);
 
+/// A reference to a message of the built-in table, for messages made at run time that contain one.
+impl From<&'static Message> for MessageRef {
+    fn from(message: &'static Message) -> MessageRef {
+        MessageRef::Static(message)
+    }
+}
+
 impl Deref for MessageRef {
     type Target = Message;
     fn deref(&self) -> &Message {
         match self {
             // The table's own test walks every reference, so this one leads to a message.
             MessageRef::BuiltIn(BuiltIn(entry)) => entry.message().unwrap_or(&table::NO_MESSAGE),
+            MessageRef::Static(message) => message,
             MessageRef::Dynamic(message) => message,
         }
     }
@@ -301,6 +318,7 @@ impl fmt::Debug for MessageRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             MessageRef::BuiltIn(BuiltIn(entry)) => f.write_str(entry.name()),
+            MessageRef::Static(message) => f.write_str(&message.name),
             MessageRef::Dynamic(message) => f.write_str(&message.name),
         }
     }

@@ -1,0 +1,183 @@
+//! Reading JSON from the network: bounded in size and depth, and aware of fields that come twice.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+#[cfg(test)]
+mod tests;
+
+/// What a reader accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the whole text.
+    pub bytes: usize,
+    /// Objects and lists inside each other; above 127 the parser's own limit comes first.
+    pub depth: usize,
+}
+
+/// Upstream's limit for a request body, and a depth that no API type reaches.
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { bytes: 3 * 1024 * 1024, depth: 127 }
+    }
+}
+
+/// What a text held.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    /// The value. Of a field that comes twice, the last one counts.
+    pub value: Value,
+    /// The paths of fields that come twice (`spec.containers[0].name`), in the order they were found, each once.
+    pub duplicates: Vec<String>,
+}
+
+/// Why a text was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// More bytes than the limit, which is named.
+    #[error("limit is {0}")]
+    TooLarge(usize),
+    /// No JSON, or too deep.
+    #[error("{0}")]
+    Syntax(serde_json::Error),
+}
+
+/// Most paths reported: enough for people, bounded for the server.
+const MAX_DUPLICATES: usize = 100;
+
+/// Reads one JSON value in one pass.
+pub fn read(text: &[u8], limits: Limits) -> Result<Document, ReadError> {
+    if text.len() > limits.bytes {
+        return Err(ReadError::TooLarge(limits.bytes));
+    }
+    let duplicates = RefCell::new(Vec::new());
+    let mut parser = serde_json::Deserializer::from_slice(text);
+    let seed = Seed { duplicates: &duplicates, path: None, room: limits.depth };
+    let value = seed.deserialize(&mut parser).map_err(ReadError::Syntax)?;
+    parser.end().map_err(ReadError::Syntax)?;
+    Ok(Document { value, duplicates: duplicates.into_inner() })
+}
+
+/// A step on the way to a value. The steps live on the stack and become text only when a duplicate is found.
+struct Step<'a> {
+    parent: Option<&'a Step<'a>>,
+    place: Place<'a>,
+}
+
+enum Place<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
+impl fmt::Display for Step<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = self.parent {
+            parent.fmt(f)?;
+        }
+        match (&self.place, self.parent) {
+            (Place::Index(index), _) => write!(f, "[{index}]"),
+            (Place::Key(key), None) => f.write_str(key),
+            (Place::Key(key), Some(_)) => write!(f, ".{key}"),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Seed<'a> {
+    duplicates: &'a RefCell<Vec<String>>,
+    path: Option<&'a Step<'a>>,
+    /// Levels that may still open.
+    room: usize,
+}
+
+impl<'a> Seed<'a> {
+    fn inside<E: serde::de::Error>(self) -> Result<Seed<'a>, E> {
+        let room = self.room.checked_sub(1).ok_or_else(|| E::custom("exceeded max depth"))?;
+        Ok(Seed { room, ..self })
+    }
+
+    fn at<'b>(self, step: &'b Step<'b>) -> Seed<'b>
+    where
+        'a: 'b,
+    {
+        Seed { duplicates: self.duplicates, path: Some(step), room: self.room }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
+    type Value = Value;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seed<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let seed = self.inside::<A::Error>()?;
+        let mut list = Vec::new();
+        loop {
+            let step = Step { parent: self.path, place: Place::Index(list.len()) };
+            match access.next_element_seed(seed.at(&step))? {
+                Some(value) => list.push(value),
+                None => return Ok(Value::Array(list)),
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let seed = self.inside::<A::Error>()?;
+        let mut map = Map::new();
+        while let Some(key) = access.next_key::<Cow<'de, str>>()? {
+            let key = key.into_owned();
+            let step = Step { parent: self.path, place: Place::Key(&key) };
+            let value = access.next_value_seed(seed.at(&step))?;
+            if map.contains_key(&key) {
+                let path = step.to_string();
+                let mut duplicates = self.duplicates.borrow_mut();
+                if duplicates.len() < MAX_DUPLICATES && !duplicates.contains(&path) {
+                    duplicates.push(path);
+                }
+            }
+            map.insert(key, value);
+        }
+        Ok(Value::Object(map))
+    }
+}

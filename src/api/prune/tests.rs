@@ -1,0 +1,219 @@
+use serde_json::{Value, json};
+
+use super::{canonical, decode, strict_error};
+use crate::schema::{Field, Message, MessageRef, Type, message};
+
+fn check(name: &str, mut object: Value, expect: Value, unknown: &[&str]) {
+    let message = message(name).unwrap();
+    let input = object.clone();
+    let found = decode(&mut object, message).unwrap_or_else(|error| panic!("{input}: {error}"));
+    assert_eq!(object, expect, "{input}");
+    assert_eq!(found, unknown, "{input}");
+    // What was decoded once stays as it is.
+    assert_eq!(decode(&mut object, message), Ok(Vec::new()));
+    assert_eq!(object, expect, "{input} twice");
+}
+
+#[test]
+fn drops_and_reports_unknown_fields() {
+    check(
+        "core/v1.Pod",
+        json!({"apiVersion": "v1", "kind": "Pod", "Metadata": {}, "spec": {
+            "foo": 1,
+            "containers": [{"name": "a"}, {"name": "b", "Image": "x", "env": [{"nam": "y"}]}],
+            "nodeSelector": {"any": "thing"},
+        }}),
+        json!({"apiVersion": "v1", "kind": "Pod", "spec": {
+            "containers": [{"name": "a"}, {"name": "b", "env": [{}]}],
+            "nodeSelector": {"any": "thing"},
+        }}),
+        &["Metadata", "spec.foo", "spec.containers[1].Image", "spec.containers[1].env[0].nam"],
+    );
+}
+
+#[test]
+fn takes_nulls_and_zero_values_as_go_does() {
+    check(
+        "core/v1.Pod",
+        json!({
+            "metadata": {"labels": {}, "annotations": {"a": null}, "finalizers": [], "creationTimestamp": null},
+            "spec": {
+                "hostNetwork": false, "hostname": "", "containers": [null], "volumes": null, "priority": 0,
+                "nodeName": null, "securityContext": {}, "serviceAccountName": "x", "hostUsers": false,
+            },
+        }),
+        json!({
+            "metadata": {"annotations": {"a": ""}},
+            "spec": {
+                "containers": [{}], "priority": 0, "securityContext": {}, "serviceAccountName": "x", "hostUsers": false,
+            },
+        }),
+        &[],
+    );
+}
+
+#[test]
+fn brings_scalars_to_canonical_form() {
+    check(
+        "core/v1.Container",
+        json!({"name": "a", "resources": {"limits": {"cpu": 0.5, "memory": "1024Ki", "x": null}}}),
+        json!({"name": "a", "resources": {"limits": {"cpu": "500m", "memory": "1Mi", "x": "0"}}}),
+        &[],
+    );
+    check(
+        "meta/v1.ObjectMeta",
+        json!({"creationTimestamp": "2026-01-01T02:00:00.7+01:00", "deletionTimestamp": "0001-01-01T00:00:00Z"}),
+        json!({"creationTimestamp": "2026-01-01T01:00:00Z"}),
+        &[],
+    );
+    check("core/v1.Secret", json!({"data": {"a": "YQ==\n", "b": ""}}), json!({"data": {"a": "YQ==", "b": ""}}), &[]);
+    check("core/v1.ServicePort", json!({"targetPort": "http"}), json!({"targetPort": "http"}), &[]);
+    check("core/v1.ServicePort", json!({"targetPort": 0}), json!({"targetPort": 0}), &[]);
+}
+
+#[test]
+fn leaves_free_form_values_alone() {
+    check(
+        "apps/v1.ControllerRevision",
+        json!({"data": {"spec": {"anything": null, "zero": 0}}, "revision": 1}),
+        json!({"data": {"spec": {"anything": null, "zero": 0}}, "revision": 1}),
+        &[],
+    );
+    check(
+        "apiextensions/v1.JSONSchemaProps",
+        json!({"default": {"a": null}, "items": {"type": "string", "bogus": 1}, "bogus": 1,
+               "additionalProperties": false, "enum": ["a", 1, null]}),
+        json!({"default": {"a": null}, "items": {"type": "string"}, "additionalProperties": false, "enum": ["a", 1, null]}),
+        &["bogus"],
+    );
+}
+
+#[test]
+fn refuses_wrong_types_in_gos_words() {
+    let cannot = |what: &str| format!("json: cannot unmarshal {what}");
+    for (name, object, expect) in [
+        (
+            "core/v1.Pod",
+            json!({"spec": {"containers": "x"}}),
+            cannot("string into Go struct field PodSpec.spec.containers of type []v1.Container"),
+        ),
+        (
+            "core/v1.Pod",
+            json!({"spec": {"containers": [{"name": 1}]}}),
+            cannot("number into Go struct field Container.spec.containers.name of type string"),
+        ),
+        (
+            "core/v1.Pod",
+            json!({"metadata": {"labels": {"a": 1}}}),
+            cannot("number into Go struct field ObjectMeta.metadata.labels of type string"),
+        ),
+        (
+            "apps/v1.Deployment",
+            json!({"spec": {"replicas": "3"}}),
+            cannot("string into Go struct field DeploymentSpec.spec.replicas of type int32"),
+        ),
+        (
+            "apps/v1.Deployment",
+            json!({"spec": {"replicas": 1.5}}),
+            cannot("number 1.5 into Go struct field DeploymentSpec.spec.replicas of type int32"),
+        ),
+        (
+            "apps/v1.Deployment",
+            json!({"spec": {"replicas": 3_000_000_000u32}}),
+            cannot("number 3000000000 into Go struct field DeploymentSpec.spec.replicas of type int32"),
+        ),
+        (
+            "core/v1.Pod",
+            json!({"spec": {"securityContext": []}}),
+            cannot("array into Go struct field PodSpec.spec.securityContext of type v1.PodSecurityContext"),
+        ),
+        (
+            "core/v1.Pod",
+            json!({"spec": {"dnsPolicy": true}}),
+            cannot("bool into Go struct field PodSpec.spec.dnsPolicy of type v1.DNSPolicy"),
+        ),
+        (
+            "core/v1.Pod",
+            json!({"spec": {"overhead": 1}}),
+            cannot("number into Go struct field PodSpec.spec.overhead of type v1.ResourceList"),
+        ),
+        (
+            "core/v1.ServicePort",
+            json!({"targetPort": true}),
+            cannot("bool into Go struct field ServicePort.targetPort of type int32"),
+        ),
+        ("core/v1.Pod", json!([]), cannot("array into Go value of type v1.Pod")),
+        (
+            "core/v1.Pod",
+            json!({"metadata": {"creationTimestamp": 5}}),
+            cannot("number into Go struct field ObjectMeta.metadata.creationTimestamp of type string"),
+        ),
+        (
+            "core/v1.ResourceRequirements",
+            json!({"limits": {"cpu": "1x"}}),
+            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'".to_owned(),
+        ),
+        ("core/v1.Secret", json!({"data": {"a": "YQ"}}), "illegal base64 data at input byte 0".to_owned()),
+        ("core/v1.Secret", json!({"data": {"a": "YWJj*"}}), "illegal base64 data at input byte 4".to_owned()),
+    ] {
+        let mut got = object.clone();
+        let error = decode(&mut got, message(name).unwrap()).unwrap_err();
+        assert_eq!(error.to_string(), expect, "{object}");
+    }
+    let error = decode(&mut json!({"spec": 1}), message("core/v1.Pod").unwrap()).unwrap_err();
+    assert_eq!(
+        error.for_kind("Pod", "v1"),
+        "Pod in version \"v1\" cannot be handled as a Pod: json: cannot unmarshal number into Go struct field \
+         Pod.spec of type v1.PodSpec"
+    );
+}
+
+#[test]
+fn says_strict_errors() {
+    let list = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>();
+    assert_eq!(strict_error(&[], &[]), None);
+    assert_eq!(
+        strict_error(&list(&["spec.foo"]), &list(&["spec.bar"])).as_deref(),
+        Some(r#"strict decoding error: unknown field "spec.foo", duplicate field "spec.bar""#)
+    );
+}
+
+#[test]
+fn canonical_form_is_what_go_writes() {
+    for (name, object, expect) in [
+        (
+            "core/v1.Pod",
+            json!({"spec": {"containers": [{"image": "i", "name": "a"}]}, "kind": "Pod", "apiVersion": "v1"}),
+            r#"{"kind":"Pod","apiVersion":"v1","metadata":{},"spec":{"containers":[{"name":"a","image":"i","resources":{}}]},"status":{}}"#,
+        ),
+        ("rbac/v1.ClusterRole", json!({}), r#"{"metadata":{},"rules":null}"#),
+        ("core/v1.ConfigMap", json!({"data": {"b": "2", "a": "1"}}), r#"{"metadata":{},"data":{"a":"1","b":"2"}}"#),
+        ("core/v1.ResourceFieldSelector", json!({"resource": "r"}), r#"{"resource":"r","divisor":"0"}"#),
+        (
+            "meta/v1.Condition",
+            json!({}),
+            r#"{"type":"","status":"","lastTransitionTime":null,"reason":"","message":""}"#,
+        ),
+        ("core/v1.ServicePort", json!({"port": 80}), r#"{"port":80,"targetPort":0}"#),
+    ] {
+        let mut got = object.clone();
+        canonical(&mut got, message(name).unwrap());
+        assert_eq!(got.to_string(), expect, "{object}");
+    }
+}
+
+#[test]
+fn structural_messages_keep_types_and_zero_values() {
+    let text = |name: &'static str| Field { name: name.into(), ty: Type::String, ..Field::default() };
+    let inner = Message::new("spec", vec![text("a"), text("b")]);
+    let metadata = MessageRef::from(message("meta/v1.ObjectMeta").unwrap());
+    let fields = vec![
+        Field { name: "metadata".into(), ty: Type::Message(metadata), ..Field::default() },
+        Field { name: "spec".into(), ty: Type::Message(MessageRef::Dynamic(inner.into())), ..Field::default() },
+    ];
+    let widget = Message::new("widget", fields);
+    let mut object = json!({"metadata": {"labels": {}, "bogus": 1}, "spec": {"a": 1, "b": null, "c": 2}});
+    let unknown = decode(&mut object, &widget).unwrap();
+    assert_eq!(unknown, ["metadata.bogus", "spec.c"]);
+    assert_eq!(object, json!({"metadata": {}, "spec": {"a": 1, "b": null}}));
+}
