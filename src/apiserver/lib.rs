@@ -2,3 +2,10 @@
 //!
 //! One path for all kinds: `http` decodes a request into [`api::Request`], `chain` authorizes and accounts for it,
 //! `registry` carries it out against the store, and the watch caches show the outcome to everybody.
+
+pub mod catalog;
+mod feed;
+pub mod registry;
+
+pub use catalog::Catalog;
+pub use registry::{Delivery, Registry, RegistryConfig, RegistryError, Verdict, Watch};

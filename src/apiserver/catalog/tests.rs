@@ -1,0 +1,24 @@
+use super::*;
+
+#[test]
+fn finds_rows_by_plural_and_kind() {
+    let catalog = Catalog::new();
+    assert_eq!(&*catalog.get("apps", "v1", "deployments").unwrap().kind, "Deployment");
+    assert_eq!(&*catalog.by_kind("", "v1", "Pod").unwrap().plural, "pods");
+    assert!(catalog.get("apps", "v2", "deployments").is_none());
+    assert_eq!(catalog.all().len(), api::resource::builtin().len());
+}
+
+#[test]
+fn custom_rows_come_and_go() {
+    let catalog = Catalog::new();
+    let before = catalog.generation();
+    let pods = catalog.get("", "v1", "pods").unwrap();
+    let custom = Resource { group: "example.com".into(), builtin: false, ..(*pods).clone() };
+    catalog.replace_custom(vec![Arc::new(custom)]);
+    assert!(catalog.generation() > before);
+    assert!(catalog.by_kind("example.com", "v1", "Pod").is_some());
+    catalog.replace_custom(Vec::new());
+    assert!(catalog.get("example.com", "v1", "pods").is_none());
+    assert!(catalog.get("", "v1", "pods").is_some());
+}

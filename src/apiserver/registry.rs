@@ -1,0 +1,144 @@
+//! The one generic registry: carries out requests of every kind against the store and the watch caches.
+//!
+//! Everything behind authorization is here. Reads come from the caches, brought up to date where the request asks for the
+//! present state; writes go to the store by compare-and-swap and come back to everybody through the feed.
+
+mod continuation;
+mod error;
+mod read;
+mod selection;
+#[cfg(test)]
+mod tests;
+mod versions;
+mod watch;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::{Operation, Reply, Request, Resource, Status};
+use embedded_store::{Store, StoreError};
+use watch_cache::Cache;
+
+use crate::catalog::Catalog;
+use crate::feed::Feed;
+
+pub use watch::{Delivery, Verdict, Watch};
+
+/// What the registry has to be told.
+#[derive(Clone, Debug)]
+pub struct RegistryConfig {
+    /// The addresses of Services: network and prefix length.
+    pub service_cidr: (IpAddr, u8),
+    /// The ports of Services of type NodePort and LoadBalancer.
+    pub node_ports: RangeInclusive<u16>,
+    /// The domain of cluster DNS.
+    pub cluster_domain: String,
+    /// Where this API server answers: the endpoint of the Service `default/kubernetes`.
+    pub advertise: SocketAddr,
+    /// How many changes of each kind are remembered for watches.
+    pub history: usize,
+    /// How long an Event lives after its last write.
+    pub event_ttl: Duration,
+    /// How much history the store keeps; it is compacted as often.
+    pub compaction: Duration,
+}
+
+impl Default for RegistryConfig {
+    fn default() -> Self {
+        Self {
+            service_cidr: (IpAddr::V4(Ipv4Addr::new(10, 43, 0, 0)), 16),
+            node_ports: 30000..=32767,
+            cluster_domain: "cluster.local".into(),
+            advertise: SocketAddr::from(([127, 0, 0, 1], 6443)),
+            history: 4096,
+            event_ttl: Duration::from_secs(3600),
+            compaction: Duration::from_secs(300),
+        }
+    }
+}
+
+/// Why the registry did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The store failed.
+    #[error("cannot read the store")]
+    Store(#[from] StoreError),
+    /// An object every cluster has could not be made.
+    #[error("cannot make the objects every cluster has")]
+    Bootstrap(#[source] Box<Status>),
+}
+
+/// The registry of one API server. Dropping it ends its background tasks; the store stays open.
+#[derive(Debug)]
+pub struct Registry {
+    store: Handle,
+    feed: Arc<Feed>,
+    catalog: Catalog,
+    config: RegistryConfig,
+}
+
+/// The store, with a `Debug` that keeps quiet.
+struct Handle(Arc<dyn Store>);
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+impl Registry {
+    /// Fills the caches from the store and makes the objects every cluster has.
+    pub async fn start(store: Arc<dyn Store>, config: RegistryConfig) -> Result<Arc<Self>, RegistryError> {
+        let catalog = Catalog::new();
+        let stored = catalog.all().into_iter().filter(|row| row.stored && row.stored_as.is_none());
+        let feed = Arc::new(Feed::start(store.clone(), stored, config.history).await?);
+        Ok(Arc::new(Self { store: Handle(store), feed, catalog, config }))
+    }
+
+    /// Carries out one request that was authenticated and authorized. The one door for all verbs and subresources, except
+    /// those that are answered before it: reviews, `serviceaccounts/token`, and what is proxied to nodes.
+    pub async fn call(&self, request: &Request) -> Result<Reply, Status> {
+        let resource = &request.resource;
+        if !resource.stored {
+            return Err(Status::method_not_allowed());
+        }
+        match (&request.operation, request.subresource.as_str()) {
+            (Operation::Get { resource_version }, "" | "status") => {
+                let object = self.get(request, resource_version.as_deref()).await?;
+                Ok(Reply::Object { object, created: false, warnings: Vec::new() })
+            }
+            (Operation::List(options), "") => Ok(Reply::List(self.list(request, options).await?)),
+            (Operation::Watch(_), "") => Ok(Reply::Watch(self.watch(request).await?.into_stream())),
+            _ => Err(Status::method_not_allowed()),
+        }
+    }
+
+    /// The shared cache of a kind. A row that shows another row's objects (`events.k8s.io`, `autoscaling/v1`) has that row's
+    /// cache, and the objects in it have that row's form; so has every further version of a custom resource.
+    ///
+    /// [`Cache::revision`] is that of the kind's last change, not of the store: the caches get no progress notes.
+    pub fn cache(&self, resource: &Arc<Resource>) -> Arc<Cache> {
+        let storage = resource.storage();
+        // A kind that was taken away a moment ago has no objects, and its cache stays as empty as it is.
+        self.feed.cache(&storage.store_prefix()).unwrap_or_else(|| Cache::new(storage, 1))
+    }
+
+    /// The resource table as it is now.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// What the registry was told at its start.
+    pub fn config(&self) -> &RegistryConfig {
+        &self.config
+    }
+
+    /// Waits until the caches show everything that was written before the call.
+    pub async fn catch_up(&self) -> Result<(), Status> {
+        let revision = self.store.0.revision().await.map_err(error::store)?;
+        self.feed.wait_for(revision).await;
+        Ok(())
+    }
+}

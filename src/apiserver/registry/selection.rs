@@ -1,0 +1,99 @@
+//! Label and field selectors of a request, made ready to be matched against metadata alone.
+
+use api::selector::{FieldSelector, LabelSelector};
+use api::{ListOptions, Object, Resource, Status};
+
+/// What a list or watch shows.
+#[derive(Clone, Debug)]
+pub(crate) struct Selection {
+    labels: LabelSelector,
+    fields: Vec<Field>,
+}
+
+#[derive(Clone, Debug)]
+struct Field {
+    source: Source,
+    equals: bool,
+    value: String,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Name,
+    Namespace,
+    /// Place in `Meta::fields`, and what an absent field counts as.
+    Row(usize, &'static str),
+}
+
+impl Selection {
+    /// Reads both selectors; 400 when one does not parse or names a field that the kind is not selected by.
+    pub(crate) fn parse(resource: &Resource, options: &ListOptions) -> Result<Self, Status> {
+        let labels = LabelSelector::parse(&options.label_selector).map_err(|e| Status::bad_request(e.to_string()))?;
+        let fields = FieldSelector::parse(&options.field_selector).map_err(|e| Status::bad_request(e.to_string()))?;
+        let field = |r: &api::selector::FieldRequirement| {
+            Ok(Field { source: source(resource, &r.field)?, equals: r.equals, value: r.value.clone() })
+        };
+        Ok(Self { labels, fields: fields.requirements().iter().map(field).collect::<Result<_, Status>>()? })
+    }
+
+    /// Whether the object is shown.
+    pub(crate) fn matches(&self, object: &Object) -> bool {
+        let meta = &object.meta;
+        self.fields.iter().all(|field| {
+            let value: &str = match field.source {
+                Source::Name => &meta.name,
+                Source::Namespace => &meta.namespace,
+                Source::Row(at, absent) => {
+                    meta.fields.get(at).map(|v| &**v).filter(|v| !v.is_empty()).unwrap_or(absent)
+                }
+            };
+            (value == field.value) == field.equals
+        }) && self.labels.matches(&meta.labels)
+    }
+
+    /// Whether everything is shown.
+    pub(crate) fn is_everything(&self) -> bool {
+        self.fields.is_empty() && self.labels.is_everything()
+    }
+
+    /// The one name an object must have to be shown, if there is such a name.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.exact(|source| matches!(source, Source::Name))
+    }
+
+    /// The one namespace an object must have to be shown, if there is such a namespace.
+    pub(crate) fn namespace(&self) -> Option<&str> {
+        self.exact(|source| matches!(source, Source::Namespace))
+    }
+
+    fn exact(&self, of: impl Fn(Source) -> bool) -> Option<&str> {
+        self.fields.iter().find(|field| field.equals && of(field.source)).map(|field| field.value.as_str())
+    }
+}
+
+fn source(resource: &Resource, path: &str) -> Result<Source, Status> {
+    match path {
+        "metadata.name" => return Ok(Source::Name),
+        "metadata.namespace" if resource.is_namespaced() || resource.builtin => return Ok(Source::Namespace),
+        _ => {}
+    }
+    // The rows name fields by where they stand; two have another name in selectors.
+    let stands = match path {
+        "source" => "source.component",
+        "reportingController" => "reportingComponent",
+        path => path,
+    };
+    match resource.field(stands) {
+        Some(at) => Ok(Source::Row(at, absent(path))),
+        None => Err(Status::bad_request(format!("field label not supported: {path}"))),
+    }
+}
+
+/// Upstream selects by typed fields, so an absent number or boolean reads as its zero.
+fn absent(path: &str) -> &'static str {
+    match path {
+        "status.replicas" | "status.successful" => "0",
+        "spec.unschedulable" | "spec.hostNetwork" => "false",
+        _ => "",
+    }
+}

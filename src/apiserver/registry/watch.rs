@@ -1,0 +1,336 @@
+//! Watches: a place in the cache's ring of changes, seen through selectors.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::validation::field::{Error, ErrorList, Path};
+use api::{Object, Operation, Request, Resource, Status, WatchEvent, WatchOptions, WatchStream};
+use tokio::time::{Instant, Sleep};
+use watch_cache::{Change, ChangeKind, Subscription};
+
+use super::read::resource_version;
+use super::selection::Selection;
+use super::{Registry, error, versions};
+use crate::feed::Feed;
+
+/// At most so many objects of the present state are handed out at once.
+const BATCH: usize = 256;
+
+/// How often a watcher that wants bookmarks gets one.
+const BOOKMARK: Duration = Duration::from_secs(60);
+
+/// How long before its end a watch sends a last bookmark.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What a change means to one watcher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The object came into view: `ADDED` with the object.
+    Added,
+    /// It changed in view: `MODIFIED` with the object.
+    Modified,
+    /// It was deleted while in view: `DELETED` with the object.
+    Deleted,
+    /// It changed and left the view: `DELETED` with the change's `previous`, at the revision of the change.
+    Left,
+}
+
+/// One thing a watcher is told.
+#[derive(Clone, Debug)]
+pub enum Delivery {
+    /// A change, shared with all other watchers of the kind, and what it means to this one.
+    Change {
+        /// The change.
+        change: Arc<Change>,
+        /// What it means here.
+        verdict: Verdict,
+    },
+    /// An object of the state the watch begins with: `ADDED`.
+    Initial(Arc<Object>),
+    /// Nothing of interest happened up to this revision.
+    Bookmark {
+        /// Where a new watch may begin.
+        revision: u64,
+        /// Whether this marks the end of the initial state.
+        initial_events_end: bool,
+    },
+    /// The watch is over.
+    Error(Box<Status>),
+}
+
+impl Delivery {
+    /// The change, if this watcher sees it as it happened. Its `frame` then serves all such watchers: the line
+    /// `{"type":"ADDED"|"MODIFIED"|"DELETED","object":{…}}` and a newline, encoded by whoever comes first.
+    pub fn shared(&self) -> Option<&Arc<Change>> {
+        match self {
+            Self::Change { change, verdict } => {
+                let as_it_happened = match verdict {
+                    Verdict::Added => change.kind == ChangeKind::Added,
+                    Verdict::Modified => change.kind == ChangeKind::Modified,
+                    Verdict::Deleted => true,
+                    Verdict::Left => false,
+                };
+                as_it_happened.then_some(change)
+            }
+            _ => None,
+        }
+    }
+
+    /// The same as an event of its own.
+    pub fn into_event(self) -> WatchEvent {
+        match self {
+            Self::Initial(object) => WatchEvent::Added(object),
+            Self::Bookmark { revision, initial_events_end } => WatchEvent::Bookmark { revision, initial_events_end },
+            Self::Error(status) => WatchEvent::Error(status),
+            Self::Change { change, verdict } => match verdict {
+                Verdict::Added => WatchEvent::Added(change.object.clone()),
+                Verdict::Modified => WatchEvent::Modified(change.object.clone()),
+                Verdict::Deleted => WatchEvent::Deleted(change.object.clone()),
+                Verdict::Left => {
+                    let last = change.previous.as_ref().unwrap_or(&change.object);
+                    WatchEvent::Deleted(Arc::new(last.at_revision(change.revision)))
+                }
+            },
+        }
+    }
+}
+
+/// A watch in progress: [`Registry::watch`] makes it. Dropping it ends it.
+#[derive(Debug)]
+pub struct Watch {
+    /// `None` when the watch is over.
+    subscription: Option<Subscription>,
+    resource: Arc<Resource>,
+    namespace: Box<str>,
+    selection: Selection,
+    initial: VecDeque<Arc<Object>>,
+    /// The bookmark that follows the initial state.
+    initial_end: Option<u64>,
+    failed: Option<Box<Status>>,
+    feed: Arc<Feed>,
+    /// The next bookmark or the end, whichever comes first.
+    alarm: Pin<Box<Sleep>>,
+    bookmarks: bool,
+    end: Instant,
+}
+
+impl Registry {
+    /// Begins a watch. A version that history no longer holds is no error here: as upstream does it, the watch begins and
+    /// its first event says so.
+    pub async fn watch(&self, request: &Request) -> Result<Watch, Status> {
+        let Operation::Watch(options) = &request.operation else {
+            return Err(Status::bad_request("the request is no watch"));
+        };
+        check(options)?;
+        let selection = Selection::parse(&request.resource.storage(), &options.list)?;
+        let version = resource_version(options.list.resource_version.as_deref())?;
+        match version {
+            None => self.catch_up().await?,
+            Some(0) => {}
+            Some(at_least) => self.reach(at_least).await?,
+        }
+        let end = Instant::now() + timeout(options.timeout_seconds);
+        let mut watch = Watch {
+            subscription: None,
+            resource: request.resource.clone(),
+            namespace: request.namespace.as_str().into(),
+            selection,
+            initial: VecDeque::new(),
+            initial_end: None,
+            failed: None,
+            feed: self.feed.clone(),
+            alarm: Box::pin(tokio::time::sleep_until(end)),
+            bookmarks: options.bookmarks,
+            end,
+        };
+        watch.set_alarm();
+        let cache = self.cache(&request.resource);
+        let with_state = options.initial_events.unwrap_or(matches!(version, None | Some(0)));
+        if with_state {
+            let applied = self.feed.applied();
+            let (snapshot, subscription) = cache.subscribe();
+            let all = snapshot.range(&request.namespace, None);
+            watch.initial = all.filter(|object| watch.selection.matches(object)).cloned().collect();
+            let marked = options.initial_events == Some(true) && options.bookmarks;
+            watch.initial_end = marked.then_some(applied.max(snapshot.revision));
+            watch.subscription = Some(subscription);
+            return Ok(watch);
+        }
+        match version {
+            None | Some(0) => watch.subscription = Some(cache.subscribe().1),
+            Some(after) => match cache.subscribe_after(after) {
+                Ok(subscription) => watch.subscription = Some(subscription),
+                Err(gone) => watch.failed = Some(too_old(gone.asked, gone.oldest)),
+            },
+        }
+        Ok(watch)
+    }
+}
+
+impl Watch {
+    /// Waits for what comes next, at least one delivery; `None` when the watch is over. Safe to drop and call again.
+    pub async fn next_batch(&mut self) -> Option<Vec<Delivery>> {
+        if let Some(status) = self.failed.take() {
+            self.subscription = None;
+            return Some(vec![Delivery::Error(status)]);
+        }
+        if let Some(batch) = self.initial_batch() {
+            return Some(batch);
+        }
+        loop {
+            let subscription = self.subscription.as_mut()?;
+            tokio::select! {
+                biased;
+                () = &mut self.alarm => {
+                    if Instant::now() >= self.end {
+                        self.subscription = None;
+                        return None;
+                    }
+                    // The number is taken first: what the subscriber has seen then covers it.
+                    let applied = self.feed.applied();
+                    let seen = subscription.caught_up();
+                    self.set_alarm();
+                    if let Some(seen) = seen {
+                        let revision = applied.max(seen);
+                        return Some(vec![Delivery::Bookmark { revision, initial_events_end: false }]);
+                    }
+                }
+                changes = subscription.next() => match changes {
+                    Ok(changes) => {
+                        let batch = self.judge(changes);
+                        if !batch.is_empty() {
+                            return Some(batch);
+                        }
+                    }
+                    Err(_) => {
+                        self.subscription = None;
+                        let status = Status::expired("too old resource version: the watch fell behind the history");
+                        return Some(vec![Delivery::Error(Box::new(status))]);
+                    }
+                },
+            }
+        }
+    }
+
+    /// The watch as a stream of events.
+    pub fn into_stream(self) -> WatchStream {
+        let batches = futures::stream::unfold(self, |mut watch| async move {
+            let batch = watch.next_batch().await?;
+            Some((futures::stream::iter(batch.into_iter().map(Delivery::into_event)), watch))
+        });
+        Box::pin(futures::StreamExt::flatten(batches))
+    }
+
+    fn initial_batch(&mut self) -> Option<Vec<Delivery>> {
+        if self.initial.is_empty() {
+            let revision = self.initial_end.take()?;
+            return Some(vec![Delivery::Bookmark { revision, initial_events_end: true }]);
+        }
+        let many = self.initial.len().min(BATCH);
+        let batch: Vec<Arc<Object>> = self.initial.drain(..many).collect();
+        Some(
+            batch
+                .into_iter()
+                .map(|object| self.shown(object).map_or_else(Delivery::Error, Delivery::Initial))
+                .collect(),
+        )
+    }
+
+    /// The changes this watcher sees.
+    fn judge(&self, changes: Vec<Arc<Change>>) -> Vec<Delivery> {
+        changes
+            .into_iter()
+            .filter_map(|change| {
+                let verdict = self.verdict(&change)?;
+                match self.converted(change) {
+                    Ok(change) => Some(Delivery::Change { change, verdict }),
+                    Err(status) => Some(Delivery::Error(status)),
+                }
+            })
+            .collect()
+    }
+
+    fn verdict(&self, change: &Change) -> Option<Verdict> {
+        if !self.namespace.is_empty() && *change.object.meta.namespace != *self.namespace {
+            return None;
+        }
+        let is = || self.selection.matches(&change.object);
+        let was = || change.previous.as_ref().is_some_and(|previous| self.selection.matches(previous));
+        match change.kind {
+            ChangeKind::Added => is().then_some(Verdict::Added),
+            ChangeKind::Deleted => was().then_some(Verdict::Deleted),
+            ChangeKind::Modified if self.selection.is_everything() => Some(Verdict::Modified),
+            ChangeKind::Modified => match (was(), is()) {
+                (true, true) => Some(Verdict::Modified),
+                (false, true) => Some(Verdict::Added),
+                (true, false) => Some(Verdict::Left),
+                (false, false) => None,
+            },
+        }
+    }
+
+    fn shown(&self, object: Arc<Object>) -> Result<Arc<Object>, Box<Status>> {
+        versions::show(&self.resource, object).map_err(Box::new)
+    }
+
+    /// The change in the form of the watched row. Rows that show another's objects have few watchers: each makes its own.
+    fn converted(&self, change: Arc<Change>) -> Result<Arc<Change>, Box<Status>> {
+        if self.resource.stored_as.is_none() {
+            return Ok(change);
+        }
+        Ok(Arc::new(Change {
+            kind: change.kind,
+            object: self.shown(change.object.clone())?,
+            previous: change.previous.clone().map(|previous| self.shown(previous)).transpose()?,
+            revision: change.revision,
+            frame: std::sync::OnceLock::new(),
+        }))
+    }
+
+    fn set_alarm(&mut self) {
+        let now = Instant::now();
+        let farewell = self.end - FAREWELL;
+        let next = match self.bookmarks {
+            // Spread, so that many watches that began together do not all wake together.
+            true if now < farewell => (now + BOOKMARK.mul_f64(rand::random_range(0.85..1.0))).min(farewell),
+            _ => self.end,
+        };
+        self.alarm.as_mut().reset(next);
+    }
+}
+
+/// How long a watch lasts; one that does not say gets between 30 and 60 minutes, so that not all end together.
+fn timeout(seconds: Option<u64>) -> Duration {
+    match seconds {
+        Some(seconds) if seconds > 0 => Duration::from_secs(seconds.min(365 * 24 * 3600)),
+        _ => Duration::from_secs(rand::random_range(1800..3600)),
+    }
+}
+
+fn too_old(asked: u64, oldest: u64) -> Box<Status> {
+    Box::new(Status::expired(format!("too old resource version: {asked} ({oldest})")))
+}
+
+fn check(options: &WatchOptions) -> Result<(), Status> {
+    let (path, mut errors) = (Path::root("resourceVersionMatch"), ErrorList::new());
+    let matching = options.list.resource_version_match.as_str();
+    if options.initial_events.is_some() && matching != "NotOlderThan" {
+        let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+        errors.push(Error::forbidden(&path, why));
+    }
+    if !matching.is_empty() {
+        if options.initial_events.is_none() {
+            let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+            errors.push(Error::forbidden(&path, why));
+        }
+        if matching != "NotOlderThan" {
+            errors.push(Error::not_supported(&path, matching, &["NotOlderThan"]));
+        }
+        if !options.list.continue_token.is_empty() {
+            errors.push(Error::forbidden(&path, "resourceVersionMatch is forbidden when continue is provided"));
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(error::invalid_options(&errors)) }
+}
