@@ -4,6 +4,15 @@
 //! caller's identity, and caches are the API server's own. Over HTTPS, `kube` carries the requests and a reflector fills
 //! the caches.
 
+pub mod controller;
+pub mod events;
+mod https;
+pub mod kinds;
+pub mod queue;
+mod reflector;
+#[cfg(feature = "testing")]
+pub mod testing;
+
 use std::sync::Arc;
 
 use api::{
@@ -13,6 +22,8 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 use watch_cache::Cache;
 
+pub use https::{ConnectError, Https};
+
 /// How requests travel. Two implementations: the API server's own handle, and HTTPS.
 pub trait Transport: Send + Sync + 'static {
     /// Carries one request through the whole chain.
@@ -20,6 +31,18 @@ pub trait Transport: Send + Sync + 'static {
 
     /// The cache of a kind, filled from now on (await [`Cache::synced`] before trusting it). One per kind, shared by all callers.
     fn cache(&self, resource: &Arc<Resource>) -> Arc<Cache>;
+
+    /// A cache that holds at least the objects of a namespace (`""` for all) which both selectors match, in their query
+    /// form. It may hold more: readers look at what they read. Drop it when it is no longer needed.
+    fn cache_selected(
+        &self,
+        resource: &Arc<Resource>,
+        _namespace: &str,
+        _field_selector: &str,
+        _label_selector: &str,
+    ) -> Arc<Cache> {
+        self.cache(resource)
+    }
 
     /// Every kind served at the moment, custom resources included, each at every served version.
     fn resources(&self) -> Vec<Arc<Resource>>;
@@ -47,6 +70,17 @@ impl Client {
     /// The shared cache of a kind.
     pub fn cache(&self, resource: &Arc<Resource>) -> Arc<Cache> {
         self.transport.cache(resource)
+    }
+
+    /// A cache of part of a kind, where the transport has such: see [`Transport::cache_selected`].
+    pub fn cache_selected(
+        &self,
+        resource: &Arc<Resource>,
+        namespace: &str,
+        field_selector: &str,
+        label_selector: &str,
+    ) -> Arc<Cache> {
+        self.transport.cache_selected(resource, namespace, field_selector, label_selector)
     }
 
     /// Every kind served at the moment.

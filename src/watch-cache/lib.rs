@@ -164,6 +164,21 @@ impl Cache {
         let _ = moved.wait_for(|m| m.synced && m.revision >= revision).await;
     }
 
+    /// Waits until `condition` holds, looking again after every change.
+    pub async fn until(&self, mut condition: impl FnMut(&Self) -> bool) {
+        let mut moved = self.moved.subscribe();
+        while !condition(self) {
+            // The sender lives in `self`, so the wait cannot fail.
+            let _ = moved.changed().await;
+        }
+    }
+
+    /// Waits until the cache is dropped, without keeping it: how a feeder learns that nobody reads any more.
+    pub fn gone(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut moved = self.moved.subscribe();
+        async move { while moved.changed().await.is_ok() {} }
+    }
+
     /// The present objects, and all changes after them.
     pub fn subscribe(self: &Arc<Self>) -> (Snapshot, Subscription) {
         let state = self.state.read();
