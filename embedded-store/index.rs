@@ -55,6 +55,11 @@ impl Index {
         Ok(self.open()?.entries.get(key).cloned())
     }
 
+    /// What `get` says while the store is open.
+    pub(crate) fn current(&self, key: &str) -> Option<Entry> {
+        self.state.read().entries.get(key).cloned()
+    }
+
     /// All entries and their revision.
     pub(crate) fn snapshot(&self) -> (Entries, Revision) {
         let state = self.state.read();

@@ -4,6 +4,7 @@
 //! after a revision, compaction. The crate knows keys and bytes, no kinds. Two drivers share one index in memory:
 //! [`MemoryStore`] ends there, [`DurableStore`] puts a write-ahead log and a checkpoint behind it.
 
+mod durable;
 mod error;
 mod index;
 mod memory;
@@ -12,6 +13,7 @@ mod model;
 mod store;
 mod types;
 
+pub use durable::{DurableOptions, DurableStore};
 pub use error::StoreError;
 pub use memory::{MemoryStore, memory};
 pub use store::{Store, Watch};

@@ -12,7 +12,7 @@ use crate::{
     Written,
 };
 
-type State = BTreeMap<String, Entry>;
+pub(crate) type State = BTreeMap<String, Entry>;
 
 /// The contract with nothing clever in it: every past state is kept whole.
 #[derive(Clone, Debug)]
@@ -26,6 +26,11 @@ pub(crate) struct Model {
 impl Model {
     pub(crate) fn new() -> Model {
         Model { revision: 1, oldest: 1, states: BTreeMap::from([(1, State::new())]), events: Vec::new() }
+    }
+
+    /// The model of a store that was just opened.
+    pub(crate) fn reopened(revision: Revision, state: State) -> Model {
+        Model { revision, oldest: revision, states: BTreeMap::from([(revision, state)]), events: Vec::new() }
     }
 
     pub(crate) fn state(&self) -> &State {
