@@ -6,6 +6,7 @@
 pub mod json;
 pub mod meta;
 pub mod object;
+pub mod patch;
 pub mod prune;
 pub mod quantity;
 pub mod quote;
@@ -14,6 +15,7 @@ pub mod resource;
 pub mod schema;
 pub mod selector;
 pub mod status;
+pub mod strategic_merge;
 pub mod time;
 pub mod user;
 pub mod validation;

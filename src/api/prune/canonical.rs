@@ -78,10 +78,8 @@ fn filled(field: &Field) -> Option<Value> {
 fn canonical_value(value: &mut Value, ty: &Type) {
     match (ty.resolved(), value) {
         (Type::Message(message), Value::Object(map)) => canonical_map(map, message),
-        (Type::List(element), Value::Array(list)) => {
-            if may_change(element) {
-                list.iter_mut().for_each(|value| canonical_value(value, element));
-            }
+        (Type::List(element), Value::Array(list)) if may_change(element) => {
+            list.iter_mut().for_each(|value| canonical_value(value, element));
         }
         (Type::Map(element), Value::Object(map)) => {
             if !map.keys().is_sorted() {

@@ -1,0 +1,179 @@
+//! The one way to read a patch body and to apply it: JSON Patch, merge patch, strategic merge patch.
+
+use json_patch::PatchOperation;
+use serde_json::Value;
+
+use crate::json::{self, Limits, ReadError};
+use crate::schema::Message;
+use crate::strategic_merge::{self, StrategicMergeError};
+use crate::{Patch, Status};
+
+#[cfg(test)]
+mod tests;
+
+/// Most operations in a JSON patch, as upstream.
+const MAX_OPERATIONS: usize = 10_000;
+/// Deepest value that operations may build: no recursion over an object goes deeper.
+const MAX_DEPTH: usize = 200;
+/// Values that copying and moving may look at or make, over all operations: bounds time and memory.
+const MAX_VALUES: usize = 1_000_000;
+
+/// Why a patch was not read or does not apply.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PatchError {
+    /// The content type names no kind of patch: 415.
+    #[error("the body of the request was in an unknown format - accepted media types include: {ACCEPTED}")]
+    ContentType,
+    /// The patch is malformed: 400.
+    #[error("{0}")]
+    Malformed(String),
+    /// The patch is well-formed but asks too much: 413.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The patch does not fit the object: 422. The text is for logs; clients get upstream's, which hides it.
+    #[error("{0}")]
+    Unprocessable(String),
+    /// A strategic merge patch asks for something the schema does not have: 500, as upstream.
+    #[error("{0}")]
+    Failed(String),
+    /// This kind of patch is not applied here: server-side apply has its own code, and strategic merge needs a schema.
+    #[error("{0} is not supported")]
+    Unsupported(&'static str),
+}
+
+/// The content types of patches, as a 415 lists them.
+const ACCEPTED: &str = "application/json-patch+json, application/merge-patch+json, \
+                        application/strategic-merge-patch+json, application/apply-patch+yaml";
+
+impl From<PatchError> for Status {
+    fn from(error: PatchError) -> Status {
+        let text = error.to_string();
+        match error {
+            PatchError::ContentType => Status::unsupported_media_type(ACCEPTED),
+            PatchError::Unsupported(_) => Status::failure(415, "UnsupportedMediaType", text),
+            PatchError::Malformed(_) => Status::bad_request(text),
+            PatchError::TooLarge(_) => Status::failure(413, "RequestEntityTooLarge", text),
+            PatchError::Unprocessable(_) => {
+                Status::failure(422, "Invalid", "the server rejected our request due to an error in our request")
+            }
+            PatchError::Failed(_) => Status::internal(text),
+        }
+    }
+}
+
+impl From<StrategicMergeError> for PatchError {
+    fn from(error: StrategicMergeError) -> PatchError {
+        let text = error.to_string();
+        match error {
+            StrategicMergeError::BadPatch(_) => PatchError::Malformed(text),
+            StrategicMergeError::ListOfLists => PatchError::Unprocessable(text),
+            StrategicMergeError::Failed(_) => PatchError::Failed(text),
+        }
+    }
+}
+
+impl Patch {
+    /// Reads a patch body; also returns the paths of fields that come twice in it. Parameters of the content type do
+    /// not count. A body of an apply patch has to be JSON here: turn YAML into a value first.
+    ///
+    /// The Python client has sent bodies under the wrong type for years: an object sent as a JSON patch is taken as a
+    /// strategic merge patch, a list sent as a merge patch as a JSON patch.
+    pub fn parse(content_type: &str, body: &[u8]) -> Result<(Patch, Vec<String>), PatchError> {
+        let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let wrap = match media_type.as_str() {
+            "application/json-patch+json" => Patch::Json,
+            "application/merge-patch+json" => Patch::Merge,
+            "application/strategic-merge-patch+json" => Patch::Strategic,
+            "application/apply-patch+yaml" => Patch::Apply,
+            _ => return Err(PatchError::ContentType),
+        };
+        let document = json::read(body, Limits::default()).map_err(|error| match error {
+            ReadError::TooLarge(limit) => PatchError::TooLarge(format!("Request entity too large: limit is {limit}")),
+            ReadError::Syntax(error) => PatchError::Malformed(error.to_string()),
+        })?;
+        let patch = match (wrap(Value::Null), document.value) {
+            (Patch::Json(_), body @ Value::Object(_)) => Patch::Strategic(body),
+            (Patch::Merge(_) | Patch::Strategic(_), body @ Value::Array(_)) => Patch::Json(body),
+            (_, body) => wrap(body),
+        };
+        Ok((patch, document.duplicates))
+    }
+
+    /// Applies the patch to an object. `message` is the schema of built-in kinds, which strategic merge needs; without
+    /// one (custom resources) a strategic merge patch is unsupported. When it fails, the object is left half patched:
+    /// drop it. The result may have nulls and unknown fields: decode it against its schema next.
+    pub fn apply(&self, object: &mut Value, message: Option<&Message>) -> Result<(), PatchError> {
+        match self {
+            Patch::Json(operations) => apply_operations(object, operations),
+            Patch::Merge(patch) => {
+                if !patch.is_object() {
+                    return Err(PatchError::Malformed("Invalid JSON Patch".to_owned()));
+                }
+                json_patch::merge(object, patch);
+                Ok(())
+            }
+            Patch::Strategic(patch) => {
+                let message = message.ok_or(PatchError::Unsupported("strategic merge patch of a custom resource"))?;
+                match (object, patch) {
+                    (Value::Object(object), Value::Object(patch)) => {
+                        Ok(strategic_merge::apply(object, patch.clone(), message)?)
+                    }
+                    _ => Err(PatchError::Malformed("invalid JSON document".to_owned())),
+                }
+            }
+            Patch::Apply(_) => Err(PatchError::Unsupported("server-side apply as a plain patch")),
+        }
+    }
+}
+
+fn apply_operations(object: &mut Value, operations: &Value) -> Result<(), PatchError> {
+    let count = operations.as_array().map_or(0, Vec::len);
+    if count > MAX_OPERATIONS {
+        return Err(PatchError::TooLarge(format!(
+            "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {count}"
+        )));
+    }
+    let patch: json_patch::Patch =
+        serde::Deserialize::deserialize(operations).map_err(|error| PatchError::Malformed(error.to_string()))?;
+    let mut budget = MAX_VALUES;
+    for operation in patch.iter() {
+        check_growth(object, operation, &mut budget)?;
+        json_patch::patch_unsafe(object, std::slice::from_ref(operation))
+            .map_err(|error| PatchError::Unprocessable(error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// Refuses an operation that would make the object too deep, or that copies without end.
+fn check_growth(object: &Value, operation: &PatchOperation, budget: &mut usize) -> Result<(), PatchError> {
+    let moved = match operation {
+        PatchOperation::Add(add) => Some(&add.value),
+        PatchOperation::Replace(replace) => Some(&replace.value),
+        PatchOperation::Copy(copy) => object.pointer(copy.from.as_str()),
+        PatchOperation::Move(moved) => object.pointer(moved.from.as_str()),
+        PatchOperation::Remove(_) | PatchOperation::Test(_) => None,
+    };
+    // What is not there fails in the operation itself.
+    let Some(moved) = moved else { return Ok(()) };
+    let depth = operation.path().tokens().count() + depth(moved, budget);
+    if *budget == 0 {
+        return Err(PatchError::Unprocessable("the operations of the patch copy too much".to_owned()));
+    }
+    if depth > MAX_DEPTH {
+        return Err(PatchError::Unprocessable("exceeded max depth".to_owned()));
+    }
+    Ok(())
+}
+
+/// The depth of a value, looking at no more values than the budget has.
+fn depth(value: &Value, budget: &mut usize) -> usize {
+    *budget = budget.saturating_sub(1);
+    if *budget == 0 {
+        return 0;
+    }
+    match value {
+        Value::Array(list) => 1 + list.iter().map(|value| depth(value, budget)).max().unwrap_or(0),
+        Value::Object(map) => 1 + map.values().map(|value| depth(value, budget)).max().unwrap_or(0),
+        _ => 0,
+    }
+}

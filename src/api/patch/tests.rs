@@ -1,0 +1,120 @@
+use serde_json::{Value, json};
+
+use super::PatchError;
+use crate::schema::message;
+use crate::{Patch, Status};
+
+fn apply(patch: &Patch, object: Value) -> Result<Value, PatchError> {
+    let mut object = object;
+    patch.apply(&mut object, message("core/v1.ConfigMap")).map(|()| object)
+}
+
+#[test]
+fn reads_bodies_by_content_type() {
+    type Kind = fn(&Patch) -> bool;
+    let cases: [(&str, &str, Kind); 7] = [
+        ("application/json-patch+json", "[]", |p| matches!(p, Patch::Json(_))),
+        ("application/merge-patch+json; charset=utf-8", "{}", |p| matches!(p, Patch::Merge(_))),
+        ("application/strategic-merge-patch+json", "{}", |p| matches!(p, Patch::Strategic(_))),
+        ("Application/Apply-Patch+YAML", "{}", |p| matches!(p, Patch::Apply(_))),
+        ("application/json-patch+json", "{}", |p| matches!(p, Patch::Strategic(_))),
+        ("application/merge-patch+json", "[]", |p| matches!(p, Patch::Json(_))),
+        ("application/strategic-merge-patch+json", "[]", |p| matches!(p, Patch::Json(_))),
+    ];
+    for (content_type, body, expect) in cases {
+        let (patch, duplicates) = Patch::parse(content_type, body.as_bytes()).unwrap();
+        assert!(expect(&patch) && duplicates.is_empty(), "{content_type} {body}");
+    }
+    assert_eq!(Patch::parse("application/json", b"{}").unwrap_err(), PatchError::ContentType);
+    assert!(matches!(Patch::parse("application/merge-patch+json", b"{"), Err(PatchError::Malformed(_))));
+    let (_, duplicates) = Patch::parse("application/merge-patch+json", br#"{"a":{"b":1,"b":2}}"#).unwrap();
+    assert_eq!(duplicates, ["a.b"]);
+}
+
+#[test]
+fn applies_json_patches() {
+    let object = || json!({"data": {"a": "1"}, "metadata": {"finalizers": ["x", "y"]}});
+    for (operations, expect) in [
+        (
+            json!([{"op": "test", "path": "/data/a", "value": "1"}, {"op": "replace", "path": "/data/a", "value": "2"}]),
+            json!({"data": {"a": "2"}, "metadata": {"finalizers": ["x", "y"]}}),
+        ),
+        (
+            json!([{"op": "add", "path": "/metadata/finalizers/-", "value": "z"}, {"op": "remove", "path": "/data/a"}]),
+            json!({"data": {}, "metadata": {"finalizers": ["x", "y", "z"]}}),
+        ),
+        (
+            json!([{"op": "copy", "from": "/data/a", "path": "/data/b~1c"}, {"op": "move", "from": "/data/a", "path": "/data/d"}]),
+            json!({"data": {"b/c": "1", "d": "1"}, "metadata": {"finalizers": ["x", "y"]}}),
+        ),
+    ] {
+        assert_eq!(apply(&Patch::Json(operations), object()), Ok(expect));
+    }
+    for operations in [
+        json!([{"op": "test", "path": "/data/a", "value": "2"}]),
+        json!([{"op": "remove", "path": "/data/z"}]),
+        json!([{"op": "add", "path": "/nothing/here", "value": 1}]),
+        json!([{"op": "copy", "from": "/nothing", "path": "/data/z"}]),
+        json!([{"op": "move", "from": "/data", "path": "/data/z"}]),
+    ] {
+        let result = apply(&Patch::Json(operations.clone()), object());
+        assert!(matches!(result, Err(PatchError::Unprocessable(_))), "{operations}: {result:?}");
+    }
+    let result = apply(&Patch::Json(json!([{"op": "jump", "path": "/"}])), object());
+    assert!(matches!(result, Err(PatchError::Malformed(_))));
+}
+
+#[test]
+fn bounds_json_patches() {
+    let many: Vec<Value> = (0..10_001).map(|_| json!({"op": "add", "path": "/a", "value": 1})).collect();
+    let error = apply(&Patch::Json(many.into()), json!({})).unwrap_err();
+    assert_eq!(error.to_string(), "The allowed maximum operations in a JSON patch is 10000, got 10001");
+    assert_eq!(Status::from(error).code, 413);
+
+    let doubling: Vec<Value> =
+        (0..100).map(|i| json!({"op": "copy", "from": "/a", "path": format!("/a/{i}")})).collect();
+    let error = apply(&Patch::Json(doubling.into()), json!({"a": {"x": "y"}})).unwrap_err();
+    assert!(matches!(error, PatchError::Unprocessable(_)), "{error}");
+
+    let deeper: Vec<Value> = (0..300).map(|i| json!({"op": "add", "path": "/a".repeat(i + 1), "value": {}})).collect();
+    let error = apply(&Patch::Json(deeper.into()), json!({})).unwrap_err();
+    assert_eq!(error.to_string(), "exceeded max depth");
+}
+
+#[test]
+fn applies_merge_patches() {
+    // The examples of RFC 7386 whose patch is an object.
+    for (object, patch, expect) in [
+        (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
+        (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
+        (json!({"a": "b"}), json!({"a": null}), json!({})),
+        (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
+        (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
+        (json!({"a": "c"}), json!({"a": ["b"]}), json!({"a": ["b"]})),
+        (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
+        (json!({"a": [{"b": "c"}]}), json!({"a": [1]}), json!({"a": [1]})),
+        (json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1})),
+        (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
+    ] {
+        assert_eq!(apply(&Patch::Merge(patch), object), Ok(expect));
+    }
+    assert!(matches!(apply(&Patch::Merge(json!("x")), json!({})), Err(PatchError::Malformed(_))));
+}
+
+#[test]
+fn says_what_is_unsupported() {
+    let mut object = json!({});
+    let strategic = Patch::Strategic(json!({}));
+    assert!(matches!(strategic.apply(&mut object, None), Err(PatchError::Unsupported(_))));
+    assert!(matches!(apply(&Patch::Apply(json!({})), json!({})), Err(PatchError::Unsupported(_))));
+    let codes = [
+        (PatchError::ContentType, 415),
+        (PatchError::Unsupported("x"), 415),
+        (PatchError::Malformed(String::new()), 400),
+        (PatchError::Unprocessable(String::new()), 422),
+        (PatchError::Failed(String::new()), 500),
+    ];
+    for (error, code) in codes {
+        assert_eq!(Status::from(error).code, code);
+    }
+}
