@@ -1,0 +1,472 @@
+//! Links, addresses, routes, neighbours and forwarding entries: the requests of rtnetlink a node needs.
+//!
+//! Every `add` here is "make it so": an object that is already there is replaced or left, never an error. Every
+//! `delete` accepts that the object is gone.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use nix::errno::Errno;
+
+use super::{Buffer, CREATE, EXCLUSIVE, REPLACE, Socket, attribute, attributes, cstr, is, ne32};
+use crate::cidr::Ipv4Cidr;
+
+const NEW_LINK: u16 = 16;
+const DELETE_LINK: u16 = 17;
+const GET_LINK: u16 = 18;
+const NEW_ADDRESS: u16 = 20;
+const DELETE_ADDRESS: u16 = 21;
+const GET_ADDRESS: u16 = 22;
+const NEW_ROUTE: u16 = 24;
+const DELETE_ROUTE: u16 = 25;
+const GET_ROUTE: u16 = 26;
+const NEW_NEIGHBOUR: u16 = 28;
+const DELETE_NEIGHBOUR: u16 = 29;
+const GET_NEIGHBOUR: u16 = 30;
+
+const AF_INET: u8 = 2;
+const AF_BRIDGE: u8 = 7;
+const IFF_UP: u32 = 1;
+
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+const IFLA_MASTER: u16 = 10;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_NET_NS_FD: u16 = 28;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
+const IFLA_INFO_SLAVE_DATA: u16 = 5;
+const IFLA_BRPORT_MODE: u16 = 4;
+const VETH_INFO_PEER: u16 = 1;
+
+const IFLA_VXLAN_ID: u16 = 1;
+const IFLA_VXLAN_LINK: u16 = 3;
+const IFLA_VXLAN_LOCAL: u16 = 4;
+const IFLA_VXLAN_LEARNING: u16 = 7;
+const IFLA_VXLAN_PORT: u16 = 15;
+
+const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
+const RTA_GATEWAY: u16 = 5;
+const RTA_PRIORITY: u16 = 6;
+const RTA_PREFSRC: u16 = 7;
+const RTNH_F_ONLINK: u32 = 4;
+const RT_TABLE_MAIN: u8 = 254;
+const RTPROT_BOOT: u8 = 3;
+const RT_SCOPE_UNIVERSE: u8 = 0;
+const RT_SCOPE_LINK: u8 = 253;
+const RT_SCOPE_HOST: u8 = 254;
+const RTN_UNICAST: u8 = 1;
+
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFA_BROADCAST: u16 = 4;
+
+const NDA_DST: u16 = 1;
+const NDA_LLADDR: u16 = 2;
+const NUD_PERMANENT: u16 = 0x80;
+const NTF_SELF: u8 = 2;
+
+/// A hardware address.
+pub(crate) type Mac = [u8; 6];
+
+/// What is known of a link.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) index: u32,
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) mac: Mac,
+    pub(crate) mtu: u32,
+    pub(crate) up: bool,
+    pub(crate) loopback: bool,
+    pub(crate) master: u32,
+    pub(crate) vxlan: Option<Vxlan>,
+}
+
+/// The properties of a vxlan device that cannot be changed after it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Vxlan {
+    pub(crate) vni: u32,
+    pub(crate) device: u32,
+    pub(crate) local: Ipv4Addr,
+    pub(crate) port: u16,
+    pub(crate) learning: bool,
+}
+
+/// A route of the main table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) destination: Ipv4Cidr,
+    pub(crate) gateway: Option<Ipv4Addr>,
+    pub(crate) device: u32,
+    pub(crate) onlink: bool,
+    pub(crate) source: Option<Ipv4Addr>,
+    pub(crate) metric: u32,
+    /// Made by the kernel itself, for an address on a link.
+    pub(crate) kernel: bool,
+}
+
+/// A permanent entry that says which hardware address (neighbour) or node (forwarding entry) answers for something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Entry {
+    pub(crate) address: Ipv4Addr,
+    pub(crate) mac: Mac,
+}
+
+/// Which of the two tables an [`Entry`] is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entries {
+    /// `address` is a neighbour's protocol address.
+    Neighbours,
+    /// `address` is the tunnel endpoint frames for `mac` go to.
+    Forwarding,
+}
+
+fn interface(family: u8, index: u32, flags: u32, change: u32) -> [u8; 16] {
+    let mut header = [0; 16];
+    header[0] = family;
+    header[4..8].copy_from_slice(&index.to_ne_bytes());
+    header[8..12].copy_from_slice(&flags.to_ne_bytes());
+    header[12..16].copy_from_slice(&change.to_ne_bytes());
+    header
+}
+
+/// All links.
+pub(crate) fn links(socket: &mut Socket) -> io::Result<Vec<Link>> {
+    let answers = socket.dump(GET_LINK, |m| m.raw(&interface(0, 0, 0, 0)))?;
+    Ok(answers.iter().filter_map(|payload| parse_link(payload)).collect())
+}
+
+/// The link of that name.
+pub(crate) fn link(socket: &mut Socket, name: &str) -> io::Result<Option<Link>> {
+    let answer = socket.get(GET_LINK, 0, |m| {
+        m.raw(&interface(0, 0, 0, 0));
+        m.text(IFLA_IFNAME, name);
+    });
+    match answer {
+        Ok(payloads) => Ok(payloads.iter().find_map(|payload| parse_link(payload))),
+        Err(error) if is(&error, Errno::ENODEV) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn parse_link(payload: &[u8]) -> Option<Link> {
+    let header = payload.get(..16)?;
+    let flags = ne32(&header[8..12]);
+    let mut link =
+        Link { index: ne32(&header[4..8]), up: flags & IFF_UP != 0, loopback: flags & 8 != 0, ..Link::default() };
+    for (kind, value) in attributes(&payload[16..]) {
+        match kind {
+            IFLA_IFNAME => link.name = cstr(value),
+            IFLA_MTU => link.mtu = ne32(value),
+            IFLA_ADDRESS => link.mac = *value.first_chunk().unwrap_or(&[0; 6]),
+            IFLA_MASTER => link.master = ne32(value),
+            IFLA_LINKINFO => {
+                link.kind = attribute(value, IFLA_INFO_KIND).map(cstr).unwrap_or_default();
+                if link.kind == "vxlan" {
+                    link.vxlan = attribute(value, IFLA_INFO_DATA).map(parse_vxlan);
+                }
+            }
+            _ => {}
+        }
+    }
+    Some(link)
+}
+
+fn parse_vxlan(data: &[u8]) -> Vxlan {
+    let mut vxlan = Vxlan { vni: 0, device: 0, local: Ipv4Addr::UNSPECIFIED, port: 0, learning: false };
+    for (kind, value) in attributes(data) {
+        match kind {
+            IFLA_VXLAN_ID => vxlan.vni = ne32(value),
+            IFLA_VXLAN_LINK => vxlan.device = ne32(value),
+            IFLA_VXLAN_LOCAL => vxlan.local = ipv4(value).unwrap_or(Ipv4Addr::UNSPECIFIED),
+            IFLA_VXLAN_LEARNING => vxlan.learning = value.first() == Some(&1),
+            IFLA_VXLAN_PORT => vxlan.port = value.first_chunk().map_or(0, |port| u16::from_be_bytes(*port)),
+            _ => {}
+        }
+    }
+    vxlan
+}
+
+/// Creates a bridge, up, with that hardware address.
+pub(crate) fn add_bridge(socket: &mut Socket, name: &str, mtu: u32, mac: Mac) -> io::Result<()> {
+    create_link(socket, |m| {
+        m.raw(&interface(0, 0, IFF_UP, IFF_UP));
+        m.text(IFLA_IFNAME, name);
+        m.ne32(IFLA_MTU, mtu);
+        m.attr(IFLA_ADDRESS, &mac);
+        m.nest(IFLA_LINKINFO, |m| m.text(IFLA_INFO_KIND, "bridge"));
+    })
+}
+
+/// Creates a vxlan device, up, with that hardware address.
+pub(crate) fn add_vxlan(socket: &mut Socket, name: &str, mtu: u32, mac: Mac, vxlan: &Vxlan) -> io::Result<()> {
+    create_link(socket, |m| {
+        m.raw(&interface(0, 0, IFF_UP, IFF_UP));
+        m.text(IFLA_IFNAME, name);
+        m.ne32(IFLA_MTU, mtu);
+        m.attr(IFLA_ADDRESS, &mac);
+        m.nest(IFLA_LINKINFO, |m| {
+            m.text(IFLA_INFO_KIND, "vxlan");
+            m.nest(IFLA_INFO_DATA, |m| {
+                m.ne32(IFLA_VXLAN_ID, vxlan.vni);
+                m.ne32(IFLA_VXLAN_LINK, vxlan.device);
+                m.attr(IFLA_VXLAN_LOCAL, &vxlan.local.octets());
+                m.attr(IFLA_VXLAN_LEARNING, &[u8::from(vxlan.learning)]);
+                m.attr(IFLA_VXLAN_PORT, &vxlan.port.to_be_bytes());
+            });
+        });
+    })
+}
+
+/// One end of a veth pair.
+pub(crate) struct VethEnd<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) mac: Mac,
+}
+
+/// Creates a veth pair: `host` here, `peer` in `namespace`. Fails when either name is taken.
+pub(crate) fn add_veth(
+    socket: &mut Socket,
+    host: &VethEnd<'_>,
+    peer: &VethEnd<'_>,
+    mtu: u32,
+    namespace: BorrowedFd<'_>,
+) -> io::Result<()> {
+    socket.execute(NEW_LINK, CREATE | EXCLUSIVE, |m| {
+        m.raw(&interface(0, 0, 0, 0));
+        m.text(IFLA_IFNAME, host.name);
+        m.ne32(IFLA_MTU, mtu);
+        m.attr(IFLA_ADDRESS, &host.mac);
+        m.nest(IFLA_LINKINFO, |m| {
+            m.text(IFLA_INFO_KIND, "veth");
+            m.nest(IFLA_INFO_DATA, |m| {
+                m.nest(VETH_INFO_PEER, |m| {
+                    m.raw(&interface(0, 0, 0, 0));
+                    m.text(IFLA_IFNAME, peer.name);
+                    m.ne32(IFLA_MTU, mtu);
+                    m.attr(IFLA_ADDRESS, &peer.mac);
+                    m.ne32(IFLA_NET_NS_FD, namespace.as_raw_fd() as u32);
+                });
+            });
+        });
+    })
+}
+
+fn create_link(socket: &mut Socket, body: impl FnOnce(&mut Buffer)) -> io::Result<()> {
+    tolerate(socket.execute(NEW_LINK, CREATE | EXCLUSIVE, body), &[Errno::EEXIST])
+}
+
+/// Makes a link a port of a bridge, with or without hairpin (a frame may leave through the port it came from).
+pub(crate) fn set_bridge_port(socket: &mut Socket, index: u32, bridge: u32, hairpin: bool) -> io::Result<()> {
+    socket.execute(NEW_LINK, 0, |m| {
+        m.raw(&interface(0, index, IFF_UP, IFF_UP));
+        m.ne32(IFLA_MASTER, bridge);
+    })?;
+    socket.execute(NEW_LINK, 0, |m| {
+        m.raw(&interface(0, index, 0, 0));
+        m.nest(IFLA_LINKINFO, |m| {
+            m.text(IFLA_INFO_SLAVE_KIND, "bridge");
+            m.nest(IFLA_INFO_SLAVE_DATA, |m| m.attr(IFLA_BRPORT_MODE, &[u8::from(hairpin)]));
+        });
+    })
+}
+
+/// Brings a link up.
+pub(crate) fn set_up(socket: &mut Socket, index: u32) -> io::Result<()> {
+    socket.execute(NEW_LINK, 0, |m| m.raw(&interface(0, index, IFF_UP, IFF_UP)))
+}
+
+/// Sets a link's MTU.
+pub(crate) fn set_mtu(socket: &mut Socket, index: u32, mtu: u32) -> io::Result<()> {
+    socket.execute(NEW_LINK, 0, |m| {
+        m.raw(&interface(0, index, 0, 0));
+        m.ne32(IFLA_MTU, mtu);
+    })
+}
+
+/// Deletes a link by name; for a veth its peer goes too. Returns whether there was one.
+pub(crate) fn delete_link(socket: &mut Socket, name: &str) -> io::Result<bool> {
+    let done = socket.execute(DELETE_LINK, 0, |m| {
+        m.raw(&interface(0, 0, 0, 0));
+        m.text(IFLA_IFNAME, name);
+    });
+    match done {
+        Err(error) if is(&error, Errno::ENODEV) => Ok(false),
+        done => done.map(|()| true),
+    }
+}
+
+fn address_header(index: u32, address: Ipv4Cidr) -> [u8; 8] {
+    let scope = if address.address.is_loopback() { RT_SCOPE_HOST } else { RT_SCOPE_UNIVERSE };
+    let mut header = [AF_INET, address.prefix, 0, scope, 0, 0, 0, 0];
+    header[4..8].copy_from_slice(&index.to_ne_bytes());
+    header
+}
+
+/// All IPv4 addresses, with the index of their link.
+pub(crate) fn addresses(socket: &mut Socket) -> io::Result<Vec<(u32, Ipv4Cidr)>> {
+    let answers = socket.dump(GET_ADDRESS, |m| m.raw(&[AF_INET, 0, 0, 0, 0, 0, 0, 0]))?;
+    Ok(answers
+        .iter()
+        .filter_map(|payload| {
+            let header = payload.get(..8)?;
+            let attributes = &payload[8..];
+            let local = attribute(attributes, IFA_LOCAL).or_else(|| attribute(attributes, IFA_ADDRESS))?;
+            Some((ne32(&header[4..8]), Ipv4Cidr::new(ipv4(local)?, header[1])))
+        })
+        .collect())
+}
+
+/// Gives a link an address.
+pub(crate) fn add_address(socket: &mut Socket, index: u32, address: Ipv4Cidr) -> io::Result<()> {
+    let done = socket.execute(NEW_ADDRESS, CREATE | EXCLUSIVE, |m| {
+        m.raw(&address_header(index, address));
+        m.attr(IFA_LOCAL, &address.address.octets());
+        m.attr(IFA_ADDRESS, &address.address.octets());
+        if address.prefix < 31 {
+            m.attr(IFA_BROADCAST, &address.last().octets());
+        }
+    });
+    tolerate(done, &[Errno::EEXIST])
+}
+
+/// Takes an address from a link.
+pub(crate) fn delete_address(socket: &mut Socket, index: u32, address: Ipv4Cidr) -> io::Result<()> {
+    let done = socket.execute(DELETE_ADDRESS, 0, |m| {
+        m.raw(&address_header(index, address));
+        m.attr(IFA_LOCAL, &address.address.octets());
+    });
+    tolerate(done, &[Errno::EADDRNOTAVAIL, Errno::ENODEV])
+}
+
+/// The IPv4 unicast routes of the main table.
+pub(crate) fn routes(socket: &mut Socket) -> io::Result<Vec<Route>> {
+    let mut header = [0; 12];
+    header[0] = AF_INET;
+    let answers = socket.dump(GET_ROUTE, |m| m.raw(&header))?;
+    Ok(answers.iter().filter_map(|payload| parse_route(payload)).collect())
+}
+
+fn parse_route(payload: &[u8]) -> Option<Route> {
+    let header = payload.get(..12)?;
+    if header[4] != RT_TABLE_MAIN || header[7] != RTN_UNICAST {
+        return None;
+    }
+    let mut route = Route {
+        destination: Ipv4Cidr::new(Ipv4Addr::UNSPECIFIED, header[1]),
+        gateway: None,
+        device: 0,
+        onlink: ne32(&header[8..12]) & RTNH_F_ONLINK != 0,
+        source: None,
+        metric: 0,
+        kernel: header[5] == 2,
+    };
+    for (kind, value) in attributes(&payload[12..]) {
+        match kind {
+            RTA_DST => route.destination.address = ipv4(value)?,
+            RTA_OIF => route.device = ne32(value),
+            RTA_GATEWAY => route.gateway = ipv4(value),
+            RTA_PRIORITY => route.metric = ne32(value),
+            RTA_PREFSRC => route.source = ipv4(value),
+            _ => {}
+        }
+    }
+    Some(route)
+}
+
+fn write_route(m: &mut Buffer, route: &Route) {
+    let scope = if route.gateway.is_some() { RT_SCOPE_UNIVERSE } else { RT_SCOPE_LINK };
+    let mut header =
+        [AF_INET, route.destination.prefix, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, scope, RTN_UNICAST, 0, 0, 0, 0];
+    header[8..12].copy_from_slice(&(if route.onlink { RTNH_F_ONLINK } else { 0 }).to_ne_bytes());
+    m.raw(&header);
+    m.attr(RTA_DST, &route.destination.address.octets());
+    if let Some(gateway) = route.gateway {
+        m.attr(RTA_GATEWAY, &gateway.octets());
+    }
+    if let Some(source) = route.source {
+        m.attr(RTA_PREFSRC, &source.octets());
+    }
+    if route.metric != 0 {
+        m.ne32(RTA_PRIORITY, route.metric);
+    }
+    m.ne32(RTA_OIF, route.device);
+}
+
+/// Adds a route, in place of one with the same destination and metric.
+pub(crate) fn add_route(socket: &mut Socket, route: &Route) -> io::Result<()> {
+    socket.execute(NEW_ROUTE, CREATE | REPLACE, |m| write_route(m, route))
+}
+
+/// Deletes a route.
+pub(crate) fn delete_route(socket: &mut Socket, route: &Route) -> io::Result<()> {
+    let done = socket.execute(DELETE_ROUTE, 0, |m| {
+        write_route(m, route);
+    });
+    tolerate(done, &[Errno::ESRCH, Errno::ENODEV])
+}
+
+fn entry_header(entries: Entries, index: u32) -> [u8; 12] {
+    let (family, flags) = match entries {
+        Entries::Neighbours => (AF_INET, 0),
+        Entries::Forwarding => (AF_BRIDGE, NTF_SELF),
+    };
+    let mut header = [family, 0, 0, 0, 0, 0, 0, 0, 0, 0, flags, 0];
+    header[4..8].copy_from_slice(&index.to_ne_bytes());
+    header[8..10].copy_from_slice(&NUD_PERMANENT.to_ne_bytes());
+    header
+}
+
+/// The permanent entries of a device.
+pub(crate) fn entries(socket: &mut Socket, entries: Entries, index: u32) -> io::Result<Vec<Entry>> {
+    let family = if entries == Entries::Neighbours { AF_INET } else { AF_BRIDGE };
+    let answers = socket.dump(GET_NEIGHBOUR, |m| m.raw(&[family, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]))?;
+    Ok(answers
+        .iter()
+        .filter_map(|payload| {
+            let header = payload.get(..12)?;
+            let state = u16::from_ne_bytes([header[8], header[9]]);
+            if header[0] != family || ne32(&header[4..8]) != index || state & NUD_PERMANENT == 0 {
+                return None;
+            }
+            let address = ipv4(attribute(&payload[12..], NDA_DST)?)?;
+            let mac = *attribute(&payload[12..], NDA_LLADDR)?.first_chunk()?;
+            Some(Entry { address, mac })
+        })
+        .collect())
+}
+
+/// Adds a permanent entry, in place of one with the same key (address for neighbours, MAC for forwarding).
+pub(crate) fn add_entry(socket: &mut Socket, entries: Entries, index: u32, entry: &Entry) -> io::Result<()> {
+    socket.execute(NEW_NEIGHBOUR, CREATE | REPLACE, |m| {
+        m.raw(&entry_header(entries, index));
+        m.attr(NDA_DST, &entry.address.octets());
+        m.attr(NDA_LLADDR, &entry.mac);
+    })
+}
+
+/// Deletes a permanent entry.
+pub(crate) fn delete_entry(socket: &mut Socket, entries: Entries, index: u32, entry: &Entry) -> io::Result<()> {
+    let done = socket.execute(DELETE_NEIGHBOUR, 0, |m| {
+        m.raw(&entry_header(entries, index));
+        m.attr(NDA_DST, &entry.address.octets());
+        m.attr(NDA_LLADDR, &entry.mac);
+    });
+    tolerate(done, &[Errno::ENOENT, Errno::ENODEV])
+}
+
+fn ipv4(bytes: &[u8]) -> Option<Ipv4Addr> {
+    bytes.first_chunk::<4>().map(|octets| Ipv4Addr::from(*octets))
+}
+
+fn tolerate(done: io::Result<()>, accepted: &[Errno]) -> io::Result<()> {
+    match done {
+        Err(error) if accepted.iter().any(|errno| is(&error, *errno)) => Ok(()),
+        done => done,
+    }
+}
