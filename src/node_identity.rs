@@ -1,0 +1,51 @@
+//! Who this node is: its name and its address.
+
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+
+use anyhow::{Context, Result, bail};
+use bootstrap::data_dir::{DataDir, read, write};
+use bootstrap::join::server::is_node_name;
+
+use crate::cli::NodeArgs;
+
+/// The node's name: as said, else the host's; lower case, as upstream makes it.
+pub fn name(args: &NodeArgs, data: &DataDir) -> Result<String> {
+    let said = match &args.node_name {
+        Some(name) => name.clone(),
+        None => read("/proc/sys/kernel/hostname".as_ref())?.unwrap_or_default().trim().to_ascii_lowercase(),
+    };
+    let name = if args.with_node_id { format!("{said}-{}", node_id(data)?) } else { said };
+    if !is_node_name(&name) {
+        bail!("{name:?} is no node name (a lowercase RFC 1123 subdomain): choose one with --node-name");
+    }
+    Ok(name)
+}
+
+fn node_id(data: &DataDir) -> Result<String> {
+    let path = data.agent("node-id");
+    if let Some(kept) = read(&path)? {
+        return Ok(kept.trim().to_owned());
+    }
+    let id = bootstrap::token::random_hex(4);
+    write(&path, format!("{id}\n").as_bytes(), 0o644)?;
+    Ok(id)
+}
+
+/// The node's address: as said, else the one the default route would use, else the first of an interface that is up.
+pub fn address(args: &NodeArgs) -> Result<IpAddr> {
+    if let Some(said) = args.node_ip {
+        return Ok(said);
+    }
+    if let Some(routed) = default_route_source() {
+        return Ok(routed);
+    }
+    let first = network::addresses::local().context("cannot list this machine's addresses")?.into_iter().find(|ip| !ip.is_loopback());
+    first.context("this machine has no address but loopback: name one with --node-ip")
+}
+
+/// Asks the kernel which address it would send from; a UDP "connection" sends nothing.
+fn default_route_source() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((Ipv4Addr::new(198, 51, 100, 1), 9)).ok()?;
+    socket.local_addr().ok().map(|at| at.ip()).filter(|ip| !ip.is_unspecified() && !ip.is_loopback())
+}

@@ -1,0 +1,6 @@
+//! What this binary calls itself.
+
+/// The Kubernetes version served, as nodes and `/version` show it.
+pub const KUBERNETES: &str = "v1.35.0";
+/// Our own version, and the Kubernetes version it serves.
+pub const LONG: &str = concat!(env!("CARGO_PKG_VERSION"), " (Kubernetes v1.35.0)");

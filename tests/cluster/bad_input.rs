@@ -1,0 +1,78 @@
+//! Bad input gets a clear error and changes nothing.
+
+use std::process::Command;
+
+use crate::lab::{ISOPOD, Lab};
+
+/// Each command line fails, names its reason, and leaves no data directory behind.
+pub(crate) fn is_named_and_changes_nothing(lab: &Lab) {
+    let machine = lab.machine("bad");
+    let holder = std::thread::spawn({
+        let listen = machine.command("busybox").args(["nc", "-l", "-p", "6443"]).spawn();
+        move || listen
+    });
+    let mut holder = holder.join().unwrap().unwrap();
+    let config = lab.dir().join("bad-config.yaml");
+    let check = |args: &[&str], expect: &str| {
+        let output = machine.command(ISOPOD).args(args).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{args:?} should fail");
+        assert!(said.contains(expect), "{args:?} should say {expect:?}, said: {said}");
+        assert!(!machine.data.exists(), "{args:?} left a data directory");
+    };
+    let data = machine.data.to_str().unwrap();
+    let server = ["server", "--node-ip", "10.99.0.1", "--data-dir", data];
+    let with = |extra: &[&'static str]| -> Vec<&str> { server.iter().copied().chain(extra.iter().copied()).collect() };
+    check(&with(&["--no-such-flag"]), "--no-such-flag");
+    check(&with(&["--cluster-cidr", "10.42.0.0/99"]), "10.42.0.0/99");
+    check(&with(&["--service-node-port-range", "9-1"]), "9-1");
+    check(&with(&["--node-name", "Not_A_Name"]), "Not_A_Name");
+    check(&with(&["--flannel-backend", "pigeons"]), "pigeons");
+    check(&with(&["--disable", "nothing-we-have"]), "nothing-we-have");
+    check(&with(&["--token-file", "/nonexistent"]), "/nonexistent");
+    crate::lab::wait("the port to be taken", || {
+        let output = machine.command(ISOPOD).args(with(&[])).arg("--bind-address=127.0.0.300").output().unwrap();
+        assert!(!output.status.success());
+        machine.command("busybox").args(["netstat", "-ltn"]).output().ok().filter(|o| String::from_utf8_lossy(&o.stdout).contains(":6443"))
+    });
+    check(&with(&[]), "6443 is taken");
+    for (text, expect) in [("no-such-key: 1", "no-such-key"), ("a: [", "bad-config.yaml"), ("disable-agent: maybe", "maybe")] {
+        std::fs::write(&config, text).unwrap();
+        let mut args = with(&[]);
+        args.extend(["--config", config.to_str().unwrap()]);
+        check(&args, expect);
+    }
+    check(&["agent", "--data-dir", data], "--server");
+    check(&["agent", "--data-dir", data, "--server", "http://10.99.0.1", "--token", "x"], "https://");
+    check(&["agent", "--data-dir", data, "--server", "https://10.99.0.1:6443"], "--token");
+    check(&["agent", "--data-dir", data, "--server", "https://10.99.0.1:6443", "--token", "K10abc::x"], "malformed");
+    let _ = holder.kill();
+    let _ = holder.wait();
+    // Not root: as nobody, through setpriv.
+    let output = Command::new("setpriv").args(["--reuid=65534", "--clear-groups", ISOPOD, "server", "--data-dir", data]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let unreadable = said.contains("Permission denied") || said.contains("failed to execute");
+    assert!(!output.status.success() && (said.contains("root") || unreadable), "{said}");
+}
+
+/// A wrong token, another CA's hash, a name that is taken: refused, with the reason.
+pub(crate) fn wrong_credentials_are_refused(lab: &Lab) {
+    let pair = lab.pair();
+    crate::workloads::both_nodes_become_ready(lab);
+    let token = std::fs::read_to_string(pair.server.data.join("server/token")).unwrap();
+    let token = token.trim();
+    let stranger = lab.machine("stranger");
+    let check = |token: &str, name: &str, expect: &str| {
+        let mut command = stranger.command(ISOPOD);
+        let url = format!("https://{}:6443", pair.server.address);
+        command.args(["agent", "--server", &url, "--token", token, "--node-name", name, "--node-ip", &stranger.address]);
+        let output = command.arg("--data-dir").arg(&stranger.data).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(expect), "should say {expect:?}, said: {said}");
+    };
+    check(&format!("{token}x"), "stranger", "token is not valid");
+    let other = format!("K10{}::server:x", "0".repeat(64));
+    check(&other, "stranger", "is not the one the token was made for");
+    check(token, "worker", "has joined before with another password");
+    assert_eq!(pair.kubectl.run("get nodes -o name"), "node/server\nnode/worker");
+}
