@@ -1,1 +1,3 @@
-//! What the cluster ships beside its core: cluster DNS first.
+//! What the cluster ships beside its core: cluster DNS.
+
+pub mod dns;

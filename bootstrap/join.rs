@@ -55,6 +55,8 @@ pub struct ClusterSettings {
     pub cluster_domain: String,
     /// `vxlan`, `host-gw` or `none`.
     pub flannel_backend: String,
+    /// Whether nodes serve cluster DNS.
+    pub dns: bool,
     /// Whether nodes run the service proxy.
     pub kube_proxy: bool,
 }
