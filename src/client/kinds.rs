@@ -8,7 +8,6 @@ macro_rules! kinds {
     ($($name:ident = $group:literal, $version:literal, $plural:literal;)*) => {
         $(
             #[doc = concat!("The row of `", $plural, "` at `", $version, "`.")]
-            #[expect(clippy::missing_panics_doc, reason = "a test calls every one")]
             pub fn $name() -> Arc<Resource> {
                 match api::resource::find($group, $version, $plural) {
                     Some(row) => row.clone(),

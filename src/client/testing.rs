@@ -34,8 +34,8 @@ struct State {
     revision: u64,
     kinds: HashMap<String, Kind>,
     extra: Vec<Arc<Resource>>,
-    /// Changes the caches have not seen yet, while they are held.
-    held: Option<Vec<(String, Change)>>,
+    /// Changes that held caches have not seen yet, by kind.
+    held: HashMap<String, Vec<Change>>,
     faults: Vec<Fault>,
     log: Vec<String>,
 }
@@ -92,15 +92,16 @@ impl Cluster {
         self.state.lock().kind(resource).objects.keys().cloned().collect()
     }
 
-    /// From now on caches see nothing, until [`Cluster::release_caches`].
-    pub fn hold_caches(&self) {
-        self.state.lock().held.get_or_insert_default();
+    /// From now on the cache of a kind sees nothing, until [`Cluster::release`].
+    pub fn hold(&self, resource: &Arc<Resource>) {
+        self.state.lock().held.entry(resource.storage().qualified()).or_default();
     }
 
-    /// The caches see what they missed, and everything from now on.
-    pub fn release_caches(&self) {
+    /// The cache sees what it missed, and everything from now on.
+    pub fn release(&self, resource: &Arc<Resource>) {
+        let kind = resource.storage().qualified();
         let mut state = self.state.lock();
-        for (kind, change) in state.held.take().unwrap_or_default() {
+        for change in state.held.remove(&kind).unwrap_or_default() {
             state.feed(&kind, change);
         }
     }
@@ -449,8 +450,8 @@ impl State {
 
     fn show(&mut self, resource: &Arc<Resource>, change: Change) {
         let kind = resource.storage().qualified();
-        match &mut self.held {
-            Some(held) => held.push((kind, change)),
+        match self.held.get_mut(&kind) {
+            Some(held) => held.push(change),
             None => self.feed(&kind, change),
         }
     }

@@ -1,1 +1,135 @@
-//! controllers
+//! The control loops of a cluster: what upstream's kube-controller-manager runs.
+//!
+//! One table names them all. A controller is one file: a header (what it watches, what it writes, what it keeps true), a
+//! function that builds its loop, `reconcile`, and pure `plan` functions tested as tables. Queues, caches, backoff and
+//! panic containment are the harness's (`client::controller`); pods and owners have one place each for all workloads.
+//!
+//! Every loop acts under its own service account in `kube-system`, with upstream's names, so that RBAC, audit and
+//! managed fields look as on any cluster.
+
+mod expectations;
+mod options;
+mod ownership;
+mod pod_control;
+mod pods;
+mod replicaset;
+#[cfg(test)]
+mod testing;
+
+use std::sync::Arc;
+
+use api::User;
+use client::Client;
+use client::controller::{Controller, Gauge};
+use client::events::Recorder;
+use futures::future::{BoxFuture, join_all};
+use tokio_util::sync::CancellationToken;
+
+pub use options::Options;
+
+/// The table: a loop's name, its service account, how it is built.
+const CONTROLLERS: &[Row] = &[
+    row("replicaset-controller", "replicaset-controller", |s| s.start(replicaset::replica_sets(s))),
+    row("replicationcontroller-controller", "replication-controller", |s| {
+        s.start(replicaset::replication_controllers(s))
+    }),
+];
+
+struct Row {
+    name: &'static str,
+    account: &'static str,
+    build: fn(&Setup) -> Loop,
+}
+
+const fn row(name: &'static str, account: &'static str, build: fn(&Setup) -> Loop) -> Row {
+    Row { name, account, build }
+}
+
+/// What a controller is built from: its client, already under its own account, and the cluster's options.
+pub(crate) struct Setup {
+    pub(crate) client: Client,
+    pub(crate) options: Arc<Options>,
+    name: &'static str,
+    shutdown: CancellationToken,
+}
+
+/// A loop ready to run, and its figures.
+pub(crate) struct Loop {
+    gauge: Option<Gauge>,
+    run: BoxFuture<'static, ()>,
+}
+
+impl Setup {
+    /// A recorder under the controller's own name.
+    pub(crate) fn events(&self) -> Recorder {
+        self.events_as(self.name)
+    }
+
+    /// A recorder under another name, where upstream's component differs from the controller's.
+    pub(crate) fn events_as(&self, component: &str) -> Recorder {
+        Recorder::start(self.client.clone(), component, "")
+    }
+
+    /// Makes a loop of a controller.
+    pub(crate) fn start<S: Send + Sync + 'static>(&self, controller: Controller<S>) -> Loop {
+        let (client, shutdown) = (self.client.clone(), self.shutdown.clone());
+        Loop { gauge: Some(controller.gauge()), run: Box::pin(async move { controller.run(&client, shutdown).await }) }
+    }
+
+    /// Makes a loop of a future of its own, which ends at shutdown.
+    #[allow(dead_code, reason = "the garbage collector's")]
+    pub(crate) fn run<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        run: impl FnOnce(CancellationToken) -> F,
+    ) -> Loop {
+        Loop { gauge: None, run: Box::pin(run(self.shutdown.clone())) }
+    }
+}
+
+/// All loops, built and not yet running.
+pub struct Controllers {
+    loops: Vec<Loop>,
+}
+
+impl Controllers {
+    /// Builds every loop of the table that the options do not switch off. Must be called within a tokio runtime.
+    pub fn build(client: &Client, options: Options, shutdown: &CancellationToken) -> Self {
+        let options = Arc::new(options);
+        let rows = CONTROLLERS.iter().filter(|row| !options.disabled.iter().any(|name| name == row.name));
+        let build = |row: &Row| {
+            let setup = Setup {
+                client: client.acting_as(User::controller(row.account), "kube-controller-manager"),
+                options: options.clone(),
+                name: row.name,
+                shutdown: shutdown.clone(),
+            };
+            (row.build)(&setup)
+        };
+        Self { loops: rows.map(build).collect() }
+    }
+
+    /// The figures of every loop, for metrics. They stay readable while the loops run.
+    pub fn gauges(&self) -> Vec<Gauge> {
+        self.loops.iter().filter_map(|each| each.gauge.clone()).collect()
+    }
+
+    /// Runs all loops until shutdown.
+    pub async fn run(self) {
+        let tasks = self.loops.into_iter().map(|each| tokio::spawn(each.run));
+        for ended in join_all(tasks).await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a controller ended; please report this");
+            }
+        }
+    }
+}
+
+/// Builds and runs every controller until shutdown.
+pub async fn run(client: Client, options: Options, shutdown: CancellationToken) {
+    Controllers::build(&client, options, &shutdown).run().await;
+}
+
+/// The names of all controllers, as `disabled` takes them.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    CONTROLLERS.iter().map(|row| row.name)
+}

@@ -54,10 +54,10 @@ async fn held_caches_lag_and_catch_up() {
     let cluster = Cluster::new();
     let (client, pods) = (cluster.client(), kinds::pods());
     let cache = client.cache(&pods);
-    cluster.hold_caches();
+    cluster.hold(&pods);
     client.create(&pods, "a", pod("p")).await.unwrap();
     assert!(cache.is_empty());
-    cluster.release_caches();
+    cluster.release(&pods);
     assert_eq!(cache.len(), 1);
 }
 

@@ -1,0 +1,158 @@
+//! Controller references: which objects are whose, adopting and releasing them.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use api::selector::LabelSelector;
+use api::{Object, Patch, Resource, Status};
+use client::Client;
+use client::controller::group_of;
+use serde_json::{Value, json};
+use watch_cache::Cache;
+
+use crate::expectations::seen;
+
+/// An object that owns others.
+#[derive(Clone, Copy)]
+pub(crate) struct Owner<'a> {
+    pub(crate) resource: &'a Arc<Resource>,
+    pub(crate) object: &'a Object,
+}
+
+impl Owner<'_> {
+    /// The reference that marks an object as managed by this owner.
+    pub(crate) fn reference(&self) -> Value {
+        json!({
+            "apiVersion": self.resource.api_version(), "kind": self.resource.kind,
+            "name": self.object.meta.name, "uid": self.object.meta.uid,
+            "controller": true, "blockOwnerDeletion": true,
+        })
+    }
+
+    /// Whether the object is managed by this very owner.
+    pub(crate) fn controls(&self, object: &Object) -> bool {
+        object.meta.controller().is_some_and(|reference| reference.uid == self.object.meta.uid)
+    }
+}
+
+/// What becomes of one object in view of one owner.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// It belongs to the owner.
+    Keep,
+    /// It is somebody else's, or nobody's and does not match.
+    Ignore,
+    /// It matches and is nobody's.
+    Adopt,
+    /// It is the owner's but matches no longer.
+    Release,
+}
+
+/// Upstream's rules of claiming.
+pub(crate) fn judge(owner: &Object, object: &Object, matches: bool) -> Claim {
+    match object.meta.controller() {
+        Some(reference) if reference.uid != owner.meta.uid => Claim::Ignore,
+        Some(_) if matches => Claim::Keep,
+        // An owner on its way out lets the garbage collector decide.
+        Some(_) if owner.meta.is_deleting() => Claim::Ignore,
+        Some(_) => Claim::Release,
+        None if !matches || owner.meta.is_deleting() || object.meta.is_deleting() => Claim::Ignore,
+        None => Claim::Adopt,
+    }
+}
+
+/// Takes the objects that match and are nobody's, lets go of those that no longer match, and returns what is the owner's
+/// then. `children` is the cache of the objects' kind.
+pub(crate) async fn claim(
+    client: &Client,
+    owner: Owner<'_>,
+    children: &Cache,
+    selector: &LabelSelector,
+    objects: Vec<Arc<Object>>,
+) -> Result<Vec<Arc<Object>>, Status> {
+    let mut claimed = Vec::new();
+    let mut may_adopt = None;
+    for object in objects {
+        match judge(owner.object, &object, selector.matches(&object.meta.labels)) {
+            Claim::Keep => claimed.push(object),
+            Claim::Ignore => {}
+            Claim::Adopt => {
+                if may_adopt.is_none() {
+                    // The cache may not show yet that the owner is gone: ask the server once.
+                    let fresh = client.get(owner.resource, &owner.object.meta.namespace, &owner.object.meta.name).await;
+                    may_adopt = Some(match fresh {
+                        Ok(fresh) => fresh.meta.uid == owner.object.meta.uid && !fresh.meta.is_deleting(),
+                        Err(status) if status.is_not_found() => false,
+                        Err(status) => return Err(status),
+                    });
+                }
+                if may_adopt == Some(true)
+                    && let Some(adopted) = own(client, children, &object, owner.reference()).await?
+                {
+                    claimed.push(adopted);
+                }
+            }
+            Claim::Release => {
+                let reference = json!({ "$patch": "delete", "uid": owner.object.meta.uid });
+                own(client, children, &object, reference).await?;
+            }
+        }
+    }
+    Ok(claimed)
+}
+
+/// Patches an object's owners. An object that is gone, or another of its name, is no error: `None`.
+async fn own(
+    client: &Client,
+    children: &Cache,
+    object: &Object,
+    reference: Value,
+) -> Result<Option<Arc<Object>>, Status> {
+    let patch = json!({ "metadata": { "uid": object.meta.uid, "ownerReferences": [reference] } });
+    let (namespace, name) = (&object.meta.namespace, &object.meta.name);
+    match client.patch(children.resource(), namespace, name, "", Patch::Strategic(patch)).await {
+        Ok(written) => {
+            seen(children, &written).await;
+            Ok(Some(written))
+        }
+        Err(status) if status.is_not_found() => Ok(None),
+        // Without its old owner the object cannot be released again; with another uid it is another object.
+        Err(status) if status.code == 422 => Ok(None),
+        Err(status) => Err(status),
+    }
+}
+
+/// The selector of a workload: `spec.selector`, a `LabelSelector`, or for replication controllers plain labels.
+pub(crate) fn selector_of(owner: &Value) -> Result<LabelSelector, api::selector::SelectorError> {
+    let selector = owner.pointer("/spec/selector");
+    if owner["kind"] == "ReplicationController" {
+        let labels = selector.and_then(Value::as_object);
+        return Ok(match labels.filter(|labels| !labels.is_empty()) {
+            Some(labels) => {
+                LabelSelector::from_labels(labels.iter().map(|(k, v)| (&**k, v.as_str().unwrap_or_default())))
+            }
+            None => LabelSelector::nothing(),
+        });
+    }
+    LabelSelector::from_object(selector)
+}
+
+/// The keys of the workloads that could adopt an object nobody manages: those of its namespace whose selector matches.
+pub(crate) fn possible_owners(owners: &Cache, object: &Object) -> Vec<String> {
+    if object.meta.controller().is_some() || object.meta.labels.is_empty() {
+        return Vec::new();
+    }
+    let matching = |owner: &Arc<Object>| {
+        let selector = owner.to_value().ok().and_then(|value| selector_of(&value).ok());
+        selector.is_some_and(|s| !s.is_everything() && s.matches(&object.meta.labels))
+    };
+    owners.list(&object.meta.namespace).iter().filter(|owner| matching(owner)).map(|owner| owner.meta.key()).collect()
+}
+
+/// Whether a reference names a kind, at whatever version.
+#[allow(dead_code, reason = "the workloads to come")]
+pub(crate) fn is_of_kind(reference: &api::OwnerReference, resource: &Resource) -> bool {
+    reference.kind == resource.kind && group_of(&reference.api_version) == &*resource.group
+}
