@@ -4,25 +4,35 @@
 //! present state; writes go to the store by compare-and-swap and come back to everybody through the feed.
 
 mod continuation;
+mod create;
+mod delete;
 mod error;
+mod intake;
+mod metadata;
+mod part;
 mod read;
 mod selection;
 #[cfg(test)]
 mod tests;
+mod update;
 mod versions;
 mod watch;
+mod write;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Operation, Reply, Request, Resource, Status};
+use api::{Object, Operation, Patch, Reply, Request, Resource, Status};
 use embedded_store::{Store, StoreError};
 use watch_cache::Cache;
 
+use crate::admission::{self, Plugin};
 use crate::catalog::Catalog;
 use crate::feed::Feed;
+use part::Part;
+use update::Intent;
 
 pub use watch::{Delivery, Verdict, Watch};
 
@@ -43,6 +53,8 @@ pub struct RegistryConfig {
     pub event_ttl: Duration,
     /// How much history the store keeps; it is compacted as often.
     pub compaction: Duration,
+    /// Admission beside the built-in plugins, before ResourceQuota: webhooks, policies, checks that need the authorizer.
+    pub plugins: Vec<Plugin>,
 }
 
 impl Default for RegistryConfig {
@@ -55,6 +67,7 @@ impl Default for RegistryConfig {
             history: 4096,
             event_ttl: Duration::from_secs(3600),
             compaction: Duration::from_secs(300),
+            plugins: Vec::new(),
         }
     }
 }
@@ -76,6 +89,7 @@ pub struct Registry {
     store: Handle,
     feed: Arc<Feed>,
     catalog: Catalog,
+    plugins: Vec<Plugin>,
     config: RegistryConfig,
 }
 
@@ -94,7 +108,8 @@ impl Registry {
         let catalog = Catalog::new();
         let stored = catalog.all().into_iter().filter(|row| row.stored && row.stored_as.is_none());
         let feed = Arc::new(Feed::start(store.clone(), stored, config.history).await?);
-        Ok(Arc::new(Self { store: Handle(store), feed, catalog, config }))
+        let plugins = admission::plugins(&config.plugins);
+        Ok(Arc::new(Self { store: Handle(store), feed, catalog, plugins, config }))
     }
 
     /// Carries out one request that was authenticated and authorized. The one door for all verbs and subresources, except
@@ -104,14 +119,23 @@ impl Registry {
         if !resource.stored {
             return Err(Status::method_not_allowed());
         }
-        match (&request.operation, request.subresource.as_str()) {
-            (Operation::Get { resource_version }, "" | "status") => {
-                let object = self.get(request, resource_version.as_deref()).await?;
+        let part = Part::of(resource, &request.subresource).ok_or_else(Status::no_such_path)?;
+        match &request.operation {
+            Operation::Get { resource_version } => {
+                let object = self.get_part(request, part, resource_version.as_deref()).await?;
                 Ok(Reply::Object { object, created: false, warnings: Vec::new() })
             }
-            (Operation::List(options), "") => Ok(Reply::List(self.list(request, options).await?)),
-            (Operation::Watch(_), "") => Ok(Reply::Watch(self.watch(request).await?.into_stream())),
-            _ => Err(Status::method_not_allowed()),
+            Operation::Update(body, options) => self.update(request, part, Intent::Put(body), options).await,
+            Operation::Patch(Patch::Apply(_), _) => {
+                Err(Status::failure(501, "NotImplemented", "server-side apply is not served yet"))
+            }
+            Operation::Patch(patch, options) => self.update(request, part, Intent::Patch(patch), options).await,
+            _ if part != Part::Main => Err(Status::method_not_allowed()),
+            Operation::List(options) => Ok(Reply::List(self.list(request, options).await?)),
+            Operation::Watch(_) => Ok(Reply::Watch(self.watch(request).await?.into_stream())),
+            Operation::Create(body, options) => self.create(request, body.clone(), options).await,
+            Operation::Delete(options) => self.delete(request, options).await,
+            Operation::DeleteCollection(options, which) => self.delete_collection(request, options, which).await,
         }
     }
 
@@ -128,6 +152,16 @@ impl Registry {
     /// The resource table as it is now.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// The admission plugins, in the order of their turns.
+    pub fn plugins(&self) -> &[Plugin] {
+        &self.plugins
+    }
+
+    /// A namespace, as the cache shows it.
+    pub(crate) fn namespace(&self, name: &str) -> Option<Arc<Object>> {
+        self.feed.cache("/registry/namespaces/")?.get_key(name)
     }
 
     /// What the registry was told at its start.

@@ -1,0 +1,80 @@
+//! Creating an object.
+
+use std::sync::Arc;
+
+use api::{Object, Reply, Request, Status, WriteOptions};
+use embedded_store::Expect;
+use serde_json::Value;
+
+use super::part::Part;
+use super::{Registry, error, intake, metadata, versions, write};
+use crate::admission::{self, Attributes, Verb};
+use crate::strategy;
+use crate::tree::Tree;
+
+/// How often a name that is taken is replaced by another generated one.
+const ATTEMPTS: usize = 8;
+
+impl Registry {
+    /// A new object from a body.
+    pub(super) async fn create(&self, request: &Request, body: Value, options: &WriteOptions) -> Result<Reply, Status> {
+        let mut warnings = Vec::new();
+        let mut object = self.decode(&request.resource, Part::Main, body, options, &mut warnings)?;
+        intake::name_namespace(&mut object, request)?;
+        let (created, more) = self.create_stored(request, object, options.dry_run).await?;
+        warnings.extend(more);
+        let object = versions::show(&request.resource, created)?;
+        Ok(Reply::Object { object, created: true, warnings })
+    }
+
+    /// A new object from a decoded one, in stored form.
+    pub(super) async fn create_stored(
+        &self,
+        request: &Request,
+        object: Value,
+        dry_run: bool,
+    ) -> Result<(Arc<Object>, Vec<String>), Status> {
+        let storage = request.resource.storage();
+        let strategy = strategy::of(&storage);
+        let mut attributes = Attributes {
+            user: request.user.clone(),
+            resource: storage.clone(),
+            namespace: request.namespace.clone(),
+            name: object.text("metadata.name").to_owned(),
+            subresource: String::new(),
+            verb: Verb::Create,
+            object,
+            old: Value::Null,
+            dry_run,
+            warnings: Vec::new(),
+        };
+        admission::mutate(self, &mut attributes).await?;
+        let generate = attributes.object.text("metadata.name").is_empty();
+        metadata::prepare_create(&mut attributes.object, &storage, strategy, &request.namespace)?;
+        (strategy.prepare_create)(&mut attributes.object, &request.user);
+        let mut errors = metadata::validate(&attributes.object, &storage, strategy);
+        (strategy.validate)(&attributes.object, &mut errors);
+        let name = attributes.object.text("metadata.name").to_owned();
+        if !errors.is_empty() {
+            return Err(Status::invalid(&storage.group, &storage.kind, &name, error::causes(&errors)));
+        }
+        attributes.name = name;
+        attributes.warnings.extend((strategy.warnings)(&attributes.object));
+        admission::validate(self, &mut attributes).await?;
+        let Attributes { mut object, warnings, .. } = attributes;
+        if dry_run {
+            return Ok((Arc::new(write::encode(&object, &storage)?), warnings));
+        }
+        for attempt in 1.. {
+            match self.put(&storage, &object, Expect::Absent).await? {
+                Ok(created) => return Ok((created, warnings)),
+                Err(_) if generate && attempt < ATTEMPTS => {
+                    let name = metadata::generate(object.text("metadata.generateName"));
+                    object.put("metadata.name", name);
+                }
+                Err(_) => break,
+            }
+        }
+        Err(Status::already_exists(&storage.group, &storage.plural, object.text("metadata.name")))
+    }
+}

@@ -1,0 +1,249 @@
+//! Deleting: at once, after a grace period, or when the last finalizer is gone.
+
+use std::sync::Arc;
+
+use api::{DeleteOptions, ListOptions, Object, Propagation, Reply, Request, Resource, Status, time};
+use embedded_store::Expect;
+use futures::TryStreamExt;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::selection::Selection;
+use super::write::Current;
+use super::{Registry, error, versions, write};
+use crate::admission::{self, Attributes, Verb};
+use crate::strategy::{self, Garbage, Strategy};
+use crate::tree::Tree;
+
+/// Finalizers by which a delete asks the garbage collector for something.
+const ORPHAN: &str = "orphan";
+const FOREGROUND: &str = "foregroundDeletion";
+
+/// How often a delete is tried on newer versions of its object.
+const ATTEMPTS: usize = 100;
+
+/// How many objects of a collection are deleted at the same time.
+const CONCURRENT: usize = 8;
+
+/// What is left of an object after a delete.
+pub(super) enum Deleted {
+    /// Nothing; this was its last state.
+    Gone(Arc<Object>),
+    /// The object, marked.
+    Marked(Arc<Object>),
+}
+
+impl Deleted {
+    fn object(&self) -> &Arc<Object> {
+        match self {
+            Self::Gone(object) | Self::Marked(object) => object,
+        }
+    }
+}
+
+impl Registry {
+    /// Carries out a DELETE of one object.
+    pub(super) async fn delete(&self, request: &Request, options: &DeleteOptions) -> Result<Reply, Status> {
+        let resource = &request.resource;
+        let deleted = self.delete_one(request, &request.namespace, &request.name, options).await?;
+        let returns = strategy::of(&resource.storage()).returns_deleted;
+        match deleted {
+            Deleted::Gone(object) if !returns => {
+                let (name, uid) = (&*object.meta.name, &*object.meta.uid);
+                Ok(Reply::Status(Box::new(Status::success(&resource.group, &resource.plural, name, uid))))
+            }
+            Deleted::Gone(object) | Deleted::Marked(object) => {
+                let object = versions::show(resource, object)?;
+                Ok(Reply::Object { object, created: false, warnings: Vec::new() })
+            }
+        }
+    }
+
+    /// Deletes everything a list would show; answers with that list.
+    pub(super) async fn delete_collection(
+        &self,
+        request: &Request,
+        options: &DeleteOptions,
+        which: &ListOptions,
+    ) -> Result<Reply, Status> {
+        let selection = Selection::parse(&request.resource.storage(), which)?;
+        let mut list = self.stored_list(&request.resource, &request.namespace, &selection, which).await?;
+        futures::stream::iter(list.items.iter().map(Ok))
+            .try_for_each_concurrent(CONCURRENT, |object| async {
+                let meta = &object.meta;
+                match self.delete_one(request, &meta.namespace, &meta.name, options).await {
+                    Err(status) if !status.is_not_found() => Err(status),
+                    _ => Ok(()),
+                }
+            })
+            .await?;
+        let shown = list.items.into_iter().map(|object| versions::show(&request.resource, object));
+        list.items = shown.collect::<Result<_, _>>()?;
+        Ok(Reply::List(list))
+    }
+
+    /// Deletes one object, or begins to.
+    pub(super) async fn delete_one(
+        &self,
+        request: &Request,
+        namespace: &str,
+        name: &str,
+        options: &DeleteOptions,
+    ) -> Result<Deleted, Status> {
+        let storage = request.resource.storage();
+        let mut current = self.current(&storage, namespace, name).await?;
+        let mut admitted = false;
+        for _ in 0..ATTEMPTS {
+            let Some(now) = current else { return Err(error::not_found(&request.resource, name)) };
+            check_preconditions(&storage, &now.object, options)?;
+            if !std::mem::replace(&mut admitted, true) {
+                self.admit_delete(request, &storage, &now, options).await?;
+            }
+            match self.try_delete(&storage, now, options).await? {
+                Ok(deleted) => {
+                    tracing::debug!(kind = &*storage.kind, key = deleted.object().meta.key(), "deleted");
+                    return Ok(deleted);
+                }
+                Err(raced) => current = raced,
+            }
+        }
+        Err(Status::stale(&storage.group, &storage.plural, name))
+    }
+
+    async fn admit_delete(
+        &self,
+        request: &Request,
+        storage: &Arc<Resource>,
+        current: &Current,
+        options: &DeleteOptions,
+    ) -> Result<(), Status> {
+        let mut attributes = Attributes {
+            user: request.user.clone(),
+            resource: storage.clone(),
+            namespace: current.object.meta.namespace.to_string(),
+            name: current.object.meta.name.to_string(),
+            subresource: String::new(),
+            verb: Verb::Delete,
+            object: Value::Null,
+            old: current.value.clone(),
+            dry_run: options.dry_run,
+            warnings: Vec::new(),
+        };
+        admission::mutate(self, &mut attributes).await?;
+        admission::validate(self, &mut attributes).await
+    }
+
+    async fn try_delete(
+        &self,
+        storage: &Arc<Resource>,
+        current: Current,
+        options: &DeleteOptions,
+    ) -> Result<Result<Deleted, Option<Current>>, Status> {
+        let strategy = strategy::of(storage);
+        let mut new = current.value.clone();
+        if !begin(&mut new, strategy, options) {
+            // Nothing to add to a delete that is under way.
+            return Ok(Ok(Deleted::Marked(current.object)));
+        }
+        if held(&new) {
+            new.cut("metadata.resourceVersion");
+            let object = write::encode(&new, storage)?;
+            if options.dry_run {
+                return Ok(Ok(Deleted::Marked(Arc::new(object.at_revision(current.revision())))));
+            }
+            let written = self.put(storage, &new, Expect::Revision(current.revision())).await?;
+            return Ok(written.map(Deleted::Marked));
+        }
+        if options.dry_run {
+            return Ok(Ok(Deleted::Gone(current.object)));
+        }
+        Ok(self.remove(storage, &current).await?.map(Deleted::Gone))
+    }
+}
+
+/// Marks an object as on its way out as the options ask. False when it is so already and nothing changes.
+fn begin(object: &mut Value, strategy: &Strategy, options: &DeleteOptions) -> bool {
+    let before = object.clone();
+    let pending = object.at("metadata.deletionTimestamp").and_then(Value::as_str).map(ToOwned::to_owned);
+    if let Some(since) = pending {
+        return shorten(object, &since, strategy, options);
+    }
+    collect_garbage(object, strategy, options);
+    if object.text("kind") == "Namespace" && object.text("apiVersion") == "v1" {
+        object.put("status.phase", "Terminating");
+    }
+    let grace = strategy.grace.map_or(0, |grace| grace(object, options.grace_period_seconds));
+    object.put("metadata.deletionTimestamp", time::format(after(Timestamp::now(), grace)));
+    object.put("metadata.deletionGracePeriodSeconds", grace);
+    if let Some(generation) = before.int("metadata.generation").filter(|generation| *generation > 0) {
+        object.put("metadata.generation", generation + 1);
+    }
+    true
+}
+
+/// A later delete may only ask for less time.
+fn shorten(object: &mut Value, since: &str, strategy: &Strategy, options: &DeleteOptions) -> bool {
+    let left = object.int("metadata.deletionGracePeriodSeconds").unwrap_or(0);
+    let asked = match (strategy.grace, options.grace_period_seconds) {
+        (Some(grace), Some(_)) => grace(object, options.grace_period_seconds),
+        _ => left,
+    };
+    if asked >= left {
+        // A delete that nothing holds any more is finished; one that is held stays as it is.
+        return !held(object);
+    }
+    let end = time::parse(since).unwrap_or_else(|_| Timestamp::now());
+    object.put("metadata.deletionTimestamp", time::format(after(end, asked - left)));
+    object.put("metadata.deletionGracePeriodSeconds", asked);
+    true
+}
+
+fn after(time: Timestamp, seconds: i64) -> Timestamp {
+    time.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(time)
+}
+
+/// Whether an object marked for deletion has to wait: for its grace period, or for a finalizer.
+fn held(object: &Value) -> bool {
+    object.int("metadata.deletionGracePeriodSeconds").unwrap_or(0) > 0
+        || !object.items("metadata.finalizers").is_empty()
+        || object.text("kind") == "Namespace"
+            && object.text("apiVersion") == "v1"
+            && !object.items("spec.finalizers").is_empty()
+}
+
+/// Sets the finalizers by which the garbage collector learns what to do with dependents.
+fn collect_garbage(object: &mut Value, strategy: &Strategy, options: &DeleteOptions) {
+    if strategy.garbage == Garbage::Unsupported {
+        return;
+    }
+    let before = object.items("metadata.finalizers").to_vec();
+    let has = |finalizer: &str| before.iter().any(|f| f == finalizer);
+    let wanted = match options.propagation {
+        Some(Propagation::Orphan) => Some(ORPHAN),
+        Some(Propagation::Foreground) => Some(FOREGROUND),
+        Some(Propagation::Background) => None,
+        // What the object says itself stands before the default of its kind.
+        None if has(ORPHAN) => Some(ORPHAN),
+        None if has(FOREGROUND) => Some(FOREGROUND),
+        None if strategy.garbage == Garbage::Orphan => Some(ORPHAN),
+        None => None,
+    };
+    let mut finalizers: Vec<Value> = before.iter().filter(|f| *f != ORPHAN && *f != FOREGROUND).cloned().collect();
+    finalizers.extend(wanted.map(Value::from));
+    object.put_or_remove("metadata.finalizers", (!finalizers.is_empty()).then_some(Value::Array(finalizers)));
+}
+
+fn check_preconditions(storage: &Resource, object: &Object, options: &DeleteOptions) -> Result<(), Status> {
+    let conflict = |why: String| Err(Status::conflict(&storage.group, &storage.plural, &object.meta.name, why));
+    match (&options.uid, &options.resource_version) {
+        (Some(uid), _) if **uid != *object.meta.uid => conflict(format!(
+            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            object.meta.uid
+        )),
+        (_, Some(version)) if *version != object.meta.resource_version.to_string() => conflict(format!(
+            "Precondition failed: ResourceVersion in precondition: {version}, ResourceVersion in object meta: {}",
+            object.meta.resource_version
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,104 @@
+//! Bodies become objects: the right kind, the schema's fields, the storage row's form, defaults filled in.
+
+use std::sync::Arc;
+
+use api::{FieldValidation, Request, Resource, Status, WriteOptions, prune, schema};
+use serde_json::Value;
+
+use super::part::Part;
+use super::{Registry, versions};
+use crate::strategy;
+use crate::tree::Tree;
+
+impl Registry {
+    /// Reads a body written through a part of the row's objects. Warnings are added to `warnings`.
+    pub(super) fn decode(
+        &self,
+        resource: &Arc<Resource>,
+        part: Part,
+        mut body: Value,
+        options: &WriteOptions,
+        warnings: &mut Vec<String>,
+    ) -> Result<Value, Status> {
+        let (group, version, kind) = part.kind(resource);
+        name_kind(&mut body, group, version, kind)?;
+        let mut unknown = Vec::new();
+        if let Some(message) = schema::for_kind(group, version, kind).filter(|_| resource.builtin) {
+            unknown = prune::decode(&mut body, message)
+                .map_err(|error| Status::bad_request(error.for_kind(kind, version)))?;
+        }
+        match options.field_validation {
+            FieldValidation::Ignore => {}
+            FieldValidation::Warn => warnings.extend(prune::warnings(&unknown, &options.duplicate_fields)),
+            FieldValidation::Strict => {
+                if let Some(error) = prune::strict_error(&unknown, &options.duplicate_fields) {
+                    let quoted = api::quote::quote(version);
+                    let why = format!("{kind} in version {quoted} cannot be handled as a {kind}: {error}");
+                    return Err(Status::bad_request(why));
+                }
+            }
+        }
+        if part == Part::Scale {
+            return Ok(body);
+        }
+        let mut object = versions::into_storage(resource, body);
+        (strategy::of(&resource.storage()).default)(&mut object);
+        Ok(object)
+    }
+}
+
+/// Checks that the body says it is what the path says it is; a body that does not say is.
+fn name_kind(body: &mut Value, group: &str, version: &str, kind: &str) -> Result<(), Status> {
+    if !body.is_object() {
+        return Err(Status::bad_request("the body of the request is no object"));
+    }
+    let expected = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    let says = |field: &str, expected: &str| {
+        let said = body.text(field);
+        said.is_empty() || said == expected
+    };
+    if !says("apiVersion", &expected) {
+        let said = body.text("apiVersion");
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({said}) does not match the expected API version ({expected})"
+        )));
+    }
+    if !says("kind", kind) {
+        let said = body.text("kind");
+        return Err(Status::bad_request(format!(
+            "the kind in the data ({said}) does not match the expected kind ({kind})"
+        )));
+    }
+    body.put("kind", kind);
+    body.put("apiVersion", expected);
+    Ok(())
+}
+
+/// Checks the body's namespace against the path's, and fills it in.
+pub(super) fn name_namespace(object: &mut Value, request: &Request) -> Result<(), Status> {
+    if !request.resource.is_namespaced() {
+        return Ok(());
+    }
+    let said = object.text("metadata.namespace");
+    if !said.is_empty() && said != request.namespace {
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    object.put("metadata.namespace", request.namespace.as_str());
+    Ok(())
+}
+
+/// Checks the body's name against the path's, and fills it in.
+pub(super) fn name_object(object: &mut Value, request: &Request) -> Result<(), Status> {
+    let said = object.text("metadata.name");
+    if said.is_empty() {
+        object.put("metadata.name", request.name.as_str());
+    } else if said != request.name {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({said}) does not match the name on the URL ({})",
+            request.name
+        )));
+    }
+    Ok(())
+}

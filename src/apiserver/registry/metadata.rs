@@ -1,0 +1,187 @@
+//! What the server itself keeps in an object's metadata, and what is asked of the rest.
+
+use api::validation::field::{Error, ErrorList, Path};
+use api::validation::{prefix, qualified_name, validate_annotations, validate_labels};
+use api::{Resource, Status, time};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::strategy::Strategy;
+use crate::tree::Tree;
+
+/// The longest prefix of a generated name; five characters follow.
+const GENERATED_MAX: usize = 63 - 5;
+
+/// Fields only the server sets.
+const OURS: [&str; 5] = [
+    "metadata.uid",
+    "metadata.creationTimestamp",
+    "metadata.deletionTimestamp",
+    "metadata.deletionGracePeriodSeconds",
+    "metadata.generation",
+];
+
+/// Fields that are not kept: no self links since 1.24, and the fields' owners are not recorded yet.
+fn drop_unkept(object: &mut Value) {
+    object.cut("metadata.selfLink");
+    object.cut("metadata.managedFields");
+}
+
+/// Makes a client's object a new one.
+pub(super) fn prepare_create(
+    object: &mut Value,
+    resource: &Resource,
+    strategy: &Strategy,
+    namespace: &str,
+) -> Result<(), Status> {
+    if object.at("metadata.resourceVersion").is_some_and(|version| !matches!(version.as_str(), Some("" | "0"))) {
+        return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
+    }
+    object.cut("metadata.resourceVersion");
+    OURS.iter().for_each(|field| drop(object.cut(field)));
+    drop_unkept(object);
+    if resource.is_namespaced() {
+        object.put("metadata.namespace", namespace);
+    } else {
+        object.cut("metadata.namespace");
+    }
+    object.put("metadata.uid", uuid::Uuid::new_v4().to_string());
+    object.put("metadata.creationTimestamp", time::format(Timestamp::now()));
+    if strategy.generation {
+        object.put("metadata.generation", 1);
+    }
+    if !resource.builtin && resource.has_subresource("status") {
+        object.cut("status");
+    } else if let Some(status) = strategy.status {
+        // The table is constant, and a test reads all of it.
+        object.put("status", serde_json::from_str::<Value>(status).unwrap_or_default());
+    }
+    if object.text("metadata.name").is_empty() && !object.text("metadata.generateName").is_empty() {
+        object.put("metadata.name", generate(object.text("metadata.generateName")));
+    }
+    Ok(())
+}
+
+/// A name from a prefix: five characters of an alphabet without vowels, in which no word can appear.
+pub(super) fn generate(prefix: &str) -> String {
+    const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+    let mut end = prefix.len().min(GENERATED_MAX);
+    while !prefix.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut name = prefix[..end].to_owned();
+    name.extend((0..5).map(|_| char::from(ALPHABET[rand::random_range(0..ALPHABET.len())])));
+    name
+}
+
+/// Gives the new state of an object what only the server changes. `generation` rises when what the kind counts differs.
+pub(super) fn prepare_update(new: &mut Value, old: &Value) {
+    drop_unkept(new);
+    for field in OURS {
+        new.put_or_remove(field, old.at(field).cloned());
+    }
+}
+
+/// Raises the generation if anything but metadata and status changed.
+pub(super) fn count_change(new: &mut Value, old: &Value, strategy: &Strategy) {
+    if !strategy.generation {
+        return;
+    }
+    let counted = |object: &Value| {
+        let object = object.as_object().into_iter().flatten();
+        object.filter(|(key, _)| !matches!(key.as_str(), "metadata" | "status")).count()
+    };
+    let differs = counted(new) != counted(old)
+        || new.as_object().into_iter().flatten().any(|(key, value)| {
+            !matches!(key.as_str(), "metadata" | "status") && old.get(key) != Some(value)
+        })
+        // A deployment's annotations are copied to its replica sets, so they count.
+        || new.text("kind") == "Deployment" && new.at("metadata.annotations") != old.at("metadata.annotations");
+    let generation = old.int("metadata.generation").unwrap_or(0);
+    new.put("metadata.generation", if differs { generation + 1 } else { generation });
+}
+
+/// Complaints about metadata of any object.
+pub(super) fn validate(object: &Value, resource: &Resource, strategy: &Strategy) -> ErrorList {
+    let meta = Path::root("metadata");
+    let mut errors = ErrorList::new();
+    let (name, generate_name) = (object.text("metadata.name"), object.text("metadata.generateName"));
+    if !generate_name.is_empty() {
+        errors.invalid_each(&meta.child("generateName"), generate_name, prefix(strategy.name, generate_name));
+    }
+    if name.is_empty() {
+        errors.push(Error::required(&meta.child("name"), "name or generateName is required"));
+    } else {
+        errors.invalid_each(&meta.child("name"), name, api::validation::path_segment_name(name));
+        errors.invalid_each(&meta.child("name"), name, (strategy.name)(name));
+    }
+    let namespace = object.text("metadata.namespace");
+    if resource.is_namespaced() {
+        if namespace.is_empty() {
+            errors.push(Error::required(&meta.child("namespace"), ""));
+        } else {
+            errors.invalid_each(&meta.child("namespace"), namespace, api::validation::dns1123_label(namespace));
+        }
+    }
+    let pairs = |path| object.entries(path).map(|(k, v)| (k.as_str(), v.as_str().unwrap_or_default()));
+    errors.extend(validate_labels(pairs("metadata.labels"), &meta.child("labels")));
+    errors.extend(validate_annotations(pairs("metadata.annotations"), &meta.child("annotations")));
+    owners(object, &meta.child("ownerReferences"), &mut errors);
+    for (at, finalizer) in object.items("metadata.finalizers").iter().enumerate() {
+        let finalizer = finalizer.as_str().unwrap_or_default();
+        errors.invalid_each(&meta.child("finalizers").index(at), finalizer, qualified_name(finalizer));
+    }
+    errors
+}
+
+fn owners(object: &Value, path: &Path, errors: &mut ErrorList) {
+    let mut controller: Option<&Value> = None;
+    for (at, owner) in object.items("metadata.ownerReferences").iter().enumerate() {
+        let path = path.index(at);
+        for (field, why) in [
+            ("apiVersion", "version must not be empty"),
+            ("kind", "must not be empty"),
+            ("name", "must not be empty"),
+            ("uid", "must not be empty"),
+        ] {
+            if owner.text(field).is_empty() {
+                errors.push(Error::invalid(&path.child(field), owner.text(field), why));
+            }
+        }
+        if owner.truth("controller") {
+            if let Some(first) = controller {
+                let why = format!(
+                    "Only one reference can have Controller set to true. Found \"true\" in references for {} and {}",
+                    first.text("name"),
+                    owner.text("name"),
+                );
+                errors.push(Error::invalid(&path, json!(object.items("metadata.ownerReferences")), why));
+            }
+            controller = Some(owner);
+        }
+    }
+}
+
+/// Complaints about a change of metadata.
+pub(super) fn validate_update(new: &Value, old: &Value, errors: &mut ErrorList) {
+    let meta = Path::root("metadata");
+    for field in ["name", "namespace", "uid"] {
+        let (new, old) = (new.at("metadata").and_then(|m| m.at(field)), old.at("metadata").and_then(|m| m.at(field)));
+        if new != old {
+            errors.push(Error::immutable(&meta.child(field), new.cloned().unwrap_or_default()));
+        }
+    }
+    if old.at("metadata.deletionTimestamp").is_some() {
+        let before = old.items("metadata.finalizers");
+        let added: Vec<&str> =
+            new.items("metadata.finalizers").iter().filter(|f| !before.contains(f)).filter_map(Value::as_str).collect();
+        if !added.is_empty() {
+            let shown: Vec<String> = added.iter().map(|f| api::quote::quote(f)).collect();
+            let why = format!(
+                "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+                shown.join(", ")
+            );
+            errors.push(Error::forbidden(&meta.child("finalizers"), why));
+        }
+    }
+}

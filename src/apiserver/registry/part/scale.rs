@@ -1,0 +1,71 @@
+//! The `scale` subresource: any replicated kind seen as an `autoscaling/v1` Scale.
+
+use api::selector::LabelSelector;
+use api::validation::field::{Error, ErrorList, Path};
+use api::{Resource, Status};
+use serde_json::{Value, json};
+
+use crate::registry::error;
+use crate::tree::Tree;
+
+/// The scale of an object.
+pub(super) fn of(object: &Value) -> Value {
+    let mut metadata = json!({});
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        metadata.put_or_remove(field, object.at("metadata").and_then(|m| m.at(field)).cloned());
+    }
+    let mut scale = json!({
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": metadata,
+        "spec": {},
+        "status": {"replicas": object.int("status.replicas").unwrap_or(0)},
+    });
+    if let Some(replicas) = object.int("spec.replicas").filter(|replicas| *replicas != 0) {
+        scale.put("spec.replicas", replicas);
+    }
+    let selector = selector(object);
+    if !selector.is_empty() {
+        scale.put("status.selector", selector);
+    }
+    scale
+}
+
+/// The selector in the form of a query. ReplicationControllers have a map of labels where the others have a selector.
+fn selector(object: &Value) -> String {
+    let selector = object.at("spec.selector");
+    if object.text("kind") == "ReplicationController" {
+        let labels = object.entries("spec.selector").map(|(k, v)| (k.as_str(), v.as_str().unwrap_or_default()));
+        return LabelSelector::from_labels(labels).to_string();
+    }
+    // It was validated when it was written.
+    LabelSelector::from_object(selector).map(|selector| selector.to_string()).unwrap_or_default()
+}
+
+/// The object with the replicas of the scale.
+pub(super) fn apply(resource: &Resource, scale: &Value, old: &Value) -> Result<Value, Status> {
+    let replicas = scale.int("spec.replicas").unwrap_or(0);
+    if replicas < 0 {
+        let mut errors = ErrorList::new();
+        let why = "must be greater than or equal to 0";
+        errors.push(Error::invalid(&Path::root("spec").child("replicas"), replicas, why));
+        let name = old.text("metadata.name");
+        return Err(Status::invalid("autoscaling", "Scale", name, error::causes(&errors)));
+    }
+    let mut merged = old.clone();
+    merged.put("spec.replicas", replicas);
+    if let Some(version) = scale.at("metadata.resourceVersion") {
+        merged.put("metadata.resourceVersion", version.clone());
+    } else {
+        merged.cut("metadata.resourceVersion");
+    }
+    if let Some(uid) = scale.at("metadata.uid").filter(|uid| *uid != &old["metadata"]["uid"]) {
+        let why = format!(
+            "Precondition failed: UID in precondition: {}, UID in object meta: {}",
+            uid.as_str().unwrap_or_default(),
+            old.text("metadata.uid")
+        );
+        return Err(Status::conflict(&resource.group, &resource.plural, old.text("metadata.name"), why));
+    }
+    Ok(merged)
+}

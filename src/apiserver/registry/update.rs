@@ -1,0 +1,285 @@
+//! Changing an object: PUT and PATCH, of the object itself or of the part a subresource stands for.
+
+use std::sync::Arc;
+
+use api::validation::field::{Error, ErrorList, Path};
+use api::{Object, Patch, Reply, Request, Resource, Status, WriteOptions, schema};
+use embedded_store::Expect;
+use serde_json::Value;
+
+use super::part::Part;
+use super::write::Current;
+use super::{Registry, error, intake, metadata, versions};
+use crate::admission::{self, Attributes, Verb};
+use crate::strategy::{self, Strategy};
+use crate::tree::Tree;
+
+/// How often a change that names no version is tried on newer versions. Each failure is another writer's success.
+const ATTEMPTS: usize = 100;
+
+/// What is to become of the object.
+pub(super) enum Intent<'a> {
+    /// This.
+    Put(&'a Value),
+    /// What the patch makes of it.
+    Patch(&'a Patch),
+    /// What a function makes of the stored form: the server's own changes, which need no admission.
+    Own(&'a (dyn Fn(&mut Value) -> Result<(), Status> + Sync)),
+}
+
+/// What came of one try.
+enum Outcome {
+    /// The object as it is now.
+    Done(Arc<Object>),
+    /// Somebody else wrote in between; this is what is there now.
+    Raced(Option<Current>),
+}
+
+impl Registry {
+    /// Carries out a PUT or PATCH.
+    pub(super) async fn update(
+        &self,
+        request: &Request,
+        part: Part,
+        intent: Intent<'_>,
+        options: &WriteOptions,
+    ) -> Result<Reply, Status> {
+        let storage = request.resource.storage();
+        let strategy = strategy::of(&storage);
+        let mut warnings = Vec::new();
+        let mut current = self.current(&storage, &request.namespace, &request.name).await?;
+        for _ in 0..ATTEMPTS {
+            let Some(now) = current else {
+                if let (Part::Main, Intent::Put(body), true) = (part, &intent, strategy.create_on_update) {
+                    return self.put_new(request, (*body).clone(), options).await;
+                }
+                return Err(error::not_found(&request.resource, &request.name));
+            };
+            warnings.clear();
+            match self.try_update(request, part, &intent, options, &storage, strategy, now, &mut warnings).await? {
+                Outcome::Done(object) => {
+                    let object = self.shown(request, part, object)?;
+                    return Ok(Reply::Object { object, created: false, warnings });
+                }
+                Outcome::Raced(now) => current = now,
+            }
+        }
+        Err(Status::stale(&storage.group, &storage.plural, &request.name))
+    }
+
+    async fn put_new(&self, request: &Request, mut body: Value, options: &WriteOptions) -> Result<Reply, Status> {
+        intake::name_object(&mut body, request)?;
+        body.cut("metadata.resourceVersion");
+        self.create(request, body, options).await
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one try of the loop above, apart for its length")]
+    async fn try_update(
+        &self,
+        request: &Request,
+        part: Part,
+        intent: &Intent<'_>,
+        options: &WriteOptions,
+        storage: &Arc<Resource>,
+        strategy: &Strategy,
+        current: Current,
+        warnings: &mut Vec<String>,
+    ) -> Result<Outcome, Status> {
+        let old = &current.value;
+        let mut new = self.intended(request, part, intent, options, old, warnings)?;
+        let unconditional = check_version(&mut new, &current, part, intent, storage, strategy)?;
+        let mut attributes = Attributes {
+            user: request.user.clone(),
+            resource: storage.clone(),
+            namespace: request.namespace.clone(),
+            name: request.name.clone(),
+            subresource: request.subresource.clone(),
+            verb: Verb::Update,
+            object: new,
+            old: old.clone(),
+            dry_run: options.dry_run,
+            warnings: Vec::new(),
+        };
+        let own = matches!(intent, Intent::Own(_));
+        if !own {
+            admission::mutate(self, &mut attributes).await?;
+        }
+        // Admission may have touched what this write may not: the part is taken out of its result once more.
+        let mut new = match part {
+            Part::Scale => std::mem::take(&mut attributes.object),
+            part => part.merge(storage, std::mem::take(&mut attributes.object), old)?,
+        };
+        metadata::prepare_update(&mut new, old);
+        if part == Part::Main {
+            (strategy.prepare_update)(&mut new, old);
+        }
+        metadata::count_change(&mut new, old, strategy);
+        let mut errors = metadata::validate(&new, storage, strategy);
+        metadata::validate_update(&new, old, &mut errors);
+        match part {
+            Part::Main if !own => {
+                (strategy.validate)(&new, &mut errors);
+                (strategy.validate_update)(&new, old, &mut errors);
+                attributes.warnings.extend((strategy.warnings)(&new));
+            }
+            Part::EphemeralContainers | Part::Resize => (strategy.validate)(&new, &mut errors),
+            _ => {}
+        }
+        if !errors.is_empty() {
+            return Err(Status::invalid(&storage.group, &storage.kind, &request.name, error::causes(&errors)));
+        }
+        attributes.object = new;
+        if !own {
+            admission::validate(self, &mut attributes).await?;
+        }
+        warnings.append(&mut attributes.warnings);
+        self.finish(storage, current, attributes.object, options.dry_run, unconditional).await
+    }
+
+    /// Stores the new state, if it is one; or removes the object, if nothing holds it any more.
+    async fn finish(
+        &self,
+        storage: &Arc<Resource>,
+        current: Current,
+        mut new: Value,
+        dry_run: bool,
+        unconditional: bool,
+    ) -> Result<Outcome, Status> {
+        let gone = may_go(&new, &current.value);
+        let mut old = current.value.clone();
+        old.cut("metadata.resourceVersion");
+        new.cut("metadata.resourceVersion");
+        if new == old && !gone {
+            return Ok(Outcome::Done(current.object));
+        }
+        let object = super::write::encode(&new, storage)?;
+        if dry_run {
+            return Ok(Outcome::Done(Arc::new(object.at_revision(current.revision()))));
+        }
+        let written = if gone {
+            self.remove(storage, &current).await?.map(|last| Arc::new(object.at_revision(last.meta.resource_version)))
+        } else {
+            self.put(storage, &new, Expect::Revision(current.revision())).await?
+        };
+        match written {
+            Ok(object) => Ok(Outcome::Done(object)),
+            Err(now) if unconditional => Ok(Outcome::Raced(now)),
+            Err(Some(_)) => Err(Status::stale(&storage.group, &storage.plural, &current.object.meta.name)),
+            Err(None) => Err(error::not_found(storage, &current.object.meta.name)),
+        }
+    }
+
+    /// The whole object the client wants, in stored form.
+    fn intended(
+        &self,
+        request: &Request,
+        part: Part,
+        intent: &Intent<'_>,
+        options: &WriteOptions,
+        old: &Value,
+        warnings: &mut Vec<String>,
+    ) -> Result<Value, Status> {
+        let body = match intent {
+            Intent::Own(change) => {
+                let mut new = old.clone();
+                change(&mut new)?;
+                return Ok(new);
+            }
+            Intent::Put(body) => (*body).clone(),
+            Intent::Patch(patch) => {
+                let mut seen = part.show(versions::from_storage(&request.resource, old.clone()));
+                let (group, version, kind) = part.kind(&request.resource);
+                let message = schema::for_kind(group, version, kind).filter(|_| request.resource.builtin);
+                patch.apply(&mut seen, message)?;
+                seen
+            }
+        };
+        let mut view = self.decode(&request.resource, part, body, options, warnings)?;
+        intake::name_namespace(&mut view, request)?;
+        intake::name_object(&mut view, request)?;
+        part.merge(&request.resource.storage(), view, old)
+    }
+
+    /// The object as the answer to a write through the part shows it.
+    fn shown(&self, request: &Request, part: Part, object: Arc<Object>) -> Result<Arc<Object>, Status> {
+        if part != Part::Scale {
+            return versions::show(&request.resource, object);
+        }
+        let revision = object.meta.resource_version;
+        let scale = object.to_value().and_then(|value| Object::encode(&part.show(value), revision, &request.resource));
+        scale.map(Arc::new).map_err(|error| Status::internal(error))
+    }
+
+    /// One object seen through a part.
+    pub(super) async fn get_part(
+        &self,
+        request: &Request,
+        part: Part,
+        version: Option<&str>,
+    ) -> Result<Arc<Object>, Status> {
+        let object = self.stored(request, version).await?;
+        self.shown(request, part, object)
+    }
+}
+
+/// Checks what the body says about version and uid. Says whether the write may be tried again on a newer version.
+fn check_version(
+    new: &mut Value,
+    current: &Current,
+    part: Part,
+    intent: &Intent<'_>,
+    storage: &Resource,
+    strategy: &Strategy,
+) -> Result<bool, Status> {
+    let name = &current.object.meta.name;
+    let uid = new.text("metadata.uid");
+    if !uid.is_empty() && *uid != *current.object.meta.uid {
+        let why =
+            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", current.object.meta.uid);
+        return Err(Status::conflict(&storage.group, &storage.plural, name, why));
+    }
+    // A patched object shows the version it was made from, unless the patch says another.
+    let pinned = match intent {
+        Intent::Own(_) => false,
+        Intent::Patch(patch) => names_version(patch),
+        Intent::Put(_) => true,
+    };
+    if !pinned {
+        return Ok(true);
+    }
+    match new.text("metadata.resourceVersion") {
+        "" | "0" => {
+            if !strategy.unconditional_update && part == Part::Main {
+                let mut errors = ErrorList::new();
+                let path = Path::root("metadata").child("resourceVersion");
+                errors.push(Error::invalid(&path, 0, "must be specified for an update"));
+                return Err(Status::invalid(&storage.group, &storage.kind, name, error::causes(&errors)));
+            }
+            Ok(true)
+        }
+        version if version == current.revision().to_string() => Ok(false),
+        _ => Err(Status::stale(&storage.group, &storage.plural, name)),
+    }
+}
+
+/// Whether an object on its way out has lost the last thing that held it.
+fn may_go(new: &Value, old: &Value) -> bool {
+    old.at("metadata.deletionTimestamp").is_some()
+        && new.items("metadata.finalizers").is_empty()
+        && old.int("metadata.deletionGracePeriodSeconds").unwrap_or(0) == 0
+        && (new.text("kind") != "Namespace" || new.items("spec.finalizers").is_empty())
+}
+
+/// Whether a patch says which version it is meant for.
+fn names_version(patch: &Patch) -> bool {
+    match patch {
+        Patch::Merge(body) | Patch::Strategic(body) | Patch::Apply(body) => {
+            body.at("metadata.resourceVersion").is_some()
+        }
+        Patch::Json(operations) => {
+            operations.as_array().into_iter().flatten().any(|operation| {
+                operation.text("op") != "test" && operation.text("path") == "/metadata/resourceVersion"
+            })
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The last step of every write: bytes to the store, by compare-and-swap.
+
+use std::sync::Arc;
+
+use api::{Object, Resource, Status};
+use embedded_store::{Change, Entry, Expect, StoreError, Write};
+use serde_json::Value;
+
+use super::{Registry, error};
+use crate::strategy;
+use crate::tree::Tree;
+
+/// The largest object: what etcd takes in one request.
+const OBJECT_MAX: usize = 1536 << 10;
+
+/// An object as it is in the store.
+#[derive(Debug)]
+pub(super) struct Current {
+    /// As everybody shares it.
+    pub(super) object: Arc<Object>,
+    /// As a tree, `resourceVersion` included.
+    pub(super) value: Value,
+}
+
+impl Current {
+    /// The revision of the last write.
+    pub(super) fn revision(&self) -> u64 {
+        self.object.meta.resource_version
+    }
+}
+
+impl Registry {
+    /// The object as it is now, from the store itself; `None` when there is none.
+    pub(super) async fn current(
+        &self,
+        storage: &Resource,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Current>, Status> {
+        let key = storage.store_key(namespace, name);
+        match self.store.0.get(&key).await.map_err(error::store)? {
+            None => Ok(None),
+            Some(entry) => decode(&entry, storage).map(Some),
+        }
+    }
+
+    /// Writes an object. `Ok(Err(current))` says that the key is not as expected, and what it is.
+    pub(super) async fn put(
+        &self,
+        storage: &Resource,
+        value: &Value,
+        expect: Expect,
+    ) -> Result<Result<Arc<Object>, Option<Current>>, Status> {
+        let object = encode(value, storage)?;
+        let key = storage.store_key(&object.meta.namespace, &object.meta.name);
+        let change = Change::Put(object.stored_bytes().clone());
+        let write = Write { key, expect, change, durability: strategy::of(storage).durability };
+        match self.store.0.write(write).await {
+            Ok(written) => Ok(Ok(Arc::new(object.at_revision(written.entry.revision)))),
+            Err(StoreError::Conflict { current }) => {
+                Ok(Err(current.map(|entry| decode(&entry, storage)).transpose()?))
+            }
+            Err(failure) => Err(error::store(failure)),
+        }
+    }
+
+    /// Removes an object at the revision it was seen at; answers its last state at the revision of the removal.
+    pub(super) async fn remove(
+        &self,
+        storage: &Resource,
+        current: &Current,
+    ) -> Result<Result<Arc<Object>, Option<Current>>, Status> {
+        let meta = &current.object.meta;
+        let key = storage.store_key(&meta.namespace, &meta.name);
+        let expect = Expect::Revision(current.revision());
+        let write = Write { key, expect, change: Change::Delete, durability: strategy::of(storage).durability };
+        match self.store.0.write(write).await {
+            Ok(written) => Ok(Ok(Arc::new(current.object.at_revision(written.entry.revision)))),
+            Err(StoreError::Conflict { current }) => {
+                Ok(Err(current.map(|entry| decode(&entry, storage)).transpose()?))
+            }
+            Err(failure) => Err(error::store(failure)),
+        }
+    }
+}
+
+/// The object that a tree becomes, size checked.
+pub(super) fn encode(value: &Value, storage: &Resource) -> Result<Object, Status> {
+    let object = Object::encode(value, 0, storage).map_err(|error| Status::bad_request(error_text(&error)))?;
+    if object.stored_bytes().len() > OBJECT_MAX {
+        return Err(Status::too_large(OBJECT_MAX));
+    }
+    Ok(object)
+}
+
+fn error_text(error: &api::ObjectError) -> String {
+    use std::error::Error;
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+fn decode(entry: &Entry, storage: &Resource) -> Result<Current, Status> {
+    let unreadable = |error: &dyn std::fmt::Display| {
+        tracing::error!(key = &*entry.key, %error, "the store holds a value that is no object");
+        Status::internal("the stored object cannot be read")
+    };
+    let object = Object::stored(entry.value.clone(), entry.revision, storage).map_err(|e| unreadable(&e))?;
+    let mut value: Value = serde_json::from_slice(object.stored_bytes()).map_err(|e| unreadable(&e))?;
+    value.put("metadata.resourceVersion", entry.revision.to_string());
+    Ok(Current { object: Arc::new(object), value })
+}
