@@ -7,6 +7,7 @@ pub mod json;
 pub mod meta;
 pub mod object;
 pub mod patch;
+pub mod protobuf;
 pub mod prune;
 pub mod quantity;
 pub mod quote;

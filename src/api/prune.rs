@@ -51,8 +51,9 @@ pub fn warnings(unknown: &[String], duplicates: &[String]) -> Vec<String> {
 const MAX_UNKNOWN: usize = 100;
 
 /// Reads an object the way Go reads it into its type, in place: fields the schema does not name are dropped, and so are
-/// nulls and zero values that Go would not write; quantities, times and bytes take their canonical form. Returns the
-/// paths of the fields that were dropped for being unknown.
+/// nulls and zero values that mean the same as nothing; quantities, times and bytes take their canonical form. So
+/// defaulting and validation need to ask one question only: is the field there. [`canonical`] puts back what Go always
+/// writes. Returns the paths of the fields that were dropped for being unknown.
 ///
 /// Values inside a message made from a CRD keep their types and zero values: validation speaks about those.
 pub fn decode(object: &mut Value, message: &Message) -> Result<Vec<String>, DecodeError> {
@@ -145,7 +146,7 @@ impl Walker {
             return Ok(structural);
         }
         self.value(value, &field.ty, structural, step)?;
-        Ok(structural || !(value.is_null() || !field.pointer && field.omitempty && is_zero(value, &field.ty)))
+        Ok(structural || !is_unset(value, field))
     }
 
     fn value(&mut self, value: &mut Value, ty: &Type, structural: bool, step: &Step<'_>) -> Result<(), DecodeError> {
@@ -252,16 +253,25 @@ fn decode_base64(text: &str) -> Result<Vec<u8>, DecodeError> {
     })
 }
 
-/// Whether Go would leave the value out under `omitempty`. Structs, and the types that are structs in Go, never are.
-fn is_zero(value: &Value, ty: &Type) -> bool {
-    match (ty.resolved(), value) {
-        (Type::Bool, Value::Bool(value)) => !value,
-        (Type::Int32 | Type::Int64 | Type::Float64, Value::Number(number)) => number.as_f64() == Some(0.0),
-        (Type::String | Type::Bytes, Value::String(text)) => text.is_empty(),
-        (Type::List(_), Value::Array(list)) => list.is_empty(),
-        (Type::Map(_), Value::Object(map)) => map.is_empty(),
-        _ => false,
+/// Whether a value says no more than its absence. Lists and maps that Go always writes may be empty or null, so an empty
+/// one there says something; structs are never left out.
+pub(crate) fn is_unset(value: &Value, field: &Field) -> bool {
+    if value.is_null() {
+        return true;
     }
+    !field.pointer
+        && match (field.ty.resolved(), value) {
+            (Type::Bool, Value::Bool(value)) => !value,
+            (Type::Int32 | Type::Int64 | Type::Float64 | Type::IntOrString, Value::Number(number)) => {
+                number.as_f64() == Some(0.0)
+            }
+            (Type::String, Value::String(text)) => text.is_empty(),
+            (Type::Quantity, Value::String(text)) => text == "0",
+            (Type::Bytes, Value::String(text)) => field.omitempty && text.is_empty(),
+            (Type::List(_), Value::Array(list)) => field.omitempty && list.is_empty(),
+            (Type::Map(_), Value::Object(map)) => field.omitempty && map.is_empty(),
+            _ => false,
+        }
 }
 
 fn type_error(value: &Value, ty: &str, path: Option<&Step<'_>>) -> DecodeError {

@@ -125,6 +125,8 @@ pub struct Field {
     pub required: bool,
     /// A structural schema lets the field be null.
     pub nullable: bool,
+    /// A named list that protobuf carries as a message around the list.
+    pub wrapped: bool,
     /// How server-side apply merges a list.
     pub list: Option<ListType>,
     /// The keys of a list of type map.

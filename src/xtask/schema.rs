@@ -10,6 +10,9 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
+#[cfg(test)]
+mod tests;
+
 const HEAD: &str = "\
 # The messages of the Kubernetes API. Written by `cargo xtask schema`; do not edit.
 #
@@ -17,8 +20,9 @@ const HEAD: &str = "\
 # \tJSON NUMBER [*]TYPE FLAGS   a field: protobuf number (- for none), * for a pointer
 # alias NAME = TYPE [VALUES]    a named type; the values of a string that is an enumeration
 #
-# A type that starts with a dot is of the same package. Flags: o omitempty, z omitzero, ! required, i inline,
-# l= list type, keys= its keys, m= map or struct type, patch= strategy, on= merge key, gate= feature gates, default= JSON.
+# A type that starts with a dot is of the same package. Flags: o omitempty, z omitzero, ! required, i inline, w a named
+# list that protobuf wraps in a message, l= list type, keys= its keys, m= map or struct type, patch= strategy, on= merge
+# key, gate= feature gates, default= JSON, always last.
 ";
 
 /// Types whose JSON or protobuf form upstream writes by hand: the codecs know them by these names.
@@ -69,6 +73,7 @@ struct Field {
     optional: bool,
     required: bool,
     number: Option<u32>,
+    repeated: bool,
     list_type: Option<String>,
     list_map_keys: Vec<String>,
     map_type: Option<String>,
@@ -98,7 +103,7 @@ fn render(facts: &Facts) -> anyhow::Result<String> {
     for (name, message) in &facts.messages {
         if is_api(name) {
             let name = short(name)?;
-            entries.insert(name.clone(), render_message(&name, message)?);
+            entries.insert(name.clone(), render_message(&name, message, facts)?);
         }
     }
     for (name, target) in facts.aliases.iter().filter(|(name, _)| is_api(name)) {
@@ -121,7 +126,7 @@ fn long<'a>(facts: &'a Facts, name: &str) -> &'a str {
     facts.aliases.keys().find(|key| short(key).is_ok_and(|short| short == name)).map_or("", String::as_str)
 }
 
-fn render_message(name: &str, message: &Message) -> anyhow::Result<String> {
+fn render_message(name: &str, message: &Message, facts: &Facts) -> anyhow::Result<String> {
     let kind = message.fields.iter().any(|field| field.inline && field.r#type == META_TYPE);
     let mut text = format!("message {name}{}\n", if kind { " kind" } else { "" });
     for field in message.fields.iter().filter(|field| field.json != "-" && field.r#type != META_TYPE) {
@@ -130,7 +135,10 @@ fn render_message(name: &str, message: &Message) -> anyhow::Result<String> {
         let pointer = if field.pointer { "*" } else { "" };
         write!(text, "\t{json} {number} {pointer}{}", render_type(&field.r#type, package(name))?)?;
         let required = field.required || !(field.omitempty || field.optional || field.inline);
-        let letters = [(field.omitempty, "o"), (field.omitzero, "z"), (required, "!"), (field.inline, "i")];
+        let named_list = facts.aliases.get(&field.r#type).is_some_and(|target| target.starts_with("[]"));
+        let wrapped = named_list && !field.repeated;
+        let letters =
+            [(field.omitempty, "o"), (field.omitzero, "z"), (required, "!"), (field.inline, "i"), (wrapped, "w")];
         for (_, letter) in letters.iter().filter(|(is, _)| *is) {
             write!(text, " {letter}")?;
         }

@@ -68,7 +68,9 @@ fn brings_scalars_to_canonical_form() {
     );
     check("core/v1.Secret", json!({"data": {"a": "YQ==\n", "b": ""}}), json!({"data": {"a": "YQ==", "b": ""}}), &[]);
     check("core/v1.ServicePort", json!({"targetPort": "http"}), json!({"targetPort": "http"}), &[]);
-    check("core/v1.ServicePort", json!({"targetPort": 0}), json!({"targetPort": 0}), &[]);
+    check("core/v1.ServicePort", json!({"targetPort": 0, "port": 0}), json!({}), &[]);
+    check("core/v1.ServiceSpec", json!({"internalTrafficPolicy": ""}), json!({"internalTrafficPolicy": ""}), &[]);
+    check("rbac/v1.ClusterRole", json!({"rules": []}), json!({"rules": []}), &[]);
 }
 
 #[test]

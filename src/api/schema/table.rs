@@ -126,6 +126,7 @@ fn decode_line(line: &'static str, package: &str, fields: &mut Vec<Field>, wire:
             None => match word {
                 "o" => field.omitempty = true,
                 "z" => field.omitzero = true,
+                "w" => field.wrapped = true,
                 _ => field.required = true,
             },
             Some((flag, value)) => decode_flag(flag, value, &mut field),
