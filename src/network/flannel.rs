@@ -6,6 +6,8 @@
 mod act;
 mod node;
 mod plan;
+#[cfg(test)]
+mod tests;
 mod underlay;
 
 use std::collections::BTreeMap;
@@ -31,7 +33,7 @@ use node::NodeView;
 use plan::Plan;
 
 /// Somebody may have changed the kernel's state behind our back: look again this often.
-const RESYNC: Duration = Duration::from_secs(60);
+const RESYNC: Duration = Duration::from_secs(10);
 /// Between a failure and the next attempt.
 const RETRY: Duration = Duration::from_secs(2);
 /// Nodes come in bursts: wait a moment for the rest.
@@ -41,7 +43,7 @@ const COALESCE: Duration = Duration::from_millis(50);
 /// written and the condition `NetworkUnavailable` is false. Nothing is taken down at shutdown: running pods keep their
 /// network while the agent restarts.
 pub async fn run(config: Arc<Config>, client: Client, shutdown: CancellationToken, ready: watch::Sender<bool>) {
-    let nodes = client.cache(node::resource());
+    let nodes = client.cache(&client::kinds::nodes());
     tokio::select! {
         () = nodes.synced() => {}
         () = shutdown.cancelled() => return,
@@ -142,7 +144,7 @@ impl Network {
     }
 
     async fn patch(&self, subresource: &str, patch: Patch, action: &str) -> Result<()> {
-        let done = self.client.patch(node::resource(), "", &self.config.node_name, subresource, patch).await;
+        let done = self.client.patch(&client::kinds::nodes(), "", &self.config.node_name, subresource, patch).await;
         done.map(drop).map_err(|status| Error::Api { action: action.into(), source: Box::new(status) })
     }
 }

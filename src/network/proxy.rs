@@ -11,6 +11,8 @@ mod health;
 mod plan;
 mod rules;
 mod source;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::sync::Arc;

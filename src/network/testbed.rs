@@ -279,3 +279,35 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(10));
     }
 }
+
+/// Something asynchronous that runs inside a namespace; it is shut down when this is dropped.
+pub(crate) struct Background {
+    shutdown: tokio_util::sync::CancellationToken,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Background {
+    /// Starts what `make` makes, on a thread with a runtime of its own inside `namespace`.
+    pub(crate) fn start<F: Future<Output = ()>>(
+        namespace: &Namespace,
+        make: impl FnOnce(tokio_util::sync::CancellationToken) -> F + Send + 'static,
+    ) -> Self {
+        let shutdown = tokio_util::sync::CancellationToken::new();
+        let (token, file) = (shutdown.clone(), namespace.file.try_clone().unwrap());
+        let thread = std::thread::spawn(move || {
+            nix::sched::setns(file.as_fd(), CloneFlags::CLONE_NEWNET).unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(make(token));
+        });
+        Self { shutdown, thread: Some(thread) }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

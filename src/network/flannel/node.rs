@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, LazyLock};
 
-use api::Resource;
 use serde::Deserialize;
 
 use crate::cidr::Ipv4Cidr;
@@ -15,13 +13,6 @@ pub(super) const BACKEND_TYPE: &str = "flannel.alpha.coreos.com/backend-type";
 pub(super) const BACKEND_DATA: &str = "flannel.alpha.coreos.com/backend-data";
 pub(super) const PUBLIC_IP: &str = "flannel.alpha.coreos.com/public-ip";
 pub(super) const SUBNET_MANAGER: &str = "flannel.alpha.coreos.com/kube-subnet-manager";
-
-/// The row of Nodes.
-pub(super) fn resource() -> &'static Arc<Resource> {
-    static ROW: LazyLock<&'static Arc<Resource>> =
-        LazyLock::new(|| api::resource::find("", "v1", "nodes").expect("Node is built in"));
-    &ROW
-}
 
 /// Now, as conditions have it.
 pub(super) fn now() -> String {

@@ -63,7 +63,8 @@ fn collect<'a>(
                 let ready = conditions.ready.unwrap_or(true);
                 let serving = conditions.serving.unwrap_or(ready);
                 let terminating = conditions.terminating.unwrap_or(false);
-                if !ready && !(serving && terminating) {
+                let last_resort = serving && terminating;
+                if !ready && !last_resort {
                     continue;
                 }
                 let Some(address) = endpoint.addresses.first().and_then(|text| text.parse().ok()) else { continue };

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use api::{Labels, Object, meta};
-use client::Client;
+use client::{Client, kinds};
 use watch_cache::{Cache, Change, ChangeKind, Lagged, Subscription};
 
 use super::plan::{Context, ServicePlan, plan};
@@ -32,10 +32,9 @@ pub(super) struct Source {
 impl Source {
     /// Waits until all caches were filled once; every service is changed then.
     pub(super) async fn new(client: &Client, context: Context) -> Self {
-        let cache =
-            |group, plural| client.cache(api::resource::find(group, "v1", plural).expect("the kind is built in"));
-        let (services, slices, nodes) =
-            (cache("", "services"), cache("discovery.k8s.io", "endpointslices"), cache("", "nodes"));
+        let services = client.cache(&kinds::services());
+        let slices = client.cache(&kinds::endpoint_slices());
+        let nodes = client.cache(&kinds::nodes());
         services.synced().await;
         slices.synced().await;
         nodes.synced().await;

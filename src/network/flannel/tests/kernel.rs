@@ -1,0 +1,123 @@
+//! Two nodes on one wire, an API server in memory, traffic between pods.
+
+use std::sync::Arc;
+
+use client::kinds;
+use client::testing::Cluster;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Backend;
+use crate::flannel::run;
+use crate::testbed::{Background, Node, Pod, eventually};
+
+fn two_nodes() -> (Cluster, Node, Node) {
+    let cluster = Cluster::new();
+    let (one, two) = (Node::new("n1"), Node::new("n2"));
+    one.namespace.wire("eth0", "192.168.5.1/24", &two.namespace, "eth0", "192.168.5.2/24");
+    for (name, cidr) in [("n1", "10.42.1.0/24"), ("n2", "10.42.2.0/24")] {
+        let node = json!({ "kind": "Node", "apiVersion": "v1", "metadata": { "name": name }, "spec": { "podCIDR": cidr, "podCIDRs": [cidr] } });
+        cluster.seed(&kinds::nodes(), node);
+    }
+    (cluster, one, two)
+}
+
+/// Runs flannel on a node and waits until it says that it is ready.
+fn start(node: &Node, cluster: &Cluster, backend: Backend) -> Background {
+    let mut config = node.config.clone();
+    config.backend = backend;
+    let (ready, is_ready) = watch::channel(false);
+    let client = cluster.client();
+    let background = Background::start(&node.namespace, |shutdown: CancellationToken| {
+        run(Arc::new(config), client, shutdown, ready)
+    });
+    eventually("flannel ready", || *is_ready.borrow());
+    background
+}
+
+/// That each pod reaches the other, and sees it under its own address.
+fn reach(one: &Pod, two: &Pod, nodes: [&Node; 2]) {
+    for (from, to) in [(one, two), (two, one)] {
+        let _server = to.serve(80);
+        let answer = from.namespace.ask(&to.at(80));
+        let answer = answer.unwrap_or_else(|error| {
+            panic!("{error}\n{}\n{}", nodes[0].namespace.explain(), nodes[1].namespace.explain())
+        });
+        assert!(answer.ends_with(&format!(" {}", from.address)), "{answer} for {}", from.address);
+    }
+}
+
+#[test]
+fn pods_on_two_nodes_reach_each_other_through_either_backend() {
+    let (cluster, one, two) = two_nodes();
+    let running = [start(&one, &cluster, Backend::Vxlan), start(&two, &cluster, Backend::Vxlan)];
+    let (a, b) = (one.pod("a", json!([])), two.pod("b", json!([])));
+    eventually("a route to the other node's pods", || {
+        one.namespace.look(&["ip", "route"]).contains("10.42.2.0/24 via 10.42.2.0 dev flannel.1 onlink")
+            && two.namespace.look(&["ip", "route"]).contains("10.42.1.0/24 via 10.42.1.0 dev flannel.1 onlink")
+    });
+    reach(&a, &b, [&one, &two]);
+    let link = one.namespace.look(&["ip", "-d", "link", "show", "flannel.1"]);
+    for expect in ["mtu 1450", "vxlan id 1 local 192.168.5.1 dev eth0", "dstport 8472 nolearning"] {
+        assert!(link.contains(expect), "{expect} in {link}");
+    }
+    let node = cluster.value(&kinds::nodes(), "", "n1");
+    let annotation = |name: &str| node["metadata"]["annotations"][format!("flannel.alpha.coreos.com/{name}")].clone();
+    assert_eq!(annotation("backend-type"), "vxlan");
+    assert_eq!(annotation("public-ip"), "192.168.5.1");
+    assert_eq!(annotation("kube-subnet-manager"), "true");
+    assert!(annotation("backend-data").as_str().unwrap().starts_with("{\"VNI\":1,\"VtepMAC\":\""));
+    assert_eq!(node["status"]["conditions"][0]["type"], "NetworkUnavailable");
+    assert_eq!(node["status"]["conditions"][0]["status"], "False");
+    assert_eq!(node["status"]["conditions"][0]["reason"], "FlannelIsUp");
+    let env = std::fs::read_to_string(&one.config.subnet_env).unwrap();
+    assert_eq!(
+        env,
+        "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.1.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
+    );
+
+    // Nothing is written again when nothing changed, nor after a restart.
+    drop(running);
+    cluster.take_log();
+    let running = [start(&one, &cluster, Backend::Vxlan), start(&two, &cluster, Backend::Vxlan)];
+    reach(&a, &b, [&one, &two]);
+    assert_eq!(cluster.take_log(), Vec::<String>::new());
+
+    drop(running);
+    let running = [start(&one, &cluster, Backend::HostGw), start(&two, &cluster, Backend::HostGw)];
+    eventually("a route via the other node", || {
+        one.namespace.look(&["ip", "route"]).contains("10.42.2.0/24 via 192.168.5.2 dev eth0")
+            && two.namespace.look(&["ip", "route"]).contains("10.42.1.0/24 via 192.168.5.1 dev eth0")
+    });
+    assert!(!one.namespace.look(&["ip", "link"]).contains("flannel.1"));
+    reach(&a, &b, [&one, &two]);
+
+    // A node that leaves takes its route along.
+    let client = cluster.client();
+    let gone = async move { client.delete(&kinds::nodes(), "", "n2", Default::default()).await };
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(gone).unwrap();
+    eventually("the route to go", || !one.namespace.look(&["ip", "route"]).contains("10.42.2.0/24"));
+    drop(running);
+
+    let before = one.namespace.explain();
+    one.namespace.run(|| crate::teardown(&one.config)).unwrap();
+    let after = one.namespace.explain();
+    for ours in ["isopod", "flannel.1", "cni0", "10.42.", "veth"] {
+        assert!(!after.contains(ours), "{ours} is left of {before}\nin {after}");
+    }
+    assert!(after.contains("192.168.5.1/24"), "{after}");
+    assert!(!one.config.subnet_env.exists());
+    one.namespace.run(|| crate::teardown(&one.config)).unwrap();
+}
+
+#[test]
+fn pod_traffic_that_leaves_the_cluster_takes_the_nodes_address() {
+    let (cluster, mut one, two) = two_nodes();
+    let outside = crate::testbed::Namespace::new();
+    one.namespace.wire("up0", "172.20.0.1/24", &outside, "eth0", "172.20.0.2/24");
+    one.config.interface = Some("eth0".into());
+    let _running = [start(&one, &cluster, Backend::Vxlan), start(&two, &cluster, Backend::Vxlan)];
+    let (a, _server) = (one.pod("a", json!([])), outside.serve("outside", "172.20.0.2:80"));
+    assert_eq!(a.namespace.ask("172.20.0.2:80").unwrap(), "outside 172.20.0.1", "{}", one.namespace.explain());
+}
