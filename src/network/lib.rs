@@ -8,6 +8,7 @@
 //! routes into the cluster CIDR, the nftables tables `ip isopod-network`, `ip isopod-proxy` and `ip isopod-hostport`,
 //! and the cluster DNS address on `lo`.
 
+pub mod addresses;
 mod cidr;
 pub mod cni;
 mod config;

@@ -4,7 +4,7 @@
 //! `delete` accepts that the object is gone.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
@@ -26,6 +26,7 @@ const DELETE_NEIGHBOUR: u16 = 29;
 const GET_NEIGHBOUR: u16 = 30;
 
 const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
 const AF_BRIDGE: u8 = 7;
 const IFF_UP: u32 = 1;
 
@@ -318,6 +319,19 @@ pub(crate) fn addresses(socket: &mut Socket) -> io::Result<Vec<(u32, Ipv4Cidr)>>
             let attributes = &payload[8..];
             let local = attribute(attributes, IFA_LOCAL).or_else(|| attribute(attributes, IFA_ADDRESS))?;
             Some((ne32(&header[4..8]), Ipv4Cidr::new(ipv4(local)?, header[1])))
+        })
+        .collect())
+}
+
+/// All IPv6 addresses, with the index of their link.
+pub(crate) fn addresses_v6(socket: &mut Socket) -> io::Result<Vec<(u32, Ipv6Addr)>> {
+    let answers = socket.dump(GET_ADDRESS, |m| m.raw(&[AF_INET6, 0, 0, 0, 0, 0, 0, 0]))?;
+    Ok(answers
+        .iter()
+        .filter_map(|payload| {
+            let (header, attributes) = payload.split_at_checked(8)?;
+            let octets = attribute(attributes, IFA_ADDRESS)?.first_chunk::<16>()?;
+            Some((ne32(&header[4..8]), Ipv6Addr::from(*octets)))
         })
         .collect())
 }

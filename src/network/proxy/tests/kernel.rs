@@ -57,11 +57,9 @@ impl Scene {
                 ] },
             });
             service["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-            // In one go: both are there before the caches see either.
-            self.cluster.hold_caches();
-            self.cluster.seed(&kinds::services(), service);
+            // Endpoints alone need no rules: one transaction for both.
             self.cluster.seed(&kinds::endpoint_slices(), slice(pods));
-            self.cluster.release_caches();
+            self.cluster.seed(&kinds::services(), service);
         });
     }
 
@@ -286,11 +284,9 @@ fn services_of_another_proxy_are_left_alone() {
             json!({ "kind": "Service", "apiVersion": "v1", "metadata": metadata, "spec": spec })
         };
         let other = json!({ "service.kubernetes.io/service-proxy-name": "dns" });
-        scene.cluster.hold_caches();
+        scene.cluster.seed(&kinds::endpoint_slices(), slice(&[&server]));
         scene.cluster.seed(&kinds::services(), service("dns", "10.43.0.10", other));
         scene.cluster.seed(&kinds::services(), service("web", "10.43.0.9", json!({})));
-        scene.cluster.seed(&kinds::endpoint_slices(), slice(&[&server]));
-        scene.cluster.release_caches();
     });
     let own = &scene.node.namespace;
     let address = "10.43.0.10".parse().unwrap();
