@@ -180,7 +180,7 @@ fn set_element_orders(
         let changes = patch.swap_remove(key).map(expect_list).transpose()?;
         let field = schema.field(key)?;
         list::check_order(changes.as_deref().unwrap_or_default(), &order, field)?;
-        let server_order = before.clone().unwrap_or_default();
+        let mut server_order = before.clone().unwrap_or_default();
         let merged = match (before, changes) {
             (None, None) => continue,
             (Some(before), None) => before,
@@ -190,6 +190,7 @@ fn set_element_orders(
                 expect_list(changes)?
             }
             (Some(mut before), Some(changes)) => {
+                server_order = list::order_after(&before, &changes, field);
                 list::merge_or_replace(&mut before, changes, field)?;
                 before
             }

@@ -178,6 +178,22 @@ pub(super) fn order(
     }
 }
 
+/// The server's order as it stands once the patch has deleted elements: the places they free go to the elements the
+/// patch adds. Upstream's lists share memory in that way, and clients rely on the order that comes of it.
+pub(super) fn order_after(before: &[Value], changes: &[Value], field: &Field) -> Vec<Value> {
+    let Some(key) = field.merge_key.as_deref().filter(|_| field.patch.merge) else { return before.to_vec() };
+    let is_delete = |change: &&Value| change.get(DIRECTIVE).and_then(Value::as_str) == Some("delete");
+    let values = |item: &Value| item.get(key).map(Value::to_string);
+    let gone: HashSet<String> = changes.iter().filter(is_delete).filter_map(values).collect();
+    let known: HashSet<String> = before.iter().filter_map(values).collect();
+    let kept = before.iter().filter(|item| values(item).is_none_or(|value| !gone.contains(&value)));
+    let added = changes.iter().filter(|change| {
+        change.get(DIRECTIVE).is_none()
+            && values(change).is_some_and(|value| !known.contains(&value) || gone.contains(&value))
+    });
+    kept.chain(added).take(before.len()).cloned().collect()
+}
+
 /// Checks that the patch's elements stand in the order that `$setElementOrder` gives.
 pub(super) fn check_order(changes: &[Value], order: &[Value], field: &Field) -> Result<(), StrategicMergeError> {
     if order.is_empty() || changes.is_empty() {

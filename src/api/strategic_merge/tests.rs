@@ -127,6 +127,8 @@ fn sets_the_order_of_elements() {
         (&["a", "s", "b"], &["b", "a"], Value::Null, &["s", "b", "a"]),
         (&["a", "b"], &["n", "a", "b"], names(&["n"]), &["n", "a", "b"]),
         (&["a", "s", "b"], &["b", "n"], json!([{"name": "a", "$patch": "delete"}, {"name": "n"}]), &["s", "b", "n"]),
+        // What a deletion frees goes to what is added.
+        (&["a", "b", "s"], &["b", "n"], json!([{"name": "n"}, {"name": "a", "$patch": "delete"}]), &["b", "s", "n"]),
     ] {
         let mut patch_spec = json!({"$setElementOrder/containers": names(order)});
         if !patch.is_null() {

@@ -208,6 +208,13 @@ impl Error {
     }
 }
 
+/// The cause that a `Status` lists for the complaint.
+impl From<&Error> for crate::Cause {
+    fn from(error: &Error) -> crate::Cause {
+        crate::Cause { reason: error.kind.reason().to_owned(), message: error.body(), field: error.field.clone() }
+    }
+}
+
 /// Complaints in the order they were found. Displays as upstream's aggregate: one as it is, several in brackets,
 /// repeated texts once.
 #[derive(Debug, Clone, Default, PartialEq)]
