@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{canonical, decode, strict_error};
@@ -218,4 +219,44 @@ fn structural_messages_keep_types_and_zero_values() {
     let unknown = decode(&mut object, &widget).unwrap();
     assert_eq!(unknown, ["metadata.bogus", "spec.c"]);
     assert_eq!(object, json!({"metadata": {}, "spec": {"a": 1, "b": null}}));
+}
+
+/// Any JSON with names that messages have, so that it gets past their doors.
+fn any_json() -> impl Strategy<Value = Value> {
+    let name =
+        prop::sample::select(vec!["metadata", "spec", "containers", "name", "limits", "data", "ports", "items", "x"]);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "[0-9a-zA-Z=:.-]{0,12}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(6, 64, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(name.clone().prop_map(str::to_owned), inner, 0..6)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn decoding_settles_on_the_first_try(object in any_json()) {
+        for name in ["core/v1.Pod", "core/v1.Secret", "core/v1.ServiceSpec", "apiextensions/v1.JSONSchemaProps"] {
+            let message = message(name).unwrap();
+            let mut once = object.clone();
+            if decode(&mut once, message).is_err() {
+                continue;
+            }
+            let mut twice = once.clone();
+            prop_assert_eq!(decode(&mut twice, message), Ok(Vec::new()));
+            prop_assert_eq!(&twice, &once);
+            canonical(&mut once, message);
+            canonical(&mut twice, message);
+            canonical(&mut twice, message);
+            prop_assert_eq!(once.to_string(), twice.to_string());
+        }
+    }
 }
