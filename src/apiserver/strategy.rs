@@ -1,12 +1,29 @@
 //! What is particular about a kind, as plain functions beside the generic path: one row a kind, defaults for the rest.
 
+mod access;
+mod batch;
+mod cluster;
+mod config;
+mod extension;
+mod networking;
+mod pod;
+mod pod_validation;
+mod service;
+mod storage;
+#[cfg(test)]
+mod tests;
+mod workloads;
+
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use api::validation::field::ErrorList;
 use api::{Resource, User, validation};
 use embedded_store::Durability;
+use parking_lot::RwLock;
 use serde_json::Value;
+
+use crate::defaults::Defaults;
 
 /// What becomes of dependents when a delete does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +45,10 @@ pub(crate) struct Strategy {
     pub(crate) generation: bool,
     /// The status a new object begins with, as JSON; `None` keeps what the client sent.
     pub(crate) status: Option<&'static str>,
-    /// Fills in what the client left out; runs after every decode.
+    /// Fills in what the client left out and no table can say; runs after every decode, before `defaults`.
     pub(crate) default: fn(&mut Value),
+    /// The table of defaults.
+    pub(crate) defaults: Option<fn() -> Defaults>,
     /// Changes a new object; runs after mutating admission.
     pub(crate) prepare_create: fn(&mut Value, &User),
     /// Changes a main write of an object (new, old); runs after mutating admission.
@@ -60,6 +79,7 @@ impl Strategy {
         generation: false,
         status: None,
         default: |_| {},
+        defaults: None,
         prepare_create: |_, _| {},
         prepare_update: |_, _| {},
         validate: |_, _| {},
@@ -72,6 +92,27 @@ impl Strategy {
         grace: None,
         durability: Durability::Synced,
     };
+}
+
+impl Strategy {
+    /// Fills in what the client left out.
+    pub(crate) fn fill_in(&self, object: &mut Value) {
+        (self.default)(object);
+        if let Some(defaults) = self.defaults {
+            compiled(defaults).apply(object);
+        }
+    }
+}
+
+/// The tree of a table, built when a kind is first written.
+fn compiled(table: fn() -> Defaults) -> Arc<Defaults> {
+    static TREES: LazyLock<RwLock<HashMap<usize, Arc<Defaults>>>> = LazyLock::new(RwLock::default);
+    // Two kinds may share a table, and then its tree.
+    let key = table as usize;
+    if let Some(tree) = TREES.read().get(&key) {
+        return tree.clone();
+    }
+    TREES.write().entry(key).or_insert_with(|| Arc::new(table())).clone()
 }
 
 /// Custom resources: schema apart, they are all alike.
@@ -94,18 +135,64 @@ static TABLE: LazyLock<HashMap<&'static str, HashMap<&'static str, Strategy>>> =
     table
 });
 
+#[rustfmt::skip]
 fn rows() -> Vec<(&'static str, &'static str, Strategy)> {
-    const D: Strategy = Strategy::DEFAULT;
     vec![
-        (
-            "",
-            "events",
-            Strategy { create_on_update: true, durability: Durability::Deferred, garbage: Garbage::Unsupported, ..D },
-        ),
-        (
-            "coordination.k8s.io",
-            "leases",
-            Strategy { create_on_update: true, durability: Durability::Deferred, unconditional_update: false, ..D },
-        ),
+        ("", "configmaps", config::CONFIG_MAP),
+        ("", "endpoints", service::ENDPOINTS),
+        ("", "events", cluster::EVENT),
+        ("", "limitranges", cluster::LIMIT_RANGE),
+        ("", "namespaces", cluster::NAMESPACE),
+        ("", "nodes", cluster::NODE),
+        ("", "persistentvolumeclaims", storage::CLAIM),
+        ("", "persistentvolumes", storage::VOLUME),
+        ("", "pods", pod::STRATEGY),
+        ("", "podtemplates", workloads::POD_TEMPLATE),
+        ("", "replicationcontrollers", workloads::REPLICATION_CONTROLLER),
+        ("", "resourcequotas", cluster::RESOURCE_QUOTA),
+        ("", "secrets", config::SECRET),
+        ("", "serviceaccounts", config::SERVICE_ACCOUNT),
+        ("", "services", service::SERVICE),
+        ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", extension::MUTATING_WEBHOOKS),
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies", extension::ADMISSION_POLICY),
+        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings", extension::ADMISSION_BINDING),
+        ("admissionregistration.k8s.io", "validatingwebhookconfigurations", extension::VALIDATING_WEBHOOKS),
+        ("apiextensions.k8s.io", "customresourcedefinitions", extension::DEFINITION),
+        ("apiregistration.k8s.io", "apiservices", extension::API_SERVICE),
+        ("apps", "controllerrevisions", workloads::CONTROLLER_REVISION),
+        ("apps", "daemonsets", workloads::DAEMON_SET),
+        ("apps", "deployments", workloads::DEPLOYMENT),
+        ("apps", "replicasets", workloads::REPLICA_SET),
+        ("apps", "statefulsets", workloads::STATEFUL_SET),
+        ("autoscaling", "horizontalpodautoscalers", extension::AUTOSCALER),
+        ("batch", "cronjobs", batch::CRON_JOB),
+        ("batch", "jobs", batch::JOB),
+        ("certificates.k8s.io", "certificatesigningrequests", cluster::SIGNING_REQUEST),
+        ("coordination.k8s.io", "leases", cluster::LEASE),
+        ("discovery.k8s.io", "endpointslices", service::ENDPOINT_SLICE),
+        ("flowcontrol.apiserver.k8s.io", "flowschemas", extension::FLOW_SCHEMA),
+        ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations", extension::PRIORITY_LEVEL),
+        ("networking.k8s.io", "ingressclasses", networking::INGRESS_CLASS),
+        ("networking.k8s.io", "ingresses", networking::INGRESS),
+        ("networking.k8s.io", "ipaddresses", networking::IP_ADDRESS),
+        ("networking.k8s.io", "networkpolicies", networking::NETWORK_POLICY),
+        ("networking.k8s.io", "servicecidrs", networking::SERVICE_CIDR),
+        ("node.k8s.io", "runtimeclasses", cluster::RUNTIME_CLASS),
+        ("policy", "poddisruptionbudgets", extension::DISRUPTION_BUDGET),
+        ("rbac.authorization.k8s.io", "clusterrolebindings", access::BINDING),
+        ("rbac.authorization.k8s.io", "clusterroles", access::ROLE),
+        ("rbac.authorization.k8s.io", "rolebindings", access::BINDING),
+        ("rbac.authorization.k8s.io", "roles", access::ROLE),
+        ("resource.k8s.io", "deviceclasses", extension::COUNTED),
+        ("resource.k8s.io", "resourceclaims", extension::RESOURCE_CLAIM),
+        ("resource.k8s.io", "resourceclaimtemplates", extension::RESOURCE_CLAIM_TEMPLATE),
+        ("resource.k8s.io", "resourceslices", extension::COUNTED),
+        ("scheduling.k8s.io", "priorityclasses", cluster::PRIORITY_CLASS),
+        ("storage.k8s.io", "csidrivers", storage::CSI_DRIVER),
+        ("storage.k8s.io", "csinodes", storage::RETURNED),
+        ("storage.k8s.io", "csistoragecapacities", storage::RETURNED),
+        ("storage.k8s.io", "storageclasses", storage::STORAGE_CLASS),
+        ("storage.k8s.io", "volumeattachments", storage::VOLUME_ATTACHMENT),
+        ("storage.k8s.io", "volumeattributesclasses", storage::RETURNED),
     ]
 }

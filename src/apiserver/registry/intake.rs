@@ -42,7 +42,7 @@ impl Registry {
             return Ok(body);
         }
         let mut object = versions::into_storage(resource, body);
-        (strategy::of(&resource.storage()).default)(&mut object);
+        strategy::of(&resource.storage()).fill_in(&mut object);
         Ok(object)
     }
 }

@@ -32,9 +32,9 @@ async fn every_stored_row_goes_through_its_life() {
         // Writing back what was read changes nothing.
         let same = call(&name, Operation::Update(got.clone(), WriteOptions::default())).await;
         assert_eq!(same, got, "{}", row.qualified());
-        let patch = Patch::Strategic(json!({"metadata": {"labels": {"a": "b"}}}));
+        let patch = Patch::Strategic(json!({"metadata": {"labels": {"changed": "yes"}}}));
         let patched = call(&name, Operation::Patch(patch, WriteOptions::default())).await;
-        assert_eq!(patched["metadata"]["labels"]["a"], "b");
+        assert_eq!(patched["metadata"]["labels"]["changed"], "yes");
         assert_ne!(patched["metadata"]["resourceVersion"], got["metadata"]["resourceVersion"]);
         assert!(call("", Operation::List(ListOptions::default())).await.as_u64().unwrap() >= 1);
         call(&name, Operation::Delete(DeleteOptions::default())).await;
@@ -173,6 +173,6 @@ async fn a_dry_run_leaves_no_trace() {
 #[tokio::test]
 async fn an_object_may_not_grow_without_bound() {
     let server = server().await;
-    let body = json!({"metadata": {"name": "m"}, "data": {"a": "x".repeat(1600 << 10)}});
-    assert_eq!(server.create("configmaps", body).await.unwrap_err().code, 413);
+    let body = json!({"metadata": {"name": "m"}, "revision": 1, "data": {"a": "x".repeat(1600 << 10)}});
+    assert_eq!(server.create("controllerrevisions", body).await.unwrap_err().code, 413);
 }

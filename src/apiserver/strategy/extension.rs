@@ -1,0 +1,335 @@
+//! Kinds by which the API server itself is extended and steered: CRDs, API services, webhooks, policies, flow control; and
+//! two controllers' specs, disruption budgets and autoscalers.
+
+use api::validation::field::{Error, ErrorList, Path};
+use api::validation::validate_label_selector;
+use serde_json::{Value, json};
+
+use super::Strategy;
+use crate::defaults::Defaults;
+use crate::tree::Tree;
+
+pub(super) const DEFINITION: Strategy = Strategy {
+    generation: true,
+    default: |definition| {
+        let kind = definition.text("spec.names.kind").to_owned();
+        if !kind.is_empty() {
+            definition.default_to("spec.names.singular", kind.to_lowercase());
+            definition.default_to("spec.names.listKind", format!("{kind}List"));
+        }
+    },
+    defaults: Some(|| {
+        Defaults::new(&[
+            ("spec.conversion", "{}"),
+            ("spec.conversion.strategy", r#""None""#),
+            ("spec.conversion.webhook.clientConfig.service.port", "443"),
+        ])
+    }),
+    prepare_create: |definition, _| {
+        let stored: Vec<Value> = definition
+            .items("spec.versions")
+            .iter()
+            .filter(|version| version.truth("storage"))
+            .map(|version| version["name"].clone())
+            .collect();
+        definition.put(
+            "status",
+            json!({"conditions": [], "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": stored}),
+        );
+    },
+    prepare_update: |new, _| {
+        // What was stored once may be stored still.
+        let stored =
+            new.items("spec.versions").iter().find(|version| version.truth("storage")).map(|v| v["name"].clone());
+        let mut versions = new.items("status.storedVersions").to_vec();
+        if let Some(stored) = stored.filter(|version| !versions.contains(version)) {
+            versions.push(stored);
+            new.put("status.storedVersions", versions);
+        }
+    },
+    validate: validate_definition,
+    validate_update: |new, old, errors| {
+        for field in ["spec.group", "spec.names.plural"] {
+            if new.at(field) != old.at(field) {
+                errors.push(Error::immutable(&Path::root(field), new.text(field)));
+            }
+        }
+        let established = old
+            .items("status.conditions")
+            .iter()
+            .any(|condition| condition.text("type") == "Established" && condition.text("status") == "True");
+        for field in ["spec.scope", "spec.names.kind"] {
+            if established && new.at(field) != old.at(field) {
+                errors.push(Error::immutable(&Path::root(field), new.text(field)));
+            }
+        }
+    },
+    ..Strategy::DEFAULT
+};
+
+fn validate_definition(definition: &Value, errors: &mut ErrorList) {
+    let spec = Path::root("spec");
+    let (group, plural) = (definition.text("spec.group"), definition.text("spec.names.plural"));
+    let expected = format!("{plural}.{group}");
+    let name = definition.text("metadata.name");
+    if name != expected {
+        let why = "must be spec.names.plural+\".\"+spec.group";
+        errors.push(Error::invalid(&Path::root("metadata.name"), name, why));
+    }
+    if group.is_empty() {
+        errors.push(Error::required(&spec.child("group"), ""));
+    } else {
+        errors.invalid_each(&spec.child("group"), group, api::validation::dns1123_subdomain(group));
+        if !group.contains('.') {
+            errors.push(Error::invalid(&spec.child("group"), group, "should be a domain with at least one dot"));
+        }
+    }
+    for field in ["plural", "kind"] {
+        if definition.at("spec.names").is_none_or(|names| names.text(field).is_empty()) {
+            errors.push(Error::required(&spec.child("names").child(field), ""));
+        }
+    }
+    let scope = definition.text("spec.scope");
+    if !matches!(scope, "Cluster" | "Namespaced") {
+        errors.push(Error::not_supported(&spec.child("scope"), scope, &["Cluster", "Namespaced"]));
+    }
+    let versions = definition.items("spec.versions");
+    let stored = versions.iter().filter(|version| version.truth("storage")).count();
+    if stored != 1 {
+        let why = "must have exactly one version marked as storage version";
+        errors.push(Error::invalid(&spec.child("versions"), Value::Array(versions.to_vec()), why));
+    }
+    for (at, version) in versions.iter().enumerate() {
+        let path = spec.child("versions").index(at);
+        let name = version.text("name");
+        errors.invalid_each(&path.child("name"), name, api::validation::dns1035_label(name));
+        if version.at("schema.openAPIV3Schema").is_none() {
+            errors.push(Error::required(&path.child("schema.openAPIV3Schema"), "schemas are required"));
+        }
+    }
+}
+
+pub(super) const API_SERVICE: Strategy = Strategy {
+    generation: true,
+    status: Some("{}"),
+    defaults: Some(|| Defaults::new(&[("spec.service.port", "443")])),
+    validate: |service, errors| {
+        let expected = match service.text("spec.group") {
+            "" => format!("{}.", service.text("spec.version")),
+            group => format!("{}.{group}", service.text("spec.version")),
+        };
+        let name = service.text("metadata.name");
+        if name != expected {
+            let why = format!("must be `spec.version+\".\"+spec.group`: {}", api::quote::quote(&expected));
+            errors.push(Error::invalid(&Path::root("metadata.name"), name, why));
+        }
+    },
+    // `v1.` is the name of the core group's.
+    name: api::validation::path_segment_name,
+    ..Strategy::DEFAULT
+};
+
+fn webhook_defaults() -> Defaults {
+    Defaults::new(&[]).with(
+        "webhooks[]",
+        &[
+            ("failurePolicy", r#""Fail""#),
+            ("matchPolicy", r#""Equivalent""#),
+            ("namespaceSelector", "{}"),
+            ("objectSelector", "{}"),
+            ("timeoutSeconds", "10"),
+            ("rules[].scope", r#""*""#),
+            ("clientConfig.service.port", "443"),
+        ],
+    )
+}
+
+pub(super) const MUTATING_WEBHOOKS: Strategy = Strategy {
+    generation: true,
+    defaults: Some(|| webhook_defaults().with("webhooks[]", &[("reinvocationPolicy", r#""Never""#)])),
+    validate: validate_webhooks,
+    ..Strategy::DEFAULT
+};
+
+pub(super) const VALIDATING_WEBHOOKS: Strategy =
+    Strategy { generation: true, defaults: Some(webhook_defaults), validate: validate_webhooks, ..Strategy::DEFAULT };
+
+fn validate_webhooks(configuration: &Value, errors: &mut ErrorList) {
+    let mut names: Vec<&str> = Vec::new();
+    for (at, webhook) in configuration.items("webhooks").iter().enumerate() {
+        let path = Path::root("webhooks").index(at);
+        let name = webhook.text("name");
+        if name.split('.').count() < 3 {
+            let why = "should be a domain with at least three segments separated by dots";
+            errors.push(Error::invalid(&path.child("name"), name, why));
+        }
+        if names.contains(&name) {
+            errors.push(Error::duplicate(&path.child("name"), name));
+        }
+        names.push(name);
+        if webhook.items("admissionReviewVersions").is_empty() {
+            let why = "must specify one of v1, v1beta1";
+            errors.push(Error::required(&path.child("admissionReviewVersions"), why));
+        }
+        let effects = webhook.text("sideEffects");
+        if !matches!(effects, "None" | "NoneOnDryRun") {
+            let all = ["None", "NoneOnDryRun"];
+            match effects {
+                "" => {
+                    errors.push(Error::required(&path.child("sideEffects"), "must specify one of None, NoneOnDryRun"))
+                }
+                other => errors.push(Error::not_supported(&path.child("sideEffects"), other, &all)),
+            }
+        }
+        if let Some(seconds) = webhook.int("timeoutSeconds").filter(|seconds| !(1..=30).contains(seconds)) {
+            let why = "the timeout value must be between 1 and 30 seconds";
+            errors.push(Error::invalid(&path.child("timeoutSeconds"), seconds, why));
+        }
+    }
+}
+
+pub(super) const ADMISSION_POLICY: Strategy = Strategy {
+    generation: true,
+    status: Some("{}"),
+    defaults: Some(|| {
+        Defaults::new(&[
+            ("spec.failurePolicy", r#""Fail""#),
+            ("spec.matchConstraints.matchPolicy", r#""Equivalent""#),
+            ("spec.matchConstraints.namespaceSelector", "{}"),
+            ("spec.matchConstraints.objectSelector", "{}"),
+            ("spec.matchConstraints.resourceRules[].scope", r#""*""#),
+        ])
+    }),
+    ..Strategy::DEFAULT
+};
+
+pub(super) const ADMISSION_BINDING: Strategy = Strategy {
+    generation: true,
+    defaults: Some(|| {
+        Defaults::new(&[
+            ("spec.matchResources.matchPolicy", r#""Equivalent""#),
+            ("spec.matchResources.namespaceSelector", "{}"),
+            ("spec.matchResources.objectSelector", "{}"),
+            ("spec.matchResources.resourceRules[].scope", r#""*""#),
+        ])
+    }),
+    ..Strategy::DEFAULT
+};
+
+pub(super) const FLOW_SCHEMA: Strategy = Strategy {
+    generation: true,
+    status: Some("{}"),
+    defaults: Some(|| Defaults::new(&[("spec.matchingPrecedence", "1000")])),
+    validate: |schema, errors| {
+        if schema.text("spec.priorityLevelConfiguration.name").is_empty() {
+            let path = Path::root("spec").child("priorityLevelConfiguration.name");
+            errors.push(Error::required(&path, "must reference a priority level"));
+        }
+    },
+    ..Strategy::DEFAULT
+};
+
+pub(super) const PRIORITY_LEVEL: Strategy = Strategy {
+    generation: true,
+    status: Some("{}"),
+    default: |level| match level.text("spec.type") {
+        "Limited" => level.default_to("spec.limited", json!({})),
+        "Exempt" => level.default_to("spec.exempt", json!({})),
+        _ => {}
+    },
+    defaults: Some(|| {
+        Defaults::new(&[
+            ("spec.exempt.nominalConcurrencyShares", "0"),
+            ("spec.exempt.lendablePercent", "0"),
+            ("spec.limited.nominalConcurrencyShares", "30"),
+            ("spec.limited.lendablePercent", "0"),
+            ("spec.limited.limitResponse.queuing.queues", "64"),
+            ("spec.limited.limitResponse.queuing.handSize", "8"),
+            ("spec.limited.limitResponse.queuing.queueLengthLimit", "50"),
+        ])
+    }),
+    ..Strategy::DEFAULT
+};
+
+pub(super) const DISRUPTION_BUDGET: Strategy = Strategy {
+    generation: true,
+    status: Some(r#"{"disruptionsAllowed":0,"currentHealthy":0,"desiredHealthy":0,"expectedPods":0}"#),
+    validate: |budget, errors| {
+        let spec = Path::root("spec");
+        if budget.at("spec.minAvailable").is_some() && budget.at("spec.maxUnavailable").is_some() {
+            let value = budget.at("spec").cloned().unwrap_or_default();
+            errors.push(Error::invalid(&spec, value, "minAvailable and maxUnavailable cannot be both set"));
+        }
+        for field in ["minAvailable", "maxUnavailable"] {
+            match budget.at("spec").and_then(|spec| spec.at(field)) {
+                Some(Value::String(text)) => {
+                    errors.invalid_each(&spec.child(field), text, api::validation::percent(text))
+                }
+                Some(number) if number.as_i64().is_some_and(|n| n < 0) => {
+                    let why = "must be greater than or equal to 0";
+                    errors.push(Error::invalid(&spec.child(field), number.clone(), why));
+                }
+                _ => {}
+            }
+        }
+        if let Some(selector) = budget.at("spec.selector") {
+            errors.extend(validate_label_selector(selector, &spec.child("selector")));
+        }
+    },
+    ..Strategy::DEFAULT
+};
+
+pub(super) const AUTOSCALER: Strategy = Strategy {
+    status: Some(r#"{"desiredReplicas":0,"currentMetrics":null}"#),
+    default: |autoscaler| {
+        if autoscaler.at("spec").is_some() && autoscaler.items("spec.metrics").is_empty() {
+            let target = json!({"type": "Utilization", "averageUtilization": 80});
+            autoscaler
+                .put("spec.metrics", json!([{"type": "Resource", "resource": {"name": "cpu", "target": target}}]));
+        }
+    },
+    defaults: Some(|| Defaults::new(&[("spec.minReplicas", "1")])),
+    validate: |autoscaler, errors| {
+        let spec = Path::root("spec");
+        let (least, most) =
+            (autoscaler.int("spec.minReplicas").unwrap_or(1), autoscaler.int("spec.maxReplicas").unwrap_or(0));
+        if least < 1 {
+            let why = "must be greater than or equal to 1";
+            errors.push(Error::invalid(&spec.child("minReplicas"), least, why));
+        }
+        if most < 1 {
+            errors.push(Error::invalid(&spec.child("maxReplicas"), most, "must be greater than 0"));
+        } else if most < least {
+            errors.push(Error::invalid(
+                &spec.child("maxReplicas"),
+                most,
+                "must be greater than or equal to `minReplicas`",
+            ));
+        }
+        for field in ["kind", "name"] {
+            if autoscaler.at("spec.scaleTargetRef").is_none_or(|target| target.text(field).is_empty()) {
+                errors.push(Error::required(&spec.child("scaleTargetRef").child(field), ""));
+            }
+        }
+    },
+    ..Strategy::DEFAULT
+};
+
+pub(super) const RESOURCE_CLAIM: Strategy =
+    Strategy { status: Some("{}"), defaults: Some(claim_defaults), ..Strategy::DEFAULT };
+
+pub(super) const RESOURCE_CLAIM_TEMPLATE: Strategy =
+    Strategy { defaults: Some(claim_template_defaults), ..Strategy::DEFAULT };
+
+const REQUEST: &[(&str, &str)] = &[("allocationMode", r#""ExactCount""#), ("count", "1")];
+
+fn claim_defaults() -> Defaults {
+    Defaults::new(&[]).with("spec.devices.requests[].exactly", REQUEST)
+}
+
+fn claim_template_defaults() -> Defaults {
+    Defaults::new(&[]).with("spec.spec.devices.requests[].exactly", REQUEST)
+}
+
+/// Kinds that only count their changes.
+pub(super) const COUNTED: Strategy = Strategy { generation: true, ..Strategy::DEFAULT };

@@ -1,0 +1,244 @@
+//! Pods, and the pod specs inside other kinds: defaults, what a new pod begins with, how long it may take to go.
+
+use api::User;
+use serde_json::{Value, json};
+
+use super::Strategy;
+use super::pod_validation;
+use crate::defaults::Defaults;
+use crate::tree::Tree;
+
+pub(super) const STRATEGY: Strategy = Strategy {
+    generation: true,
+    status: Some(r#"{"phase":"Pending"}"#),
+    default: |pod| {
+        default_requests(pod);
+        // Only a pod itself has these; a template leaves them to its pods.
+        pod.default_to("spec.enableServiceLinks", true);
+        if pod.truth("spec.hostNetwork") {
+            default_host_ports(pod);
+        }
+        if let Some(spec) = pod.at_mut("spec") {
+            default_spec(spec);
+        }
+    },
+    defaults: Some(|| spec_defaults("spec")),
+    prepare_create,
+    prepare_update,
+    validate: pod_validation::validate,
+    validate_update: pod_validation::validate_update,
+    returns_deleted: true,
+    grace: Some(grace),
+    ..Strategy::DEFAULT
+};
+
+/// The defaults of a pod spec that stands at `root`.
+pub(super) fn spec_defaults(root: &str) -> Defaults {
+    let mut all = Defaults::new(&[]).with(root, SPEC);
+    for list in ["containers", "initContainers", "ephemeralContainers"] {
+        let container = format!("{root}.{list}[]");
+        all = all.with(&container, CONTAINER);
+        for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
+            all = all.with(&format!("{container}.{probe}"), PROBE);
+            all = all.with(&format!("{container}.{probe}.httpGet"), HTTP);
+        }
+        for hook in ["postStart", "preStop"] {
+            all = all.with(&format!("{container}.lifecycle.{hook}.httpGet"), HTTP);
+        }
+    }
+    all
+}
+
+const SPEC: &[(&str, &str)] = &[
+    ("restartPolicy", r#""Always""#),
+    ("terminationGracePeriodSeconds", "30"),
+    ("dnsPolicy", r#""ClusterFirst""#),
+    ("securityContext", "{}"),
+    ("schedulerName", r#""default-scheduler""#),
+    ("volumes[].secret.defaultMode", "420"),
+    ("volumes[].configMap.defaultMode", "420"),
+    ("volumes[].downwardAPI.defaultMode", "420"),
+    ("volumes[].downwardAPI.items[].fieldRef.apiVersion", r#""v1""#),
+    ("volumes[].projected.defaultMode", "420"),
+    ("volumes[].projected.sources[].serviceAccountToken.expirationSeconds", "3600"),
+    ("volumes[].projected.sources[].downwardAPI.items[].fieldRef.apiVersion", r#""v1""#),
+    ("volumes[].hostPath.type", r#""""#),
+    ("volumes[].iscsi.iscsiInterface", r#""default""#),
+    ("volumes[].ephemeral.volumeClaimTemplate.spec.volumeMode", r#""Filesystem""#),
+];
+
+const CONTAINER: &[(&str, &str)] = &[
+    ("resources", "{}"),
+    ("terminationMessagePath", r#""/dev/termination-log""#),
+    ("terminationMessagePolicy", r#""File""#),
+    ("ports[].protocol", r#""TCP""#),
+    ("env[].valueFrom.fieldRef.apiVersion", r#""v1""#),
+    ("env[].valueFrom.resourceFieldRef.divisor", r#""0""#),
+];
+
+const PROBE: &[(&str, &str)] = &[
+    ("timeoutSeconds", "1"),
+    ("periodSeconds", "10"),
+    ("successThreshold", "1"),
+    ("failureThreshold", "3"),
+    ("grpc.service", r#""""#),
+];
+
+const HTTP: &[(&str, &str)] = &[("path", r#""/""#), ("scheme", r#""HTTP""#)];
+
+/// The defaults of a pod spec that are more than data.
+pub(super) fn default_spec(spec: &mut Value) {
+    for list in ["containers", "initContainers", "ephemeralContainers"] {
+        for container in spec.items_mut(list) {
+            if container.at("imagePullPolicy").is_none() {
+                let policy = pull_policy(container.text("image"));
+                container.put("imagePullPolicy", policy);
+            }
+        }
+    }
+    for volume in spec.items_mut("volumes") {
+        if let Some(volume) = volume.as_object_mut()
+            && volume.keys().all(|key| key == "name")
+        {
+            volume.insert("emptyDir".into(), json!({}));
+        }
+        if volume.at("image").is_some() && volume.at("image.pullPolicy").is_none() {
+            let policy = pull_policy(volume.text("image.reference"));
+            volume.put("image.pullPolicy", policy);
+        }
+    }
+    // The old name and the new one say the same; the new one counts.
+    let account = match spec.text("serviceAccountName") {
+        "" => spec.text("serviceAccount"),
+        name => name,
+    };
+    if !account.is_empty() {
+        let account = account.to_owned();
+        spec.put("serviceAccountName", account.as_str());
+        spec.put("serviceAccount", account);
+    }
+}
+
+/// Images of no tag, or of `latest`, change under their name.
+fn pull_policy(image: &str) -> &'static str {
+    let (name, digest) = image.split_once('@').map_or((image, None), |(name, digest)| (name, Some(digest)));
+    let last = name.rsplit('/').next().unwrap_or_default();
+    match (digest, last.split_once(':').map(|(_, tag)| tag)) {
+        (_, Some("latest")) | (None, None) => "Always",
+        _ => "IfNotPresent",
+    }
+}
+
+/// What is limited and not requested is requested to its limit.
+fn default_requests(pod: &mut Value) {
+    for list in ["spec.containers", "spec.initContainers"] {
+        for container in pod.items_mut(list) {
+            let limits = container.at("resources.limits").and_then(Value::as_object).cloned().unwrap_or_default();
+            for (resource, limit) in limits {
+                container.map_mut("resources.requests").entry(resource).or_insert(limit);
+            }
+        }
+    }
+}
+
+fn default_host_ports(pod: &mut Value) {
+    for list in ["spec.containers", "spec.initContainers"] {
+        for container in pod.items_mut(list) {
+            for port in container.items_mut("ports") {
+                if let Some(number) = port.at("containerPort").cloned() {
+                    port.default_to("hostPort", number);
+                }
+            }
+        }
+    }
+}
+
+fn prepare_create(pod: &mut Value, _: &User) {
+    let class = quality(pod);
+    pod.put("status.qosClass", class);
+    let gated: Vec<&str> = pod.items("spec.schedulingGates").iter().map(|gate| gate.text("name")).collect();
+    if !gated.is_empty() {
+        let condition = json!([{
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "SchedulingGated",
+            "message": "Scheduling is blocked due to non-empty scheduling gates",
+        }]);
+        pod.put("status.conditions", condition);
+    }
+}
+
+/// The class that decides who is evicted first: all limits given and equal to the requests; some given; none.
+fn quality(pod: &Value) -> &'static str {
+    let zero = |quantity: &Value| api::quantity::Quantity::from_json(quantity).is_ok_and(|q| q.is_zero());
+    let (mut any, mut all) = (false, true);
+    for container in pod.items("spec.containers").iter().chain(pod.items("spec.initContainers")) {
+        for resource in ["cpu", "memory"] {
+            let of = |kind: &str| {
+                container.at("resources").and_then(|r| r.at(kind)).and_then(|k| k.get(resource)).filter(|q| !zero(q))
+            };
+            let (request, limit) = (of("requests"), of("limits"));
+            any |= request.is_some() || limit.is_some();
+            let parse = |quantity: Option<&Value>| quantity.and_then(|q| api::quantity::Quantity::from_json(q).ok());
+            all &= limit.is_some() && parse(request) == parse(limit);
+        }
+    }
+    match (any, all) {
+        (false, _) => "BestEffort",
+        (_, true) => "Guaranteed",
+        _ => "Burstable",
+    }
+}
+
+fn prepare_update(pod: &mut Value, old: &Value) {
+    // A name and an address that change with the pod's state belong to its status.
+    if let Some(class) = old.at("status.qosClass") {
+        pod.put("status.qosClass", class.clone());
+    }
+}
+
+/// The seconds a pod may take: none when nobody runs it.
+fn grace(pod: &Value, asked: Option<i64>) -> i64 {
+    let seconds = asked.or_else(|| pod.int("spec.terminationGracePeriodSeconds")).unwrap_or(0);
+    let unscheduled = pod.text("spec.nodeName").is_empty();
+    let finished = matches!(pod.text("status.phase"), "Failed" | "Succeeded");
+    match seconds {
+        _ if unscheduled || finished => 0,
+        // Less than nothing means at once, but through the node agent.
+        seconds if seconds < 0 => 1,
+        seconds => seconds,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pulls_what_may_have_changed() {
+        for (image, expect) in [
+            ("nginx", "Always"),
+            ("nginx:latest", "Always"),
+            ("nginx:1.27", "IfNotPresent"),
+            ("registry:5000/nginx", "Always"),
+            ("registry:5000/nginx:1", "IfNotPresent"),
+            ("nginx@sha256:00", "IfNotPresent"),
+        ] {
+            assert_eq!(pull_policy(image), expect, "{image}");
+        }
+    }
+
+    #[test]
+    fn classes_pods_by_what_they_ask_for() {
+        let check = |resources: Value, expect| {
+            assert_eq!(quality(&json!({"spec": {"containers": [{"resources": resources}]}})), expect, "{resources}");
+        };
+        check(json!({}), "BestEffort");
+        check(json!({"requests": {"cpu": "1"}}), "Burstable");
+        check(
+            json!({"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "1000m", "memory": "1Gi"}}),
+            "Guaranteed",
+        );
+        check(json!({"requests": {"cpu": "0"}}), "BestEffort");
+    }
+}
