@@ -1,9 +1,12 @@
 //! What the log needs of a disk: few operations, so that tests can fail and crash at each.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
 use crate::StoreError;
 
@@ -18,6 +21,8 @@ pub(super) trait Disk: Send + Sync + 'static {
     fn create(&self, name: &str, bytes: u64) -> io::Result<()>;
     /// Renames a file, synced.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Renames a file. May be undone by a crash, unless a synced `rename` comes after it.
+    fn set_aside(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file. May come back after a crash.
     fn remove(&self, name: &str) -> io::Result<()>;
     /// The whole content of a file.
@@ -56,15 +61,22 @@ impl Directory {
     }
 }
 
+/// How long a lock may outlive its holder: a child that any thread starts holds it as well, from its fork to its exec.
+pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Takes the lock that keeps a second process out of `directory`; it is held until the file is dropped.
 pub(super) fn lock(directory: &Path) -> Result<File, StoreError> {
     let path = directory.join("lock");
     let failed = |error| StoreError::io("lock", &path, error);
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: directory.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(failed(error)),
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LOCK_PATIENCE / 50),
+            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked { path: directory.to_owned() }),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
     }
 }
 
@@ -87,7 +99,8 @@ impl Disk for Directory {
     fn create(&self, name: &str, bytes: u64) -> io::Result<()> {
         let mut options = OpenOptions::new();
         let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(self.path(name))?;
-        let zeros = [0; 64 << 10];
+        // Block by block: what the page cache takes in as one piece, later commits dirty as one piece.
+        let zeros = [0; 4 << 10];
         let mut left = bytes;
         while left > 0 {
             let now = left.min(zeros.len() as u64);
@@ -102,12 +115,21 @@ impl Disk for Directory {
         self.handle.sync_all()
     }
 
+    fn set_aside(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path(from), self.path(to))
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         fs::remove_file(self.path(name))
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        fs::read(self.path(name))
+        let mut file = File::open(self.path(name))?;
+        let mut bytes = Vec::with_capacity(file.metadata()?.len() as usize);
+        file.read_to_end(&mut bytes)?;
+        // Reading ahead leaves large pieces in the page cache, see `create`. It is a hint, so no more than tried.
+        let _ = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+        Ok(bytes)
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {

@@ -172,7 +172,7 @@ impl Log {
         while let Some(segment) = self.sealed.pop_front_if(|segment| segment.last <= sequence) {
             let released = if segment.bytes == self.segment_bytes && self.spares.names.len() < SPARES {
                 let spare = self.spares.next_name();
-                self.disk.rename(&segment.name, &spare).map(|()| self.spares.names.push(spare))
+                self.disk.set_aside(&segment.name, &spare).map(|()| self.spares.names.push(spare))
             } else {
                 self.disk.remove(&segment.name)
             };

@@ -26,6 +26,7 @@ fn small() -> DurableOptions {
 }
 
 fn start(disk: &FaultyDisk, options: DurableOptions) -> Arc<DurableStore> {
+    disk.assert_sound();
     let checkpoint = Box::new(FaultyCheckpoint(disk.clone()));
     DurableStore::start(Arc::new(disk.clone()), checkpoint, options, None).expect("opens")
 }

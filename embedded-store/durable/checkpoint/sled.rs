@@ -16,12 +16,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use nix::sys::statvfs::statvfs;
 
 use super::{Changed, Checkpoint, Digest, Mark};
-use crate::durable::disk::sync_directory;
+use crate::durable::disk::{LOCK_PATIENCE, sync_directory};
 use crate::index::Entries;
 use crate::{Entry, StoreError};
 
@@ -63,7 +64,17 @@ impl SledCheckpoint {
             .cache_capacity_bytes(CACHE_BYTES)
             .flush_every_ms(None)
             .zstd_compression_level(1);
-        let db = contain(&path, || config.open())?.map_err(|error| damaged(&path, error))?;
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        let db = loop {
+            match contain(&path, || config.open())? {
+                Ok(db) => break db,
+                // Our own lock is held, so what holds sled's is on its way out.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline => {
+                    std::thread::sleep(LOCK_PATIENCE / 50);
+                }
+                Err(error) => return Err(damaged(&path, error)),
+            }
+        };
         close_to_others(&path).map_err(|error| StoreError::io("set the mode of", &path, error))?;
         Ok(db)
     }

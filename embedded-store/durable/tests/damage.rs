@@ -109,3 +109,15 @@ fn a_value_that_looks_like_a_log_is_no_log() {
         }
     }
 }
+
+#[test]
+fn what_a_segment_held_before_is_not_read() {
+    let disk = FaultyDisk::new(1);
+    let store = start(&disk, small());
+    // All commits have one length, so those of an earlier use stand exactly where the next ones go.
+    for round in 0..100 {
+        synced(&store, &format!("/{}", round % 3), 100).unwrap();
+        let store = start(&disk.duplicate(), small());
+        assert_eq!(block_on(store.revision()).unwrap(), round + 2);
+    }
+}

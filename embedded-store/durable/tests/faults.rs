@@ -22,12 +22,16 @@ pub(super) struct FaultyDisk(Arc<Mutex<State>>);
 struct State {
     files: BTreeMap<String, Content>,
     next_inode: u64,
+    /// Renames that a crash may still undo, the last first.
+    set_aside: Vec<(String, String)>,
     checkpoint: Option<(BTreeMap<Arc<str>, Entry>, Mark)>,
     /// How many operations have changed something, and at which one the machine crashes.
     steps: u64,
     crash_at: u64,
     syncs: u64,
     full: bool,
+    /// Whether a checkpoint was told of fewer keys than had changed.
+    incomplete: bool,
     failing_syncs: bool,
     random: u64,
 }
@@ -45,11 +49,13 @@ impl FaultyDisk {
         FaultyDisk(Arc::new(Mutex::new(State {
             files: BTreeMap::new(),
             next_inode: 0,
+            set_aside: Vec::new(),
             checkpoint: None,
             steps: 0,
             crash_at: u64::MAX,
             syncs: 0,
             full: false,
+            incomplete: false,
             failing_syncs: false,
             random: seed | 1,
         })))
@@ -78,6 +84,10 @@ impl FaultyDisk {
         self.0.lock().failing_syncs = true;
     }
 
+    pub(super) fn assert_sound(&self) {
+        assert!(!self.0.lock().incomplete, "a checkpoint was told of fewer keys than had changed");
+    }
+
     pub(super) fn steps(&self) -> u64 {
         self.0.lock().steps
     }
@@ -91,6 +101,15 @@ impl FaultyDisk {
         let mut state = self.0.lock();
         state.crash_at = u64::MAX;
         state.failing_syncs = false;
+        while let Some((from, to)) = state.set_aside.pop() {
+            if state.roll().is_multiple_of(2) {
+                break;
+            }
+            if let Some(content) = state.files.remove(&to) {
+                state.files.insert(from, content);
+            }
+        }
+        state.set_aside.clear();
         let names: Vec<String> = state.files.keys().cloned().collect();
         for name in names {
             let odds = state.roll() % 5;
@@ -125,6 +144,12 @@ impl State {
             return Err(io::Error::other("the machine has crashed"));
         }
         Ok(self.steps < self.crash_at || self.roll().is_multiple_of(2))
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        let content = self.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        self.files.insert(to.to_owned(), content);
+        Ok(())
     }
 
     fn file(&mut self, inode: u64) -> io::Result<&mut Content> {
@@ -165,8 +190,17 @@ impl Disk for FaultyDisk {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.0.lock();
         if state.step()? {
-            let content = state.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
-            state.files.insert(to.to_owned(), content);
+            state.rename(from, to)?;
+            state.set_aside.clear();
+        }
+        state.result()
+    }
+
+    fn set_aside(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.0.lock();
+        if state.step()? {
+            state.rename(from, to)?;
+            state.set_aside.push((from.to_owned(), to.to_owned()));
         }
         state.result()
     }
@@ -254,7 +288,7 @@ impl Checkpoint for FaultyCheckpoint {
                     None => next.remove(key),
                 };
             }
-            assert!(next.values().eq(entries.values()), "the changed keys are all that changed");
+            state.incomplete |= !next.values().eq(entries.values());
             saved = Some((next, mark));
         }
         state.checkpoint = saved;
