@@ -37,7 +37,7 @@ use source::Source;
 /// The table's name.
 pub(crate) const TABLE: &str = "isopod-proxy";
 /// Changes come in bursts; one transaction takes all that arrive within this time.
-const COALESCE: Duration = Duration::from_millis(20);
+const COALESCE: Duration = Duration::from_millis(5);
 /// Between the ends of two transactions, however much changes.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Somebody may have deleted the table: look this often.
@@ -45,9 +45,21 @@ const RESYNC: Duration = Duration::from_secs(30);
 /// Between a failure and the next attempt.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// Keeps the rules up to date until `shutdown`. `synced` counts the transactions: above 0, every service there was
-/// at the start is served.
-pub async fn run(config: Arc<Config>, client: Client, shutdown: CancellationToken, synced: watch::Sender<u64>) {
+/// What was brought to the kernel so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Synced {
+    /// How many transactions there were: above 0, every service there was at the start is served.
+    pub transactions: u64,
+    /// How many services the last one changed.
+    pub services: usize,
+    /// Its size in bytes.
+    pub bytes: usize,
+    /// How long it took, its preparation and the cleanup after it included.
+    pub took: Duration,
+}
+
+/// Keeps the rules up to date until `shutdown`, and tells `synced` about every transaction.
+pub async fn run(config: Arc<Config>, client: Client, shutdown: CancellationToken, synced: watch::Sender<Synced>) {
     let work = async {
         let context = Context { node_name: config.node_name.clone(), zone: None, cluster_cidr: config.cluster_cidr };
         let mut source = Source::new(&client, context).await;
@@ -60,8 +72,9 @@ pub async fn run(config: Arc<Config>, client: Client, shutdown: CancellationToke
             health.update(rules.health()).await;
             let pause = match outcome {
                 Ok(written) => {
-                    if written != Written::default() {
-                        synced.send_modify(|count| *count += 1);
+                    if let Some((Written { services, bytes, .. }, took)) = written {
+                        let transactions = synced.borrow().transactions + 1;
+                        synced.send_replace(Synced { transactions, services, bytes, took });
                     }
                     tokio::time::sleep(PAUSE).await;
                     RESYNC
@@ -88,7 +101,7 @@ async fn apply(
     mut rules: Rules,
     changes: Vec<(ServiceKey, Option<ServicePlan>)>,
     config: &Arc<Config>,
-) -> (Rules, Result<Written>) {
+) -> (Rules, Result<Option<(Written, Duration)>>) {
     let (cidr, config) = (config.service_cidr, config.clone());
     let work = move || {
         for (key, plan) in changes {
@@ -99,10 +112,9 @@ async fn apply(
             rules.lost(&mut socket)?;
             rules.commit(&mut socket)
         });
-        if let Ok(Written { services, bytes, whole }) = outcome
-            && (services > 0 || whole)
-        {
-            let took = started.elapsed().as_micros() as u64;
+        let outcome = outcome.map(|written| written.map(|written| (written, started.elapsed())));
+        if let Ok(Some((Written { services, bytes, whole }, took))) = outcome {
+            let took = took.as_micros() as u64;
             tracing::info!(services, bytes, whole, microseconds = took, "service rules written");
         }
         (rules, outcome)

@@ -1,6 +1,7 @@
 //! Rules: a list of statements, each of which prints itself and writes its expressions.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::set::{Field, protocol_name};
@@ -11,12 +12,27 @@ use crate::netlink::Buffer;
 /// Statements that hold for a packet one after the other.
 pub(crate) type Rule = Vec<Statement>;
 
-/// Translation to one of several endpoints, chosen at random with equal chance.
+/// Translation to one of a service port's endpoints, chosen at random with equal chance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Balance {
-    pub(crate) endpoints: Arc<[Endpoint]>,
+    pub(crate) choice: Choice,
     /// Remember the choice for the client's address, in this map, for so many seconds.
     pub(crate) remember: Option<(Arc<str>, u32)>,
+}
+
+/// What there is to choose from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    One(Endpoint),
+    /// `count` elements of `map`, whose keys are address, protocol, port and the numbers from `first` on.
+    Among {
+        map: &'static str,
+        address: Ipv4Addr,
+        protocol: u8,
+        port: u16,
+        first: u32,
+        count: u32,
+    },
 }
 
 /// Translation to the endpoint remembered for the client's address, if it still is one of `endpoints`.
@@ -126,9 +142,12 @@ impl fmt::Display for Statement {
             Self::Dispatch { key, map } => write!(f, "{} vmap @{map}", Fields(key)),
             Self::Translate { key, map } => write!(f, "dnat to {} map @{map}", Fields(key)),
             Self::Balance(balance) => {
-                match &balance.endpoints[..] {
-                    [one] => write!(f, "dnat to {one}")?,
-                    many => write!(f, "dnat to numgen random mod {} map {{ {} }}", many.len(), List(many))?,
+                match &balance.choice {
+                    Choice::One(one) => write!(f, "dnat to {one}")?,
+                    Choice::Among { map, address, protocol, port, first, count } => {
+                        write!(f, "dnat to {address} . {} . {port} . ", protocol_name(*protocol))?;
+                        write!(f, "numgen random mod {count} offset {first} map @{map}")?;
+                    }
                 }
                 match &balance.remember {
                     Some((map, seconds)) => write!(f, " update @{map} {{ ip saddr timeout {seconds}s }}"),
@@ -182,6 +201,7 @@ const VERDICT: u32 = 0;
 const R0: u32 = 8;
 const R1: u32 = 9;
 const R2: u32 = 10;
+const R3: u32 = 11;
 
 const EQUAL: u32 = 0;
 const NOT_EQUAL: u32 = 1;
@@ -254,7 +274,7 @@ impl Statement {
                 lookup(m, map, None, R0, Some(R1));
                 destination(m);
             }
-            Self::Balance(balance) => balance.write(m, anonymous),
+            Self::Balance(balance) => balance.write(m),
             Self::Sticky(sticky) => {
                 load(m, Field::SourceAddress, R0);
                 lookup(m, &sticky.map, None, R0, Some(R1));
@@ -274,27 +294,28 @@ impl Statement {
     }
 }
 
-/// The name by which a rule refers to a map made for it alone.
-pub(super) const ANONYMOUS_MAP: &str = "__map%d";
-/// Likewise for a set.
+/// The name by which a rule refers to a set made for it alone.
 pub(super) const ANONYMOUS_SET: &str = "__set%d";
 
 impl Balance {
     /// Leaves the endpoint in the second and third register, so that the first can hold the client's address.
-    fn write(&self, m: &mut Buffer, anonymous: Option<u32>) {
-        match &self.endpoints[..] {
-            [one] => {
+    fn write(&self, m: &mut Buffer) {
+        match &self.choice {
+            Choice::One(one) => {
                 immediate(m, R1, &one.ip().octets());
                 immediate(m, R2, &one.port().to_be_bytes());
             }
-            many => {
+            Choice::Among { map, address, protocol, port, first, count } => {
+                immediate(m, R0, &address.octets());
+                immediate(m, R1, &[*protocol]);
+                immediate(m, R2, &port.to_be_bytes());
                 expression(m, "numgen", |m| {
-                    m.be32(1, R1);
-                    m.be32(2, many.len() as u32);
+                    m.be32(1, R3);
+                    m.be32(2, *count);
                     m.be32(3, 1);
-                    m.be32(4, 0);
+                    m.be32(4, *first);
                 });
-                lookup(m, ANONYMOUS_MAP, anonymous, R1, Some(R1));
+                lookup(m, map, None, R0, Some(R1));
             }
         }
         if let Some((map, seconds)) = &self.remember {
@@ -324,6 +345,7 @@ fn load(m: &mut Buffer, field: Field, register: u32) {
         Field::DestinationAddress => (NETWORK_HEADER, 16, 4),
         Field::DestinationPort => (TRANSPORT_HEADER, 2, 2),
         Field::Protocol => return meta(m, META_L4PROTO, register),
+        Field::Number => unreachable!("no packet has this field; only maps' declarations name it"),
     };
     expression(m, "payload", |m| {
         m.be32(1, register);

@@ -13,6 +13,8 @@ pub(crate) enum Field {
     DestinationAddress,
     Protocol,
     DestinationPort,
+    /// No part of a packet: a number the rule makes, in the machine's order.
+    Number,
 }
 
 impl Field {
@@ -22,6 +24,7 @@ impl Field {
             Self::SourceAddress | Self::DestinationAddress => 7,
             Self::Protocol => 12,
             Self::DestinationPort => 13,
+            Self::Number => 19,
         }
     }
 
@@ -30,6 +33,7 @@ impl Field {
             Self::SourceAddress | Self::DestinationAddress => "ipv4_addr",
             Self::Protocol => "inet_proto",
             Self::DestinationPort => "inet_service",
+            Self::Number => "mark",
         }
     }
 }
@@ -41,6 +45,7 @@ impl fmt::Display for Field {
             Self::DestinationAddress => "ip daddr",
             Self::Protocol => "meta l4proto",
             Self::DestinationPort => "th dport",
+            Self::Number => "number",
         })
     }
 }
@@ -85,31 +90,41 @@ impl fmt::Display for Set {
     }
 }
 
-/// A key of up to three fields, each padded to four bytes.
+/// A key of up to four fields, each padded to four bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Key {
-    bytes: [u8; 12],
+    bytes: [u8; 16],
     length: u8,
 }
 
 impl Key {
     /// For maps on destination address, protocol and port.
     pub(crate) fn service(address: Ipv4Addr, protocol: u8, port: u16) -> Self {
-        let port = port.to_be_bytes();
-        let address = address.octets();
-        let bytes = [address[0], address[1], address[2], address[3], protocol, 0, 0, 0, port[0], port[1], 0, 0];
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(&address.octets());
+        bytes[4] = protocol;
+        bytes[8..10].copy_from_slice(&port.to_be_bytes());
         Self { bytes, length: 12 }
     }
 
     /// For maps on protocol and port.
     pub(crate) fn port(protocol: u8, port: u16) -> Self {
-        let port = port.to_be_bytes();
-        Self { bytes: [protocol, 0, 0, 0, port[0], port[1], 0, 0, 0, 0, 0, 0], length: 8 }
+        let mut bytes = [0; 16];
+        bytes[0] = protocol;
+        bytes[4..6].copy_from_slice(&port.to_be_bytes());
+        Self { bytes, length: 8 }
+    }
+
+    /// For maps on destination address, protocol, port and a number.
+    pub(crate) fn numbered(address: Ipv4Addr, protocol: u8, port: u16, number: u32) -> Self {
+        let mut key = Self::service(address, protocol, port);
+        key.bytes[12..].copy_from_slice(&number.to_ne_bytes());
+        Self { length: 16, ..key }
     }
 
     /// For sets of address pairs.
     pub(crate) fn pair(source: Ipv4Addr, destination: Ipv4Addr) -> Self {
-        let mut bytes = [0; 12];
+        let mut bytes = [0; 16];
         bytes[..4].copy_from_slice(&source.octets());
         bytes[4..8].copy_from_slice(&destination.octets());
         Self { bytes, length: 8 }
@@ -117,7 +132,7 @@ impl Key {
 
     /// A key as the kernel had it.
     pub(super) fn from_bytes(from: &[u8]) -> Option<Self> {
-        let mut bytes = [0; 12];
+        let mut bytes = [0; 16];
         bytes.get_mut(..from.len())?.copy_from_slice(from);
         Some(Self { bytes, length: from.len() as u8 })
     }
@@ -140,6 +155,7 @@ impl Key {
                 }
                 Field::Protocol => protocol_name(part[0]),
                 Field::DestinationPort => u16::from_be_bytes([part[0], part[1]]).to_string(),
+                Field::Number => u32::from_ne_bytes([part[0], part[1], part[2], part[3]]).to_string(),
             });
         }
         text

@@ -1,6 +1,7 @@
 //! The part of the proxy's table that does not depend on any service.
 
 use std::net::Ipv4Addr;
+use std::sync::LazyLock;
 
 use super::TABLE;
 use crate::cidr::Ipv4Cidr;
@@ -14,6 +15,8 @@ pub(super) const NODE_PORTS: &str = "nodeports";
 pub(super) const UNSERVED: &str = "unserved";
 /// Like `nodeports`, for what nobody serves.
 pub(super) const UNSERVED_NODE_PORTS: &str = "unserved-nodeports";
+/// The maps from a service port's own address, protocol and port, and a number, to an endpoint; see [`endpoint_map`].
+static ENDPOINTS: LazyLock<Vec<String>> = LazyLock::new(|| (0..256).map(|n| format!("endpoints-{n:02x}")).collect());
 /// Pairs of the same address: this node's endpoints.
 pub(super) const HAIRPIN: &str = "hairpin";
 /// Marks a packet for masquerade.
@@ -24,6 +27,7 @@ pub(super) const REJECT_CHAIN: &str = "reject";
 /// The bit upstream uses, so that other software knows to leave it alone.
 const MARK: u32 = 0x4000;
 const SERVICE_KEY: &[Field] = &[Field::DestinationAddress, Field::Protocol, Field::DestinationPort];
+const ENDPOINT_KEY: &[Field] = &[Field::DestinationAddress, Field::Protocol, Field::DestinationPort, Field::Number];
 const PORT_KEY: &[Field] = &[Field::Protocol, Field::DestinationPort];
 const PAIR: &[Field] = &[Field::SourceAddress, Field::DestinationAddress];
 const LOOPBACK: Ipv4Cidr = Ipv4Cidr { address: Ipv4Addr::new(127, 0, 0, 0), prefix: 8 };
@@ -95,6 +99,21 @@ pub(super) fn table(service_cidr: Ipv4Cidr) -> Table {
         chains,
         elements: Vec::new(),
     }
+}
+
+/// The map a service's endpoints are in; made when the first service needs it. To bind a rule to a map, the kernel
+/// walks through all its elements; to find a map, through all maps. So neither one map for all services nor a map each will
+/// do: with ten thousand services, a start took a minute with the one, ten seconds with the other.
+pub(super) fn endpoint_map(namespace: &str, name: &str) -> &'static str {
+    let sum =
+        namespace.bytes().chain(name.bytes()).fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    &ENDPOINTS[(sum.wrapping_mul(0x9e37_79b1) >> 24) as usize]
+}
+
+/// The declaration of a map made by [`endpoint_map`]; `None` for the names of other maps.
+pub(super) fn endpoint_set(name: &'static str) -> Option<Set> {
+    let set = || Set { name: name.into(), key: ENDPOINT_KEY, data: Data::Endpoint, timeout: None };
+    name.starts_with("endpoints-").then(set)
 }
 
 /// The declaration of a map that remembers clients' endpoints.

@@ -15,11 +15,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::base::{HAIRPIN, MARK_CHAIN, NODE_PORTS, REJECT_CHAIN, SERVICES, UNSERVED, UNSERVED_NODE_PORTS};
+use super::base::{
+    HAIRPIN, MARK_CHAIN, NODE_PORTS, REJECT_CHAIN, SERVICES, UNSERVED, UNSERVED_NODE_PORTS, endpoint_map,
+};
 use super::endpoints::{Endpoints, select};
 use super::view::{ServicePort, ServiceView, SliceView};
 use crate::cidr::Ipv4Cidr;
-use crate::nft::{Balance, ChainName, Endpoint, Field, Key, Rule, Statement, Sticky, Value};
+use crate::nft::{Balance, ChainName, Choice, Endpoint, Field, Key, Rule, Statement, Sticky, Value};
 
 /// What all services' rules depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,9 @@ pub(super) struct Context {
     pub(super) zone: Option<String>,
     pub(super) cluster_cidr: Ipv4Cidr,
 }
+
+/// Endpoints of this node are numbered from here on, apart from those of the cluster.
+const LOCAL_NUMBERS: u32 = 1 << 16;
 
 /// A place in one of the table's maps.
 pub(super) type Slot = (&'static str, Key);
@@ -64,6 +69,7 @@ pub(super) fn plan(
     let mut plan = ServicePlan::default();
     let Some(cluster_ip) = service.cluster_ip() else { return plan };
     let mut local_ready = 0;
+    let map = endpoint_map(namespace, name);
     for port in &service.spec.ports {
         let Some(protocol) = port.protocol() else { continue };
         let endpoints = select(context, port, slices);
@@ -71,7 +77,7 @@ pub(super) fn plan(
         let word = crate::nft::protocol_name(protocol);
         let label = if port.name.is_empty() { port.port.to_string() } else { port.name.clone() };
         let suffix = format!("{namespace}/{name}/{word}/{label}");
-        PortPlan { context, service, port, protocol, cluster_ip, endpoints, suffix, plan: &mut plan }.make();
+        PortPlan { context, service, port, protocol, cluster_ip, endpoints, suffix, map, plan: &mut plan }.make();
     }
     if service.external_local() && service.spec.health_check_node_port != 0 {
         plan.health = Some((service.spec.health_check_node_port, local_ready));
@@ -87,6 +93,8 @@ struct PortPlan<'a> {
     cluster_ip: Ipv4Addr,
     endpoints: Endpoints,
     suffix: String,
+    /// The map its endpoints are in.
+    map: &'static str,
     plan: &'a mut ServicePlan,
 }
 
@@ -158,10 +166,24 @@ impl PortPlan<'_> {
                 self.plan.sticky.insert(map.clone(), (seconds, endpoints.clone()));
                 (map, seconds)
             });
-            rules.push(vec![Statement::Balance(Balance { endpoints, remember })]);
+            rules.push(vec![Statement::Balance(Balance { choice: self.choice(local, &endpoints), remember })]);
             self.plan.chains.insert(chain.clone(), rules);
         }
         Target { chain: Some(chain), otherwise: None }
+    }
+
+    /// Enters the endpoints where the chain's rule looks for them.
+    fn choice(&mut self, local: bool, endpoints: &[Endpoint]) -> Choice {
+        if let [one] = endpoints {
+            return Choice::One(*one);
+        }
+        let (address, protocol, port) = (self.cluster_ip, self.protocol, self.port.port);
+        let first = if local { LOCAL_NUMBERS } else { 0 };
+        for (number, endpoint) in (first..).zip(endpoints) {
+            let key = Key::numbered(address, protocol, port, number);
+            self.plan.elements.insert((self.map, key), Value::Endpoint(*endpoint));
+        }
+        Choice::Among { map: self.map, address, protocol, port, first, count: endpoints.len() as u32 }
     }
 
     /// The chain for traffic from outside.

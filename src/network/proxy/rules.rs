@@ -29,12 +29,14 @@ pub(super) struct Rules {
     claims: HashMap<Slot, Vec<(ServiceKey, Value)>>,
     /// What the kernel has in the maps.
     installed: HashMap<Slot, Value>,
+    /// The endpoint maps the kernel has.
+    maps: HashSet<&'static str>,
     /// The table as the kernel numbers it; `None` when it must be written whole.
     handle: Option<u64>,
 }
 
 /// What a transaction did, for logs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Written {
     pub(super) services: usize,
     pub(super) bytes: usize,
@@ -49,6 +51,7 @@ impl Rules {
             pending: HashMap::new(),
             claims: HashMap::new(),
             installed: HashMap::new(),
+            maps: HashSet::new(),
             handle: None,
         }
     }
@@ -99,11 +102,11 @@ impl Rules {
         Ok(self.handle.is_none())
     }
 
-    /// Brings the kernel up to date in one transaction. After a failure the next one writes everything.
-    pub(super) fn commit(&mut self, socket: &mut Socket) -> Result<Written> {
+    /// Brings the kernel up to date in one transaction, if it is not. After a failure the next one writes everything.
+    pub(super) fn commit(&mut self, socket: &mut Socket) -> Result<Option<Written>> {
         let whole = self.handle.is_none();
         if self.pending.is_empty() && !whole {
-            return Ok(Written::default());
+            return Ok(None);
         }
         let batch = if whole { self.whole() } else { self.difference() };
         let written = Written { services: self.pending.len(), bytes: batch.len(), whole };
@@ -119,12 +122,14 @@ impl Rules {
         }
         let pending = std::mem::take(&mut self.pending);
         self.forget_clients(socket, &pending, whole)?;
-        Ok(written)
+        Ok(Some(written))
     }
 
     /// Everything, in the place of whatever there is.
-    fn whole(&self) -> Batch {
+    fn whole(&mut self) -> Batch {
         let mut batch = Batch::replace(&base::table(self.service_cidr));
+        self.maps.clear();
+        add_maps(&mut batch, &mut self.maps, self.claims.keys());
         for plan in self.plans.values() {
             for (name, (seconds, _)) in &plan.sticky {
                 batch.add_set(&base::sticky_map(name, *seconds));
@@ -165,6 +170,7 @@ impl Rules {
         }
         let touched: BTreeSet<Slot> =
             changes.iter().flat_map(|(old, new)| old.elements.keys().chain(new.elements.keys())).copied().collect();
+        add_maps(&mut batch, &mut self.maps, touched.iter());
         let (mut gone, mut come) = (HashMap::<_, Vec<_>>::new(), Vec::new());
         for slot in touched {
             let wanted = self.claims.get(&slot).map(|claims| &claims[0].1);
@@ -280,6 +286,17 @@ fn forget_choices(socket: &mut Socket, map: &str, endpoints: &[Endpoint]) -> Res
     Ok(())
 }
 
+/// Adds the endpoint maps among the slots' that are not there yet.
+fn add_maps<'a>(batch: &mut Batch, present: &mut HashSet<&'static str>, slots: impl Iterator<Item = &'a Slot>) {
+    for (name, _) in slots {
+        if let Some(set) = base::endpoint_set(name)
+            && present.insert(name)
+        {
+            batch.add_set(&set);
+        }
+    }
+}
+
 /// Adds elements, set by set.
 fn add_elements(batch: &mut Batch, elements: Vec<(Slot, Value)>) {
     let mut by_set: HashMap<&'static str, Vec<Element>> = HashMap::new();
@@ -299,8 +316,9 @@ impl std::fmt::Display for Rules {
         let mut elements: Vec<_> = self.claims.iter().map(|(slot, claims)| (*slot, &claims[0].1)).collect();
         elements.sort();
         for ((set, key), value) in elements {
-            let fields = table.set(set).map_or(&[][..], |set| set.key);
-            writeln!(f, "{set}: {}{value}", key.display(fields))?;
+            let declared = table.set(set).cloned().or_else(|| base::endpoint_set(set));
+            let name = if table.set(set).is_some() { set } else { "endpoints" };
+            writeln!(f, "{name}: {}{value}", key.display(declared.map_or(&[][..], |set| set.key)))?;
         }
         let mut plans: Vec<_> = self.plans.iter().collect();
         plans.sort_by_key(|(key, _)| *key);

@@ -70,27 +70,35 @@ fn node_port() -> Value {
 fn endpoints_are_the_ready_ones_else_those_that_still_serve() {
     let balance = |slices: &[Value]| {
         let text = print(json!({ "ports": port() }), json!({}), slices);
-        let rule = text.lines().find_map(|line| line.trim().strip_prefix("dnat to ").map(str::to_owned));
-        rule.unwrap_or_else(|| text.lines().find(|line| line.starts_with("unserved")).unwrap().to_owned())
+        let behind = |prefix: &str| {
+            let lines = text.lines().filter_map(|line| line.trim().strip_prefix(prefix));
+            lines.map(|rest| rest.split(" : ").last().unwrap_or_default().replace(" . ", ":")).collect::<Vec<_>>()
+        };
+        let (one, many, unserved) = (behind("dnat to "), behind("endpoints: "), behind("unserved: "));
+        if !many.is_empty() {
+            assert!(one[0].contains(&format!("random mod {} offset 0", many.len())), "{text}");
+            return many.join(" ");
+        }
+        one.into_iter().chain(unserved).collect()
     };
     let check = |slices: &[&[&str]], expect: &str| {
         let slices: Vec<_> = slices.iter().map(|endpoints| slice(endpoints)).collect();
         assert_eq!(balance(&slices), expect);
     };
-    let refused = "unserved: 10.43.0.9 . tcp . 80 : goto reject";
+    let refused = "goto reject";
     check(&[], refused);
     check(&[&[]], refused);
     check(&[&["10.42.1.1 n1"]], "10.42.1.1:8080");
     check(
         &[&["10.42.1.2 n1", "10.42.1.1 n2"], &["10.42.1.3 n1", "10.42.1.1 n2"]],
-        "numgen random mod 3 map { 10.42.1.1:8080, 10.42.1.2:8080, 10.42.1.3:8080 }",
+        "10.42.1.1:8080 10.42.1.2:8080 10.42.1.3:8080",
     );
     check(&[&["10.42.1.1 n1", "10.42.1.2 n1 terminating", "10.42.1.3 n1 unready"]], "10.42.1.1:8080");
     check(&[&["10.42.1.2 n1 terminating", "10.42.1.3 n1 unready", "10.42.1.4 n1 gone"]], "10.42.1.2:8080");
     check(&[&["10.42.1.3 n1 unready", "10.42.1.4 n1 gone"]], refused);
     check(&[&["10.42.1.1 n1 terminating"], &["10.42.1.1 n1"]], "10.42.1.1:8080");
     check(&[&["10.42.1.1 n1 zone=z1", "10.42.1.2 n2 zone=z2"]], "10.42.1.1:8080");
-    let both = "numgen random mod 2 map { 10.42.1.1:8080, 10.42.1.2:8080 }";
+    let both = "10.42.1.1:8080 10.42.1.2:8080";
     check(&[&["10.42.1.1 n1 zone=z3", "10.42.1.2 n2 zone=z2"]], both);
     check(&[&["10.42.1.1 n1 zone=z1", "10.42.1.2 n2"]], both);
 
@@ -110,11 +118,13 @@ fn a_cluster_ip_has_one_chain() {
     check(
         json!({ "ports": port() }),
         &[slice(&["10.42.1.1 n1", "10.42.2.1 n2"])],
-        "hairpin: 10.42.1.1 . 10.42.1.1
+        "endpoints: 10.43.0.9 . tcp . 80 . 0 : 10.42.1.1 . 8080
+         endpoints: 10.43.0.9 . tcp . 80 . 1 : 10.42.2.1 . 8080
+         hairpin: 10.42.1.1 . 10.42.1.1
          services: 10.43.0.9 . tcp . 80 : goto cluster/default/web/tcp/http
          chain cluster/default/web/tcp/http {
            ip daddr 10.43.0.9 ip saddr != 10.42.0.0/16 jump mark-for-masquerade
-           dnat to numgen random mod 2 map { 10.42.1.1:8080, 10.42.2.1:8080 }
+           dnat to 10.43.0.9 . tcp . 80 . numgen random mod 2 offset 0 map @endpoints-38
          }",
     );
 }
@@ -234,12 +244,14 @@ fn session_affinity_remembers_clients_in_a_map() {
     check(
         json!({ "ports": port(), "sessionAffinity": "ClientIP" }),
         &[slice(&["10.42.2.1 n2", "10.42.2.2 n2"])],
-        "services: 10.43.0.9 . tcp . 80 : goto cluster/default/web/tcp/http
+        "endpoints: 10.43.0.9 . tcp . 80 . 0 : 10.42.2.1 . 8080
+         endpoints: 10.43.0.9 . tcp . 80 . 1 : 10.42.2.2 . 8080
+         services: 10.43.0.9 . tcp . 80 : goto cluster/default/web/tcp/http
          map sticky-cluster/default/web/tcp/http { type ipv4_addr : ipv4_addr . inet_service; flags dynamic,timeout; timeout 10800s }
          chain cluster/default/web/tcp/http {
            ip daddr 10.43.0.9 ip saddr != 10.42.0.0/16 jump mark-for-masquerade
            dnat to ip saddr map @sticky-cluster/default/web/tcp/http in { 10.42.2.1:8080, 10.42.2.2:8080 } update @sticky-cluster/default/web/tcp/http { ip saddr timeout 10800s }
-           dnat to numgen random mod 2 map { 10.42.2.1:8080, 10.42.2.2:8080 } update @sticky-cluster/default/web/tcp/http { ip saddr timeout 10800s }
+           dnat to 10.43.0.9 . tcp . 80 . numgen random mod 2 offset 0 map @endpoints-38 update @sticky-cluster/default/web/tcp/http { ip saddr timeout 10800s }
          }",
     );
 }

@@ -11,12 +11,13 @@ use client::testing::Cluster;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::proxy::Synced;
 use crate::testbed::{Background, Namespace, Node, Pod, ask_udp, eventually};
 
 /// A node with the proxy running, a neighbour outside the cluster, and the objects.
 struct Scene {
     cluster: Cluster,
-    synced: watch::Receiver<u64>,
+    synced: watch::Receiver<Synced>,
     outside: Namespace,
     _proxy: Background,
     node: Node,
@@ -30,19 +31,19 @@ impl Scene {
         node.config.node_ip = Some("192.168.9.1".parse().unwrap());
         let outside = Namespace::new();
         node.namespace.wire("up0", "192.168.9.1/24", &outside, "eth0", "192.168.9.2/24");
-        let (sender, synced) = watch::channel(0);
+        let (sender, synced) = watch::channel(Synced::default());
         let (config, client) = (Arc::new(node.config.clone()), cluster.client());
         let proxy = Background::start(&node.namespace, |shutdown| crate::proxy::run(config, client, shutdown, sender));
         let scene = Self { cluster, synced, outside, _proxy: proxy, node };
-        eventually("the first transaction", || *scene.synced.borrow() > 0);
+        eventually("the first transaction", || scene.synced.borrow().transactions > 0);
         scene
     }
 
     /// Makes a change and waits for the transaction that follows.
     fn change(&self, change: impl FnOnce()) {
-        let before = *self.synced.borrow();
+        let before = self.synced.borrow().transactions;
         change();
-        eventually("a transaction", || *self.synced.borrow() > before);
+        eventually("a transaction", || self.synced.borrow().transactions > before);
     }
 
     /// A service `default/web` with that spec, and pods behind its port 80; served by the time this returns.
