@@ -7,6 +7,7 @@
 //! Every loop acts under its own service account in `kube-system`, with upstream's names, so that RBAC, audit and
 //! managed fields look as on any cluster.
 
+mod deployment;
 mod expectations;
 mod options;
 mod ownership;
@@ -29,6 +30,7 @@ pub use options::Options;
 
 /// The table: a loop's name, its service account, how it is built.
 const CONTROLLERS: &[Row] = &[
+    row("deployment-controller", "deployment-controller", |s| s.start(deployment::deployments(s))),
     row("replicaset-controller", "replicaset-controller", |s| s.start(replicaset::replica_sets(s))),
     row("replicationcontroller-controller", "replication-controller", |s| {
         s.start(replicaset::replication_controllers(s))
