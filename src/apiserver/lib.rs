@@ -4,9 +4,12 @@
 //! `registry` carries it out against the store, and the watch caches show the outcome to everybody.
 
 pub mod admission;
+mod allocator;
+mod bootstrap_objects;
 pub mod catalog;
 mod defaults;
 mod feed;
+mod maintenance;
 pub mod registry;
 mod strategy;
 mod tree;

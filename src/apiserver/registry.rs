@@ -29,8 +29,10 @@ use embedded_store::{Store, StoreError};
 use watch_cache::Cache;
 
 use crate::admission::{self, Plugin};
+use crate::allocator::Allocators;
 use crate::catalog::Catalog;
 use crate::feed::Feed;
+use crate::{bootstrap_objects, maintenance};
 use part::Part;
 use update::Intent;
 
@@ -90,6 +92,8 @@ pub struct Registry {
     feed: Arc<Feed>,
     catalog: Catalog,
     plugins: Vec<Plugin>,
+    allocators: Allocators,
+    maintenance: parking_lot::Mutex<Option<tokio::task::AbortHandle>>,
     config: RegistryConfig,
 }
 
@@ -108,8 +112,32 @@ impl Registry {
         let catalog = Catalog::new();
         let stored = catalog.all().into_iter().filter(|row| row.stored && row.stored_as.is_none());
         let feed = Arc::new(Feed::start(store.clone(), stored, config.history).await?);
-        let plugins = admission::plugins(&config.plugins);
-        Ok(Arc::new(Self { store: Handle(store), feed, catalog, plugins, config }))
+        let registry = Arc::new(Self {
+            allocators: Allocators::new(config.service_cidr, &config.node_ports),
+            plugins: admission::plugins(&config.plugins),
+            store: Handle(store),
+            feed,
+            catalog,
+            maintenance: parking_lot::Mutex::default(),
+            config,
+        });
+        registry.adopt_services();
+        bootstrap_objects::ensure(&registry).await.map_err(|status| RegistryError::Bootstrap(Box::new(status)))?;
+        registry.catch_up().await.map_err(|status| RegistryError::Bootstrap(Box::new(status)))?;
+        let task = tokio::spawn(maintenance::run(Arc::downgrade(&registry)));
+        *registry.maintenance.lock() = Some(task.abort_handle());
+        Ok(registry)
+    }
+
+    /// Marks what the services in the store hold as taken.
+    fn adopt_services(&self) {
+        let Some(services) = self.feed.cache("/registry/services/specs/") else { return };
+        for service in services.list("") {
+            match service.to_value() {
+                Ok(service) => self.allocators.adopt(&service),
+                Err(error) => tracing::error!(%error, key = service.meta.key(), "a service cannot be read"),
+            }
+        }
     }
 
     /// Carries out one request that was authenticated and authorized. The one door for all verbs and subresources, except
@@ -159,6 +187,21 @@ impl Registry {
         &self.plugins
     }
 
+    /// The revision all caches are complete up to.
+    pub(crate) fn applied(&self) -> u64 {
+        self.feed.applied()
+    }
+
+    /// The store under it.
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store.0
+    }
+
+    /// What services are given.
+    pub(crate) fn allocators(&self) -> &Allocators {
+        &self.allocators
+    }
+
     /// A namespace, as the cache shows it.
     pub(crate) fn namespace(&self, name: &str) -> Option<Arc<Object>> {
         self.feed.cache("/registry/namespaces/")?.get_key(name)
@@ -174,5 +217,13 @@ impl Registry {
         let revision = self.store.0.revision().await.map_err(error::store)?;
         self.feed.wait_for(revision).await;
         Ok(())
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        if let Some(task) = self.maintenance.lock().take() {
+            task.abort();
+        }
     }
 }

@@ -60,6 +60,7 @@ impl Registry {
         }
         attributes.name = name;
         attributes.warnings.extend((strategy.warnings)(&attributes.object));
+        let hold = self.allocate(&storage, &mut attributes.object, None)?;
         admission::validate(self, &mut attributes).await?;
         let Attributes { mut object, warnings, .. } = attributes;
         if dry_run {
@@ -67,7 +68,12 @@ impl Registry {
         }
         for attempt in 1.. {
             match self.put(&storage, &object, Expect::Absent).await? {
-                Ok(created) => return Ok((created, warnings)),
+                Ok(created) => {
+                    if let Some(hold) = hold {
+                        hold.keep();
+                    }
+                    return Ok((created, warnings));
+                }
                 Err(_) if generate && attempt < ATTEMPTS => {
                     let name = metadata::generate(object.text("metadata.generateName"));
                     object.put("metadata.name", name);

@@ -128,12 +128,20 @@ impl Registry {
         if !errors.is_empty() {
             return Err(Status::invalid(&storage.group, &storage.kind, &request.name, error::causes(&errors)));
         }
+        let hold = match part {
+            Part::Main => self.allocate(storage, &mut new, Some(old))?,
+            _ => None,
+        };
         attributes.object = new;
         if !own {
             admission::validate(self, &mut attributes).await?;
         }
         warnings.append(&mut attributes.warnings);
-        self.finish(storage, current, attributes.object, options.dry_run, unconditional).await
+        let outcome = self.finish(storage, current, attributes.object, options.dry_run, unconditional).await?;
+        if let (Some(hold), Outcome::Done(_), false) = (hold, &outcome, options.dry_run) {
+            hold.keep();
+        }
+        Ok(outcome)
     }
 
     /// Stores the new state, if it is one; or removes the object, if nothing holds it any more.

@@ -7,6 +7,7 @@ use embedded_store::{Change, Entry, Expect, StoreError, Write};
 use serde_json::Value;
 
 use super::{Registry, error};
+use crate::allocator::Hold;
 use crate::strategy;
 use crate::tree::Tree;
 
@@ -64,6 +65,21 @@ impl Registry {
         }
     }
 
+    /// Gives a service what it needs; other kinds need nothing.
+    pub(super) fn allocate(
+        &self,
+        storage: &Resource,
+        new: &mut Value,
+        old: Option<&Value>,
+    ) -> Result<Option<Hold<'_>>, Status> {
+        if !is_service(storage) {
+            return Ok(None);
+        }
+        let name = new.text("metadata.name").to_owned();
+        let invalid = |errors| Status::invalid(&storage.group, &storage.kind, &name, error::causes(&errors));
+        self.allocators().allocate(new, old).map(Some).map_err(invalid)
+    }
+
     /// Removes an object at the revision it was seen at; answers its last state at the revision of the removal.
     pub(super) async fn remove(
         &self,
@@ -75,7 +91,12 @@ impl Registry {
         let expect = Expect::Revision(current.revision());
         let write = Write { key, expect, change: Change::Delete, durability: strategy::of(storage).durability };
         match self.store.0.write(write).await {
-            Ok(written) => Ok(Ok(Arc::new(current.object.at_revision(written.entry.revision)))),
+            Ok(written) => {
+                if is_service(storage) {
+                    self.allocators().release(&current.value);
+                }
+                Ok(Ok(Arc::new(current.object.at_revision(written.entry.revision))))
+            }
             Err(StoreError::Conflict { current }) => {
                 Ok(Err(current.map(|entry| decode(&entry, storage)).transpose()?))
             }
@@ -107,4 +128,8 @@ fn decode(entry: &Entry, storage: &Resource) -> Result<Current, Status> {
     let mut value: Value = serde_json::from_slice(object.stored_bytes()).map_err(|e| unreadable(&e))?;
     value.put("metadata.resourceVersion", entry.revision.to_string());
     Ok(Current { object: Arc::new(object), value })
+}
+
+fn is_service(storage: &Resource) -> bool {
+    storage.group.is_empty() && &*storage.plural == "services"
 }

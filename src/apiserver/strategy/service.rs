@@ -48,10 +48,18 @@ pub(super) const SERVICE: Strategy = Strategy {
     prepare_update: |new, old| {
         // A service that leaves out what was given to it keeps it, as long as its type has use for it.
         let kind = new.text("spec.type").to_owned();
+        let given = ["spec.clusterIP", "spec.clusterIPs", "spec.ipFamilies", "spec.ipFamilyPolicy"];
+        if kind == "ExternalName" {
+            for field in given {
+                if new.at(field) == old.at(field) {
+                    new.cut(field);
+                }
+            }
+        }
         if kind == "ExternalName" || old.text("spec.type") == "ExternalName" {
             return;
         }
-        for field in ["spec.clusterIP", "spec.clusterIPs", "spec.ipFamilies", "spec.ipFamilyPolicy"] {
+        for field in given {
             if new.at(field).is_none() {
                 new.put_or_remove(field, old.at(field).cloned());
             }
