@@ -66,7 +66,8 @@ pub trait Runtime: Send + Sync + 'static {
     fn exec<'a>(&'a self, id: &'a str, command: &'a [String], streams: StreamOptions) -> Call<'a, Session>;
     /// Joins the streams of a running container's own process; `tty` must be the container's.
     fn attach<'a>(&'a self, id: &'a str, streams: StreamOptions) -> Call<'a, Session>;
-    /// One TCP connection to `port` on the sandbox's loopback, as a session of stdin and stdout.
+    /// One TCP connection to `port` on the sandbox's loopback, as a session of stdin and stdout; `shutdown` of stdin half-closes it. A refused
+    /// connection is an error here; the session's status says nothing.
     fn port_forward<'a>(&'a self, sandbox_id: &'a str, port: u16) -> Call<'a, Session>;
 
     /// Usage of one container.

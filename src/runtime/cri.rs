@@ -6,6 +6,7 @@ mod read;
 mod write;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
@@ -50,6 +51,7 @@ pub struct Cri {
     images: ImageServiceClient<Channel>,
     channel: Channel,
     timeouts: Timeouts,
+    pinned: Arc<[String]>,
 }
 
 impl Cri {
@@ -61,7 +63,13 @@ impl Cri {
             images: ImageServiceClient::new(channel.clone()).max_decoding_message_size(MAX_MESSAGE),
             channel,
             timeouts,
+            pinned: Arc::default(),
         })
+    }
+
+    /// Images of these full names show as pinned, which containerd itself does only since 1.7.
+    pub fn pinning(self, names: impl IntoIterator<Item = String>) -> Cri {
+        Cri { pinned: names.into_iter().collect(), ..self }
     }
 }
 

@@ -1,14 +1,20 @@
 //! The container runtime as the node agent sees it.
 //!
-//! [`Runtime`] is the contract; [`Cri`] fulfils it with containerd, [`FakeRuntime`] in memory. [`spdy`] is the protocol exec, attach and port-forward speak.
+//! [`Runtime`] is the contract; [`Cri`] fulfils it with containerd, [`FakeRuntime`] in memory. [`containerd`] starts and keeps a
+//! containerd of our own, [`images`] fills it from archives, [`pause`] is the program that holds a pod's namespaces, [`spdy`] the
+//! protocol of live streams.
 //!
 //! Invariants: no type of the CRI's or containerd's generated code is public here; this crate uses none of ours; every call on the runtime is
 //! bounded in time, every buffer in size; stopping anything of ours never stops a container.
 
+pub mod containerd;
 mod contract;
 mod cri;
 mod error;
 pub mod fake;
+pub mod images;
+mod netns;
+pub mod pause;
 mod session;
 pub mod spdy;
 mod streaming;

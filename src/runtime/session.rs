@@ -27,7 +27,7 @@ pub struct Session {
     pub stderr: Option<Reader>,
     /// Sizes for the terminal; None without one.
     pub resize: Option<mpsc::Sender<TerminalSize>>,
-    /// How it ended; resolves when the process has ended or the forwarded connection is closed. Must be polled by the time output ends.
+    /// How it ended; resolves when the process has ended; at once for a forwarded connection.
     pub status: BoxFuture<'static, Result<SessionEnd>>,
 }
 
@@ -45,9 +45,9 @@ impl std::fmt::Debug for Session {
 /// How a session ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SessionEnd {
-    /// The process ended with this code; 0 for attach and port-forward that ended well.
+    /// The process ended with this code; 0 for an attach that ended well.
     Exited(i32),
-    /// It could not run, or the connection was refused; fit for the user.
+    /// It could not run; fit for the user.
     Failed(String),
 }
 

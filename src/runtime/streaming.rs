@@ -1,4 +1,4 @@
-//! Client of containerd's streaming server: the URL a CRI exec, attach or port-forward call answers becomes a [`Session`].
+//! Client of containerd's streaming server: the URL a CRI exec or attach call answers becomes a [`Session`].
 
 use std::io;
 
@@ -17,13 +17,12 @@ use crate::{Error, Result, Session, SessionEnd, StreamOptions, TerminalSize};
 
 /// With the exit code as a Status on the error stream. containerd does not know v5.
 const REMOTE_COMMAND: &str = "v4.channel.k8s.io";
-const PORT_FORWARD: &str = "portforward.k8s.io";
 /// The most an error stream may say.
 const ERROR_LIMIT: u64 = 64 << 10;
 
 /// Joins the exec or attach waiting behind `url`.
 pub(crate) async fn remote_command(url: &str, options: StreamOptions) -> Result<Session> {
-    let connection = upgrade(url, REMOTE_COMMAND).await?;
+    let connection = upgrade(url).await?;
     let open = async |kind: &str, wanted: bool| match wanted {
         true => connection.open_stream(Headers::new().with("streamtype", kind)).await.map(Some).map_err(lost),
         false => Ok(None),
@@ -45,31 +44,7 @@ pub(crate) async fn remote_command(url: &str, options: StreamOptions) -> Result<
     })
 }
 
-/// Opens one connection to `port` behind `url`.
-pub(crate) async fn port_forward(url: &str, port: u16) -> Result<Session> {
-    let connection = upgrade(url, PORT_FORWARD).await?;
-    let headers =
-        |kind: &str| Headers::new().with("streamtype", kind).with("port", port.to_string()).with("requestid", "0");
-    let mut errors = connection.open_stream(headers("error")).await.map_err(lost)?;
-    errors.shutdown().await.map_err(lost)?;
-    let data = connection.open_stream(headers("data")).await.map_err(lost)?;
-    let (reader, writer) = tokio::io::split(data);
-    Ok(Session {
-        stdin: Some(Box::pin(writer)),
-        stdout: Some(Box::pin(reader)),
-        stderr: None,
-        resize: None,
-        status: background(async move {
-            let text = read_all(errors).await.map_err(lost)?;
-            Ok(match text.is_empty() {
-                true => SessionEnd::Exited(0),
-                false => SessionEnd::Failed(String::from_utf8_lossy(&text).into_owned()),
-            })
-        }),
-    })
-}
-
-async fn upgrade(url: &str, protocol: &str) -> Result<Connection> {
+async fn upgrade(url: &str) -> Result<Connection> {
     let uri: http::Uri = url.parse().map_err(|_| Error::Other(format!("the streaming URL {url:?} is malformed")))?;
     let address = match (uri.scheme_str(), uri.authority()) {
         (Some("http"), Some(authority)) => authority.as_str(),
@@ -84,7 +59,7 @@ async fn upgrade(url: &str, protocol: &str) -> Result<Connection> {
         .header(http::header::HOST, address)
         .header(http::header::CONNECTION, "Upgrade")
         .header(http::header::UPGRADE, "SPDY/3.1")
-        .header("X-Stream-Protocol-Version", protocol)
+        .header("X-Stream-Protocol-Version", REMOTE_COMMAND)
         .body(Empty::<Bytes>::new())
         .map_err(|_| Error::Other(format!("the streaming URL {url:?} is malformed")))?;
     let response = sender.send_request(request).await.map_err(lost)?;

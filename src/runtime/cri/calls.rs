@@ -9,14 +9,15 @@ use k8s_cri::v1 as cri;
 use super::{Cri, read, write};
 use crate::contract::{Call, EXEC_OUTPUT_LIMIT};
 use crate::types::*;
-use crate::{Error, Result, Runtime, Session, StreamOptions, streaming};
+use crate::{Error, Result, Runtime, Session, SessionEnd, StreamOptions, netns, streaming};
 
 /// Makes one request: `rpc!(self, client.method(Request { … }), name, limit)`.
 macro_rules! rpc {
     ($self:ident . $client:ident . $method:ident, $request:expr, $limit:expr) => {{
         let mut client = $self.$client.clone();
         let limit: Duration = $limit;
-        async move { bounded(stringify!($method), limit, client.$method($request)).await }
+        // Boxed here: the generated futures are large, and each is part of another one.
+        Box::pin(async move { bounded(stringify!($method), limit, client.$method($request)).await })
     }};
 }
 
@@ -202,12 +203,19 @@ impl Runtime for Cri {
     }
 
     fn port_forward<'a>(&'a self, sandbox_id: &'a str, port: u16) -> Call<'a, Session> {
-        let request = cri::PortForwardRequest { pod_sandbox_id: sandbox_id.to_owned(), port: vec![port.into()] };
-        let call = rpc!(self.runtime.port_forward, request, self.timeouts.request);
-        let limit = self.timeouts.request;
         async move {
-            let url = call.await?.url;
-            within("port_forward", limit, streaming::port_forward(&url, port)).await
+            let sandbox = self.sandbox_status(sandbox_id).await?;
+            if sandbox.sandbox.state != SandboxState::Ready {
+                return Err(Error::InvalidState(format!("sandbox {sandbox_id} is not running")));
+            }
+            let (reader, writer) = netns::connect(sandbox.netns, port).await?.into_split();
+            Ok(Session {
+                stdin: Some(Box::pin(writer)),
+                stdout: Some(Box::pin(reader)),
+                stderr: None,
+                resize: None,
+                status: async { Ok(SessionEnd::Exited(0)) }.boxed(),
+            })
         }
         .boxed()
     }
@@ -249,12 +257,13 @@ impl Runtime for Cri {
     fn image_status<'a>(&'a self, image: &'a str) -> Call<'a, Option<Image>> {
         let request = cri::ImageStatusRequest { image: Some(write::image_spec(image)), verbose: false };
         let call = rpc!(self.images.image_status, request, self.timeouts.request);
-        async move { Ok(call.await?.image.map(read::image)) }.boxed()
+        async move { Ok(call.await?.image.map(|image| read::image(image, &self.pinned))) }.boxed()
     }
 
     fn list_images(&self) -> Call<'_, Vec<Image>> {
         let call = rpc!(self.images.list_images, cri::ListImagesRequest { filter: None }, self.timeouts.request);
-        async move { Ok(call.await?.images.into_iter().map(read::image).collect()) }.boxed()
+        async move { Ok(call.await?.images.into_iter().map(|image| read::image(image, &self.pinned)).collect()) }
+            .boxed()
     }
 
     fn pull_image<'a>(

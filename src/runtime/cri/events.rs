@@ -1,10 +1,12 @@
 //! containerd's native events as hints. The CRI's own event stream exists only since containerd 1.7.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use containerd_client::events as native;
 use containerd_client::services::v1::SubscribeRequest;
 use containerd_client::services::v1::events_client::EventsClient;
+use containerd_client::services::v1::version_client::VersionClient;
 use futures::stream::Stream;
 use prost::Message;
 use tokio::sync::mpsc;
@@ -17,6 +19,8 @@ use crate::types::{Event, EventKind};
 const BACKLOG: usize = 1024;
 /// Between attempts to connect.
 const RETRY: Duration = Duration::from_millis(500);
+/// A subscription stands after this time at the latest. Should an event get lost all the same, the kubelet's slow resync finds what it meant.
+const SETTLE: Duration = Duration::from_millis(100);
 /// The namespace containerd's CRI works in.
 const FILTER: &str = r#"namespace=="k8s.io""#;
 
@@ -39,16 +43,32 @@ async fn forward(channel: Channel, sender: mpsc::Sender<Event>) {
 
 /// One subscription, until it breaks.
 async fn follow(channel: Channel, sender: &mpsc::Sender<Event>) {
+    // containerd answers a subscription only with its first event, so another call tells whether it is there at all.
+    if let Err(status) = VersionClient::new(channel.clone()).version(()).await {
+        tracing::debug!(error = status.message(), "containerd's events are not available, retrying");
+        return;
+    }
     let request = SubscribeRequest { filters: vec![FILTER.to_owned()] };
-    let mut stream = match EventsClient::new(channel).subscribe(request).await {
+    let mut client = EventsClient::new(channel);
+    let mut subscribing = pin!(client.subscribe(request));
+    let early = tokio::time::timeout(SETTLE, &mut subscribing).await;
+    let resync = Event { kind: EventKind::Resync, id: String::new() };
+    // A reader that is behind gets its Resync as soon as it has taken something.
+    if sender.send(resync).await.is_err() {
+        return;
+    }
+    let answer = match early {
+        Ok(answer) => answer,
+        Err(_) => subscribing.await,
+    };
+    let mut stream = match answer {
         Ok(answer) => answer.into_inner(),
         Err(status) => {
-            tracing::debug!(error = status.message(), "containerd's events are not available, retrying");
+            tracing::debug!(error = status.message(), "containerd's event stream broke, reconnecting");
             return;
         }
     };
-    // containerd answers before its own subscription stands, within microseconds; kubelet's slow resync covers what falls in between.
-    let mut owes_resync = true;
+    let mut owes_resync = false;
     loop {
         if owes_resync {
             match sender.try_send(Event { kind: EventKind::Resync, id: String::new() }) {

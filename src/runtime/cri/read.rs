@@ -86,15 +86,15 @@ pub(super) fn container_status(c: cri::ContainerStatus) -> ContainerStatus {
     }
 }
 
-pub(super) fn image(i: cri::Image) -> Image {
+pub(super) fn image(i: cri::Image, pinned: &[String]) -> Image {
     Image {
+        pinned: i.pinned || i.repo_tags.iter().any(|tag| pinned.contains(tag)),
         id: i.id,
         repo_tags: i.repo_tags,
         repo_digests: i.repo_digests,
         size: i.size,
         uid: i.uid.map(|uid| uid.value),
         username: i.username,
-        pinned: i.pinned,
     }
 }
 
