@@ -24,7 +24,7 @@ use crate::cidr::Ipv4Cidr;
 use crate::config::{Backend, Config};
 use crate::error::{Error, Result, chain};
 use crate::subnet_env::SubnetEnv;
-use crate::{masquerade, sysctl};
+use crate::{cni, masquerade, sysctl};
 
 pub(crate) use act::remove_routes;
 pub(crate) use plan::DEVICE;
@@ -39,8 +39,8 @@ const RETRY: Duration = Duration::from_secs(2);
 /// Nodes come in bursts: wait a moment for the rest.
 const COALESCE: Duration = Duration::from_millis(50);
 
-/// Keeps the pod network up until `shutdown`. `ready` becomes true when the node's own part stands: `subnet.env` is
-/// written and the condition `NetworkUnavailable` is false. Nothing is taken down at shutdown: running pods keep their
+/// Keeps the pod network up until `shutdown`. `ready` becomes true when the node's own part stands: `subnet.env` and the
+/// CNI configuration are written and the condition `NetworkUnavailable` is false. Nothing is taken down at shutdown: running pods keep their
 /// network while the agent restarts.
 pub async fn run(config: Arc<Config>, client: Client, shutdown: CancellationToken, ready: watch::Sender<bool>) {
     let nodes = client.cache(&client::kinds::nodes());
@@ -171,6 +171,7 @@ fn establish(
         masquerade: config.masquerade,
     };
     env.write(&config.subnet_env)?;
+    cni::write_conflist(config)?;
     Ok((plan.annotations, scope))
 }
 

@@ -23,7 +23,8 @@ pub fn is_plugin_name(argv0: &OsStr) -> bool {
     name == PLUGIN_NAME || name == LOOPBACK_NAME
 }
 
-/// Writes the network's configuration to `config.cni_conf_dir`. Runtimes take the network for ready from then on.
+/// Writes the network's configuration to `config.cni_conf_dir`. Runtimes take the network for ready from then on;
+/// flannel calls this when it is.
 pub fn write_conflist(config: &Config) -> Result<()> {
     let path = config.cni_conf_dir.join(CONFLIST_FILE);
     let conflist = json!({

@@ -27,6 +27,8 @@ pub(super) struct Rules {
     /// Who wants what in a map's place. Two services may want the same external address and port: the first by name
     /// has it, and the next one as soon as the first is gone.
     claims: HashMap<Slot, Vec<(ServiceKey, Value)>>,
+    /// Health check ports and what they report, for the services that have one.
+    health: HashMap<ServiceKey, (u16, usize)>,
     /// What the kernel has in the maps.
     installed: HashMap<Slot, Value>,
     /// The endpoint maps the kernel has.
@@ -50,6 +52,7 @@ impl Rules {
             plans: HashMap::new(),
             pending: HashMap::new(),
             claims: HashMap::new(),
+            health: HashMap::new(),
             installed: HashMap::new(),
             maps: HashSet::new(),
             handle: None,
@@ -79,6 +82,8 @@ impl Rules {
                 }
             }
         }
+        self.health.remove(service);
+        self.health.extend(plan.as_ref().and_then(|plan| plan.health).map(|health| (service.clone(), health)));
         self.plans.extend(plan.map(|plan| (service.clone(), plan)));
         self.pending.entry(service.clone()).or_insert(old);
     }
@@ -90,7 +95,7 @@ impl Rules {
 
     /// Every health check port, with its service and how many local endpoints it reports.
     pub(super) fn health(&self) -> impl Iterator<Item = (u16, &ServiceKey, usize)> {
-        self.plans.iter().filter_map(|(key, plan)| plan.health.map(|(port, count)| (port, key, count)))
+        self.health.iter().map(|(key, (port, count))| (*port, key, *count))
     }
 
     /// Whether the table is not the one last written: somebody deleted it, and maybe made it again.

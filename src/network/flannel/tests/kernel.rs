@@ -1,6 +1,7 @@
 //! Two nodes on one wire, an API server in memory, traffic between pods.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use client::kinds;
 use client::testing::Cluster;
@@ -100,13 +101,19 @@ fn pods_on_two_nodes_reach_each_other_through_either_backend() {
     eventually("the route to go", || !one.namespace.look(&["ip", "route"]).contains("10.42.2.0/24"));
     drop(running);
 
+    // What is not ours stays, however alike.
+    one.namespace.look(&["ip", "route", "add", "10.99.0.0/24", "via", "192.168.5.2"]);
+    one.namespace.look(&["ip", "link", "add", "cni1", "type", "bridge"]);
+    one.namespace.look(&["nft", "add table ip isopod-other"]);
     let before = one.namespace.explain();
     one.namespace.run(|| crate::teardown(&one.config)).unwrap();
     let after = one.namespace.explain();
-    for ours in ["isopod", "flannel.1", "cni0", "10.42.", "veth"] {
+    for theirs in ["10.99.0.0/24 via 192.168.5.2", "cni1", "table ip isopod-other", "192.168.5.1/24"] {
+        assert!(after.contains(theirs), "{theirs} is gone from {before}\nin {after}");
+    }
+    for ours in ["isopod-network", "isopod-hostport", "flannel.1", "cni0", "10.42.", "veth"] {
         assert!(!after.contains(ours), "{ours} is left of {before}\nin {after}");
     }
-    assert!(after.contains("192.168.5.1/24"), "{after}");
     assert!(!one.config.subnet_env.exists());
     one.namespace.run(|| crate::teardown(&one.config)).unwrap();
 }
@@ -120,4 +127,26 @@ fn pod_traffic_that_leaves_the_cluster_takes_the_nodes_address() {
     let _running = [start(&one, &cluster, Backend::Vxlan), start(&two, &cluster, Backend::Vxlan)];
     let (a, _server) = (one.pod("a", json!([])), outside.serve("outside", "172.20.0.2:80"));
     assert_eq!(a.namespace.ask("172.20.0.2:80").unwrap(), "outside 172.20.0.1", "{}", one.namespace.explain());
+}
+
+#[test]
+fn without_bridge_netfilter_pods_of_one_bridge_still_reach_each_others_ports() {
+    let (cluster, one, _two) = two_nodes();
+    let _running = start(&one, &cluster, Backend::Vxlan);
+    let ports = json!([{ "hostPort": 8080, "containerPort": 80, "protocol": "tcp" }]);
+    let (client, server) = (one.pod("client", json!([])), one.pod("server", ports));
+    let _server = server.serve(80);
+    let seen = || client.namespace.ask_within("192.168.5.1:8080", Duration::from_secs(1)).unwrap_or_default();
+    assert_eq!(seen(), format!("server {}", client.address));
+    // As on a kernel without it: answers go straight over the bridge, where nothing translates them back.
+    let scope = |bridge_filter| crate::masquerade::Scope {
+        cluster: one.config.cluster_cidr,
+        subnet: "10.42.1.0/24".parse().unwrap(),
+        masquerade: true,
+        bridge_filter,
+    };
+    one.namespace.run(|| crate::sysctl::set("net/bridge/bridge-nf-call-iptables", "0").unwrap());
+    assert_eq!(seen(), "");
+    one.namespace.run(|| crate::masquerade::ensure(&scope(false), None).unwrap());
+    assert_eq!(seen(), "server 10.42.1.1", "{}", one.namespace.explain());
 }
