@@ -4,7 +4,6 @@
 //! finalizers, graceful deletion of pods, terminating namespaces. It neither validates nor defaults nor authorizes, and
 //! it refuses what it does not do. Caches can be held back, to show what a client does on a stale view.
 
-mod patch;
 #[cfg(test)]
 mod tests;
 
@@ -184,7 +183,7 @@ impl State {
             }
             Operation::Patch(patch, _) => {
                 let old = self.found(&resource, &namespace, &name)?;
-                let new = patch::apply(old.to_value().map_err(Status::internal)?, &patch)?;
+                let new = patched(&resource, old.to_value().map_err(Status::internal)?, &patch)?;
                 self.write(&resource, &old, new, &subresource).map(whole)
             }
             Operation::Delete(options) => {
@@ -296,7 +295,8 @@ impl State {
                 value["spec"]["nodeName"] = object["target"]["name"].clone();
                 let bound = json!([{ "type": "PodScheduled", "status": "True" }]);
                 let patch = Patch::Strategic(json!({ "status": { "conditions": bound } }));
-                self.commit(resource, patch::apply(value, &patch)?);
+                let value = patched(resource, value, &patch)?;
+                self.commit(resource, value);
                 Ok(Reply::Status(Box::new(Status::success("", "pods", name, &old.meta.uid))))
             }
             "eviction" => self.delete(resource, &old, &DeleteOptions::default()),
@@ -395,7 +395,12 @@ impl State {
             _ => None,
         };
         if let Some(finalizer) = waits {
-            patch::union(&mut value["metadata"]["finalizers"], &json!([finalizer]));
+            let finalizers = &mut value["metadata"]["finalizers"];
+            let mut list = finalizers.as_array().cloned().unwrap_or_default();
+            if !list.iter().any(|present| present == finalizer) {
+                list.push(finalizer.into());
+            }
+            *finalizers = list.into();
         }
         let mut grace = 0;
         if *resource.plural == *"pods" {
@@ -465,6 +470,13 @@ impl State {
             Change::Remove { namespace, name, revision } => cache.remove(&namespace, &name, revision),
         }
     }
+}
+
+fn patched(resource: &Resource, mut object: Value, patch: &Patch) -> Result<Value, Status> {
+    let message =
+        resource.builtin.then(|| api::schema::for_kind(&resource.group, &resource.version, &resource.kind)).flatten();
+    patch.apply(&mut object, message).map_err(|error| Status::failure(422, "Invalid", error.to_string()))?;
+    Ok(object)
 }
 
 fn whole(object: Arc<Object>) -> Reply {

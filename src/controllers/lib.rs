@@ -8,12 +8,22 @@
 //! managed fields look as on any cluster.
 
 mod deployment;
+mod eviction;
 mod expectations;
+mod garbage_collector;
+mod namespace;
+mod node_ipam;
+mod node_lifecycle;
+mod nodes;
 mod options;
 mod ownership;
 mod pod_control;
+mod pod_gc;
 mod pods;
 mod replicaset;
+mod root_ca;
+mod serviceaccount;
+mod taint_eviction;
 #[cfg(test)]
 mod testing;
 
@@ -31,10 +41,18 @@ pub use options::Options;
 /// The table: a loop's name, its service account, how it is built.
 const CONTROLLERS: &[Row] = &[
     row("deployment-controller", "deployment-controller", |s| s.start(deployment::deployments(s))),
+    row("garbage-collector-controller", "generic-garbage-collector", garbage_collector::start),
+    row("namespace-controller", "namespace-controller", |s| s.start(namespace::controller(s))),
+    row("node-ipam-controller", "node-controller", |s| s.start(node_ipam::controller(s))),
+    row("node-lifecycle-controller", "node-controller", |s| s.start(node_lifecycle::controller(s))),
+    row("pod-garbage-collector-controller", "pod-garbage-collector", |s| s.start(pod_gc::controller(s))),
     row("replicaset-controller", "replicaset-controller", |s| s.start(replicaset::replica_sets(s))),
     row("replicationcontroller-controller", "replication-controller", |s| {
         s.start(replicaset::replication_controllers(s))
     }),
+    row("root-ca-certificate-publisher-controller", "root-ca-cert-publisher", |s| s.start(root_ca::controller(s))),
+    row("serviceaccount-controller", "service-account-controller", |s| s.start(serviceaccount::controller(s))),
+    row("taint-eviction-controller", "taint-eviction-controller", |s| s.start(taint_eviction::controller(s))),
 ];
 
 struct Row {
@@ -57,7 +75,7 @@ pub(crate) struct Setup {
 
 /// A loop ready to run, and its figures.
 pub(crate) struct Loop {
-    gauge: Option<Gauge>,
+    gauge: Gauge,
     run: BoxFuture<'static, ()>,
 }
 
@@ -75,16 +93,19 @@ impl Setup {
     /// Makes a loop of a controller.
     pub(crate) fn start<S: Send + Sync + 'static>(&self, controller: Controller<S>) -> Loop {
         let (client, shutdown) = (self.client.clone(), self.shutdown.clone());
-        Loop { gauge: Some(controller.gauge()), run: Box::pin(async move { controller.run(&client, shutdown).await }) }
+        Loop { gauge: controller.gauge(), run: Box::pin(async move { controller.run(&client, shutdown).await }) }
     }
 
-    /// Makes a loop of a future of its own, which ends at shutdown.
-    #[allow(dead_code, reason = "the garbage collector's")]
-    pub(crate) fn run<F: Future<Output = ()> + Send + 'static>(
+    /// Makes a loop of a controller and of what goes on beside it until shutdown.
+    pub(crate) fn start_with<S: Send + Sync + 'static>(
         &self,
-        run: impl FnOnce(CancellationToken) -> F,
+        controller: Controller<S>,
+        beside: impl Future<Output = ()> + Send + 'static,
     ) -> Loop {
-        Loop { gauge: None, run: Box::pin(run(self.shutdown.clone())) }
+        let Loop { gauge, run } = self.start(controller);
+        let shutdown = self.shutdown.clone();
+        let beside = async move { shutdown.run_until_cancelled(beside).await.unwrap_or_default() };
+        Loop { gauge, run: Box::pin(async move { ((), ()) = tokio::join!(run, beside) }) }
     }
 }
 
@@ -112,7 +133,7 @@ impl Controllers {
 
     /// The figures of every loop, for metrics. They stay readable while the loops run.
     pub fn gauges(&self) -> Vec<Gauge> {
-        self.loops.iter().filter_map(|each| each.gauge.clone()).collect()
+        self.loops.iter().map(|each| each.gauge.clone()).collect()
     }
 
     /// Runs all loops until shutdown.

@@ -1,0 +1,98 @@
+//! The kinds that are collected, and following those that come and go with custom resource definitions.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::{Object, OwnerReference, Resource};
+use client::controller::group_of;
+use client::kinds::custom_resource_definitions;
+use parking_lot::RwLock;
+use tokio::task::{AbortHandle, JoinSet};
+use watch_cache::Cache;
+
+use super::Collector;
+
+/// A new kind is served a moment after its definition was written; the table is read again after these.
+const LOOK_AGAIN: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(10)];
+
+/// The collected kinds by `plural.group`, each at one of its versions, with their caches.
+#[derive(Default)]
+pub(super) struct Kinds(RwLock<HashMap<String, (Arc<Resource>, Arc<Cache>)>>);
+
+impl Kinds {
+    pub(super) fn get(&self, qualified: &str) -> Option<Arc<Resource>> {
+        self.0.read().get(qualified).map(|(resource, _)| resource.clone())
+    }
+
+    /// The kind an owner reference names.
+    pub(super) fn of_owner(&self, owner: &OwnerReference) -> Option<(Arc<Resource>, Arc<Cache>)> {
+        let group = group_of(&owner.api_version);
+        let kinds = self.0.read();
+        kinds.values().find(|(resource, _)| resource.kind == owner.kind && &*resource.group == group).cloned()
+    }
+
+    /// The objects, of whatever kind, that name the owner. Waits until the caches are filled.
+    pub(super) async fn dependents(&self, namespace: &str, uid: &str) -> Vec<(Arc<Resource>, Arc<Object>)> {
+        let kinds: Vec<(Arc<Resource>, Arc<Cache>)> = self.0.read().values().cloned().collect();
+        let mut found = Vec::new();
+        // Dependents of a namespaced owner are in its namespace.
+        for (resource, cache) in kinds.iter().filter(|(kind, _)| namespace.is_empty() || kind.is_namespaced()) {
+            cache.synced().await;
+            let snapshot = cache.snapshot();
+            let owned =
+                snapshot.range(namespace, None).filter(|o| o.meta.owner_references.iter().any(|r| &*r.uid == uid));
+            found.extend(owned.map(|object| (resource.clone(), object.clone())));
+        }
+        found
+    }
+}
+
+fn is_collected(resource: &Resource) -> bool {
+    let verbs = ["delete", "list", "watch"].iter().all(|verb| resource.verbs.contains(verb));
+    let event = &*resource.plural == "events" && matches!(&*resource.group, "" | "events.k8s.io");
+    verbs && resource.stored && resource.stored_as.is_none() && !event
+}
+
+/// Keeps a feeder running for every collected kind, for ever.
+pub(super) async fn follow(collector: Arc<Collector>) {
+    let definitions = collector.client.cache(&custom_resource_definitions());
+    let mut feeders = JoinSet::new();
+    let mut running = HashMap::new();
+    loop {
+        let (_, mut changes) = definitions.subscribe();
+        for pause in LOOK_AGAIN {
+            tokio::time::sleep(pause).await;
+            refresh(&collector, &mut feeders, &mut running);
+        }
+        // Behind in history or not: the table is read as a whole.
+        let _ = changes.next().await;
+    }
+}
+
+fn refresh(collector: &Arc<Collector>, feeders: &mut JoinSet<()>, running: &mut HashMap<String, AbortHandle>) {
+    let mut served = HashMap::new();
+    for resource in collector.client.resources().into_iter().filter(|resource| is_collected(resource)) {
+        // Any version reaches all objects; the first served is as good as another.
+        served.entry(resource.qualified()).or_insert(resource);
+    }
+    running.retain(|name, feeder| {
+        let keep = served.contains_key(name);
+        if !keep {
+            tracing::debug!(kind = name, "kind is no longer served");
+            feeder.abort();
+            if let Some((resource, _)) = collector.kinds.0.write().remove(name) {
+                let gone = collector.graph.lock().retain(&resource, |_, _| None);
+                gone.into_iter().for_each(|key| collector.add(key));
+            }
+        }
+        keep
+    });
+    for (name, resource) in served {
+        if !running.contains_key(&name) {
+            let cache = collector.client.cache(&resource);
+            collector.kinds.0.write().insert(name.clone(), (resource.clone(), cache.clone()));
+            running.insert(name, feeders.spawn(collector.clone().feed(resource, cache)));
+        }
+    }
+}
