@@ -9,7 +9,7 @@ mod table;
 
 pub(crate) use batch::Batch;
 pub(crate) use dump::{elements, table_handle};
-pub(crate) use rule::{Balance, Choice, Rule, Statement, Sticky};
+pub(crate) use rule::{Choice, Rule, Statement};
 pub(crate) use set::{Data, Element, Field, Key, Set, Value, protocol_name};
 pub(crate) use table::{Chain, Hook, HookPoint, Table};
 

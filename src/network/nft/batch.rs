@@ -4,7 +4,7 @@ use std::io;
 
 use nix::errno::Errno;
 
-use super::rule::{ANONYMOUS_SET, CODE_GOTO, write_verdict};
+use super::rule::{ANONYMOUS_MAP, CODE_GOTO, write_verdict};
 use super::set::endpoint_bytes;
 use super::{Chain, Data, Element, HookPoint, Key, Rule, Set, Statement, Table, Value};
 use crate::error::{Doing, Result};
@@ -33,6 +33,7 @@ const CONSTANT: u32 = 2;
 const MAP: u32 = 8;
 const TIMEOUT: u32 = 16;
 const EVAL: u32 = 32;
+const TYPE_INTEGER: u32 = 4;
 const TYPE_VERDICT: u32 = 0xffff_ff00;
 /// Address and port in nft's numbering of concatenated types (six bits each).
 const TYPE_ENDPOINT: u32 = 7 << 6 | 13;
@@ -266,19 +267,23 @@ impl Batch {
 
     /// Makes the set a statement brings along, and returns its number in this transaction.
     fn add_anonymous(&mut self, statement: &Statement) -> Option<u32> {
-        let Statement::Sticky(sticky) = statement else { return None };
+        let Statement::Spread(chains) = statement else { return None };
         let id = self.next_set();
         self.message(NEW_SET, CREATE, |m, table| {
             m.text(1, table);
-            m.text(2, ANONYMOUS_SET);
-            m.be32(3, ANONYMOUS | CONSTANT);
-            m.be32(4, TYPE_ENDPOINT);
-            m.be32(5, 8);
-            m.nest(9, |m| m.be32(1, sticky.endpoints.len() as u32));
+            m.text(2, ANONYMOUS_MAP);
+            m.be32(3, ANONYMOUS | CONSTANT | MAP);
+            m.be32(4, TYPE_INTEGER);
+            m.be32(5, 4);
+            m.be32(6, TYPE_VERDICT);
+            m.nest(9, |m| m.be32(1, chains.len() as u32));
             m.be32(10, id);
+            // Tells `nft list` that the key is a number in the machine's order.
+            m.attr(13, &[0, 4, 1, 0, 0, 0]);
         });
-        self.elements(NEW_ELEMENT, CREATE, ANONYMOUS_SET, Some(id), sticky.endpoints.iter(), |m, endpoint| {
-            m.nest(1, |m| m.attr(1, &endpoint_bytes(endpoint)));
+        self.elements(NEW_ELEMENT, CREATE, ANONYMOUS_MAP, Some(id), chains.iter().zip(0u32..), |m, (chain, n)| {
+            m.nest(1, |m| m.attr(1, &n.to_ne_bytes()));
+            m.nest(2, |m| write_verdict(m, CODE_GOTO, Some(chain)));
         });
         Some(id)
     }

@@ -12,15 +12,7 @@ use crate::netlink::Buffer;
 /// Statements that hold for a packet one after the other.
 pub(crate) type Rule = Vec<Statement>;
 
-/// Translation to one of a service port's endpoints, chosen at random with equal chance.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Balance {
-    pub(crate) choice: Choice,
-    /// Remember the choice for the client's address, in this map, for so many seconds.
-    pub(crate) remember: Option<(Arc<str>, u32)>,
-}
-
-/// What there is to choose from.
+/// The endpoints of a translation, of which one is chosen at random with equal chance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
     One(Endpoint),
@@ -33,14 +25,6 @@ pub(crate) enum Choice {
         first: u32,
         count: u32,
     },
-}
-
-/// Translation to the endpoint remembered for the client's address, if it still is one of `endpoints`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Sticky {
-    pub(crate) map: Arc<str>,
-    pub(crate) seconds: u32,
-    pub(crate) endpoints: Arc<[Endpoint]>,
 }
 
 /// See the module's text.
@@ -93,8 +77,19 @@ pub(crate) enum Statement {
         key: &'static [Field],
         map: &'static str,
     },
-    Balance(Balance),
-    Sticky(Sticky),
+    /// Translates to one of the endpoints.
+    Balance(Choice),
+    /// Goes to one of the chains, chosen at random with equal chance.
+    Spread(Vec<ChainName>),
+    /// The client's address is in the set.
+    Remembered {
+        set: Arc<str>,
+    },
+    /// Enters the client's address into the set for so many seconds, or keeps it there for as long again.
+    Remember {
+        set: Arc<str>,
+        seconds: u32,
+    },
     /// With random source ports, so that two nodes' choices do not collide.
     Masquerade,
     RejectTcpReset,
@@ -141,27 +136,17 @@ impl fmt::Display for Statement {
             Self::InSet { key, set } => write!(f, "{} @{set}", Fields(key)),
             Self::Dispatch { key, map } => write!(f, "{} vmap @{map}", Fields(key)),
             Self::Translate { key, map } => write!(f, "dnat to {} map @{map}", Fields(key)),
-            Self::Balance(balance) => {
-                match &balance.choice {
-                    Choice::One(one) => write!(f, "dnat to {one}")?,
-                    Choice::Among { map, address, protocol, port, first, count } => {
-                        write!(f, "dnat to {address} . {} . {port} . ", protocol_name(*protocol))?;
-                        write!(f, "numgen random mod {count} offset {first} map @{map}")?;
-                    }
-                }
-                match &balance.remember {
-                    Some((map, seconds)) => write!(f, " update @{map} {{ ip saddr timeout {seconds}s }}"),
-                    None => Ok(()),
-                }
+            Self::Balance(Choice::One(one)) => write!(f, "dnat to {one}"),
+            Self::Balance(Choice::Among { map, address, protocol, port, first, count }) => {
+                write!(f, "dnat to {address} . {} . {port} . ", protocol_name(*protocol))?;
+                write!(f, "numgen random mod {count} offset {first} map @{map}")
             }
-            Self::Sticky(sticky) => write!(
-                f,
-                "dnat to ip saddr map @{} in {{ {} }} update @{} {{ ip saddr timeout {}s }}",
-                sticky.map,
-                List(&sticky.endpoints),
-                sticky.map,
-                sticky.seconds
-            ),
+            Self::Spread(chains) => {
+                let gotos: Vec<_> = chains.iter().zip(0..).map(|(chain, n)| format!("{n} : goto {chain}")).collect();
+                write!(f, "numgen random mod {} vmap {{ {} }}", chains.len(), gotos.join(", "))
+            }
+            Self::Remembered { set } => write!(f, "ip saddr @{set}"),
+            Self::Remember { set, seconds } => write!(f, "update @{set} {{ ip saddr timeout {seconds}s }}"),
             Self::Masquerade => f.write_str("masquerade fully-random"),
             Self::RejectTcpReset => f.write_str("reject with tcp reset"),
             Self::RejectPortUnreachable => f.write_str("reject with icmp port-unreachable"),
@@ -180,17 +165,6 @@ impl fmt::Display for Fields<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, field) in self.0.iter().enumerate() {
             write!(f, "{}{field}", if n == 0 { "" } else { " . " })?;
-        }
-        Ok(())
-    }
-}
-
-struct List<'a>(&'a [Endpoint]);
-
-impl fmt::Display for List<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, endpoint) in self.0.iter().enumerate() {
-            write!(f, "{}{endpoint}", if n == 0 { "" } else { ", " })?;
         }
         Ok(())
     }
@@ -274,13 +248,23 @@ impl Statement {
                 lookup(m, map, None, R0, Some(R1));
                 destination(m);
             }
-            Self::Balance(balance) => balance.write(m),
-            Self::Sticky(sticky) => {
+            Self::Balance(choice) => choice.write(m),
+            Self::Spread(chains) => {
+                random(m, R0, 0, chains.len() as u32);
+                lookup(m, ANONYMOUS_MAP, anonymous, R0, Some(VERDICT));
+            }
+            Self::Remembered { set } => {
                 load(m, Field::SourceAddress, R0);
-                lookup(m, &sticky.map, None, R0, Some(R1));
-                lookup(m, ANONYMOUS_SET, anonymous, R1, None);
-                remember(m, &sticky.map, sticky.seconds);
-                destination(m);
+                lookup(m, set, None, R0, None);
+            }
+            Self::Remember { set, seconds } => {
+                load(m, Field::SourceAddress, R0);
+                expression(m, "dynset", |m| {
+                    m.text(1, set);
+                    m.be32(3, 1);
+                    m.be32(4, R0);
+                    m.attr(6, &(u64::from(*seconds) * 1000).to_be_bytes());
+                });
             }
             Self::Masquerade => expression(m, "masq", |m| m.be32(1, 0x10)),
             Self::RejectTcpReset => reject(m, 1, 0),
@@ -294,36 +278,37 @@ impl Statement {
     }
 }
 
-/// The name by which a rule refers to a set made for it alone.
-pub(super) const ANONYMOUS_SET: &str = "__set%d";
+/// The name by which a rule refers to a map made for it alone.
+pub(super) const ANONYMOUS_MAP: &str = "__map%d";
 
-impl Balance {
-    /// Leaves the endpoint in the second and third register, so that the first can hold the client's address.
+impl Choice {
+    /// Leaves the endpoint in the second and third register, and translates to it.
     fn write(&self, m: &mut Buffer) {
-        match &self.choice {
-            Choice::One(one) => {
+        match self {
+            Self::One(one) => {
                 immediate(m, R1, &one.ip().octets());
                 immediate(m, R2, &one.port().to_be_bytes());
             }
-            Choice::Among { map, address, protocol, port, first, count } => {
+            Self::Among { map, address, protocol, port, first, count } => {
                 immediate(m, R0, &address.octets());
                 immediate(m, R1, &[*protocol]);
                 immediate(m, R2, &port.to_be_bytes());
-                expression(m, "numgen", |m| {
-                    m.be32(1, R3);
-                    m.be32(2, *count);
-                    m.be32(3, 1);
-                    m.be32(4, *first);
-                });
+                random(m, R3, *first, *count);
                 lookup(m, map, None, R0, Some(R1));
             }
         }
-        if let Some((map, seconds)) = &self.remember {
-            load(m, Field::SourceAddress, R0);
-            remember(m, map, *seconds);
-        }
         destination(m);
     }
+}
+
+/// Puts one of `count` numbers from `first` on into a register.
+fn random(m: &mut Buffer, register: u32, first: u32, count: u32) {
+    expression(m, "numgen", |m| {
+        m.be32(1, register);
+        m.be32(2, count);
+        m.be32(3, 1);
+        m.be32(4, first);
+    });
 }
 
 fn expression(m: &mut Buffer, name: &str, data: impl FnOnce(&mut Buffer)) {
@@ -423,17 +408,6 @@ fn immediate(m: &mut Buffer, register: u32, value: &[u8]) {
     expression(m, "immediate", |m| {
         m.be32(1, register);
         m.nest(2, |m| m.attr(1, value));
-    });
-}
-
-/// Enters the client's address (first register) with the endpoint (second and third); an entry that exists lives on.
-fn remember(m: &mut Buffer, map: &str, seconds: u32) {
-    expression(m, "dynset", |m| {
-        m.text(1, map);
-        m.be32(3, 1);
-        m.be32(4, R0);
-        m.be32(5, R1);
-        m.attr(6, &(u64::from(seconds) * 1000).to_be_bytes());
     });
 }
 

@@ -116,7 +116,7 @@ pub(super) fn endpoint_set(name: &'static str) -> Option<Set> {
     name.starts_with("endpoints-").then(set)
 }
 
-/// The declaration of a map that remembers clients' endpoints.
-pub(super) fn sticky_map(name: &str, seconds: u32) -> Set {
-    Set { name: name.to_owned().into(), key: &[Field::SourceAddress], data: Data::Endpoint, timeout: Some(seconds) }
+/// The declaration of a set that remembers an endpoint's clients.
+pub(super) fn sticky_set(name: &str, seconds: u32) -> Set {
+    Set { name: name.to_owned().into(), key: &[Field::SourceAddress], data: Data::None, timeout: Some(seconds) }
 }

@@ -9,6 +9,7 @@
 //! | `cluster/…` | translates to one of all endpoints |
 //! | `local/…` | translates to one of this node's endpoints |
 //! | `external/…` | where traffic from outside goes in: marks for masquerade and goes to `cluster/…`, or under policy Local to `local/…` |
+//! | `sticky/…` | with session affinity: one endpoint, and a set of the same name with its clients |
 //! | `firewall/…` | a load balancer's source ranges, in front of `external/…` |
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +22,7 @@ use super::base::{
 use super::endpoints::{Endpoints, select};
 use super::view::{ServicePort, ServiceView, SliceView};
 use crate::cidr::Ipv4Cidr;
-use crate::nft::{Balance, ChainName, Choice, Endpoint, Field, Key, Rule, Statement, Sticky, Value};
+use crate::nft::{ChainName, Choice, Endpoint, Field, Key, Rule, Statement, Value};
 
 /// What all services' rules depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +44,8 @@ pub(super) type Slot = (&'static str, Key);
 pub(super) struct ServicePlan {
     pub(super) chains: BTreeMap<ChainName, Vec<Rule>>,
     pub(super) elements: BTreeMap<Slot, Value>,
-    /// Maps that remember clients' endpoints, each with its timeout and the endpoints worth remembering.
-    pub(super) sticky: BTreeMap<Arc<str>, (u32, Arc<[Endpoint]>)>,
+    /// Sets that remember endpoints' clients, each with its timeout in seconds.
+    pub(super) sticky: BTreeMap<Arc<str>, u32>,
     /// Where UDP clients come in, and who may answer them: for the cleanup of connection tracking.
     pub(super) udp: BTreeMap<UdpFront, Arc<[Endpoint]>>,
     /// The health check's port and how many local endpoints it reports.
@@ -160,16 +161,30 @@ impl PortPlan<'_> {
                 Statement::outside(Field::SourceAddress, self.context.cluster_cidr),
                 Statement::Jump(MARK_CHAIN.into()),
             ]];
-            let remember = self.service.affinity_seconds().map(|seconds| {
-                let map: Arc<str> = format!("sticky-{chain}").into();
-                rules.push(vec![Statement::Sticky(Sticky { map: map.clone(), seconds, endpoints: endpoints.clone() })]);
-                self.plan.sticky.insert(map.clone(), (seconds, endpoints.clone()));
-                (map, seconds)
-            });
-            rules.push(vec![Statement::Balance(Balance { choice: self.choice(local, &endpoints), remember })]);
+            match self.service.affinity_seconds() {
+                Some(seconds) => self.sticky(&endpoints, seconds, &mut rules),
+                None => rules.push(vec![Statement::Balance(self.choice(local, &endpoints))]),
+            }
             self.plan.chains.insert(chain.clone(), rules);
         }
         Target { chain: Some(chain), otherwise: None }
+    }
+
+    /// A chain and a set for each endpoint: who is remembered goes where it was, who is not anywhere.
+    fn sticky(&mut self, endpoints: &[Endpoint], seconds: u32, rules: &mut Vec<Rule>) {
+        let mut chains = Vec::new();
+        for endpoint in endpoints {
+            let name: ChainName = format!("sticky/{}/{}/{}", self.suffix, endpoint.ip(), endpoint.port()).into();
+            rules.push(vec![Statement::Remembered { set: name.clone() }, Statement::Goto(name.clone())]);
+            let chain = vec![
+                vec![Statement::Remember { set: name.clone(), seconds }],
+                vec![Statement::Balance(Choice::One(*endpoint))],
+            ];
+            self.plan.chains.insert(name.clone(), chain);
+            self.plan.sticky.insert(name.clone(), seconds);
+            chains.push(name);
+        }
+        rules.push(vec![Statement::Spread(chains)]);
     }
 
     /// Enters the endpoints where the chain's rule looks for them.

@@ -126,7 +126,7 @@ impl Rules {
             self.installed = self.claims.iter().map(|(slot, claims)| (*slot, claims[0].1.clone())).collect();
         }
         let pending = std::mem::take(&mut self.pending);
-        self.forget_clients(socket, &pending, whole)?;
+        self.forget_clients(socket, &pending)?;
         Ok(Some(written))
     }
 
@@ -136,8 +136,8 @@ impl Rules {
         self.maps.clear();
         add_maps(&mut batch, &mut self.maps, self.claims.keys());
         for plan in self.plans.values() {
-            for (name, (seconds, _)) in &plan.sticky {
-                batch.add_set(&base::sticky_map(name, *seconds));
+            for (name, seconds) in &plan.sticky {
+                batch.add_set(&base::sticky_set(name, *seconds));
             }
             for chain in plan.chains.keys() {
                 batch.add_chain(&Chain { name: chain.clone(), hook: None, rules: Vec::new() });
@@ -166,8 +166,8 @@ impl Rules {
         let chain = |name: &nft::ChainName, rules| Chain { name: name.clone(), hook: None, rules };
 
         for (old, new) in &changes {
-            for (name, (seconds, _)) in new.sticky.iter().filter(|(name, _)| !old.sticky.contains_key(*name)) {
-                batch.add_set(&base::sticky_map(name, *seconds));
+            for (name, seconds) in new.sticky.iter().filter(|(name, _)| !old.sticky.contains_key(*name)) {
+                batch.add_set(&base::sticky_set(name, *seconds));
             }
             for name in new.chains.keys().filter(|name| !old.chains.contains_key(*name)) {
                 batch.add_chain(&chain(name, Vec::new()));
@@ -221,25 +221,11 @@ impl Rules {
         batch
     }
 
-    /// Makes the kernel forget clients of endpoints that are gone: remembered choices, and UDP connections, which have
-    /// no other end.
-    fn forget_clients(
-        &self,
-        socket: &mut Socket,
-        pending: &HashMap<ServiceKey, Option<ServicePlan>>,
-        whole: bool,
-    ) -> Result<()> {
+    /// Makes the kernel forget UDP connections to endpoints that are gone: nothing else ends them.
+    fn forget_clients(&self, socket: &mut Socket, pending: &HashMap<ServiceKey, Option<ServicePlan>>) -> Result<()> {
         let mut fronts: HashMap<UdpFront, HashSet<Endpoint>> = HashMap::new();
         for (key, old) in pending {
             let new = self.plans.get(key);
-            if let (Some(old), Some(new), false) = (old, new, whole) {
-                for (name, (_, endpoints)) in &new.sticky {
-                    let before = old.sticky.get(name).map(|(_, endpoints)| endpoints);
-                    if before.is_some_and(|before| before.iter().any(|endpoint| !endpoints.contains(endpoint))) {
-                        forget_choices(socket, name, endpoints)?;
-                    }
-                }
-            }
             let changed = old.as_ref().map(|old| &old.udp) != new.map(|new| &new.udp);
             if changed {
                 let fronts_of = |plan: &ServicePlan| plan.udp.keys().copied().collect::<Vec<_>>();
@@ -272,23 +258,6 @@ fn stale(fronts: &HashMap<UdpFront, HashSet<SocketAddrV4>>, connection: &conntra
     let to = connection.original_destination;
     let endpoints = fronts.get(&UdpFront::Address(to)).or_else(|| fronts.get(&UdpFront::NodePort(to.port())));
     endpoints.is_some_and(|endpoints| !endpoints.contains(&connection.reply_source))
-}
-
-/// Removes remembered choices of endpoints that are gone. A choice is checked when it is used, so this is not needed
-/// for traffic to be right, only for the client's next choice to be remembered. Elements may expire meanwhile, which
-/// fails a transaction: hence one for each.
-fn forget_choices(socket: &mut Socket, map: &str, endpoints: &[Endpoint]) -> Result<()> {
-    let elements = nft::elements(socket, super::TABLE, map).doing(|| format!("reading map {map}"))?;
-    for element in elements {
-        if matches!(&element.value, Value::Endpoint(endpoint) if !endpoints.contains(endpoint)) {
-            let mut batch = Batch::new(super::TABLE);
-            batch.delete_elements(map, std::iter::once(&element.key));
-            if let Err(error) = batch.commit(socket) {
-                tracing::debug!(map, error = crate::error::chain(&error), "a remembered choice was gone already");
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Adds the endpoint maps among the slots' that are not there yet.
@@ -328,8 +297,8 @@ impl std::fmt::Display for Rules {
         let mut plans: Vec<_> = self.plans.iter().collect();
         plans.sort_by_key(|(key, _)| *key);
         for (_, plan) in plans {
-            for (name, (seconds, _)) in &plan.sticky {
-                writeln!(f, "{}", base::sticky_map(name, *seconds))?;
+            for (name, seconds) in &plan.sticky {
+                writeln!(f, "{}", base::sticky_set(name, *seconds))?;
             }
             for (name, rules) in &plan.chains {
                 write!(f, "{}", Chain { name: name.clone(), hook: None, rules: rules.clone() })?;

@@ -240,18 +240,26 @@ fn a_load_balancer_may_have_source_ranges() {
 }
 
 #[test]
-fn session_affinity_remembers_clients_in_a_map() {
+fn session_affinity_remembers_clients_in_a_set_for_each_endpoint() {
     check(
         json!({ "ports": port(), "sessionAffinity": "ClientIP" }),
         &[slice(&["10.42.2.1 n2", "10.42.2.2 n2"])],
-        "endpoints: 10.43.0.9 . tcp . 80 . 0 : 10.42.2.1 . 8080
-         endpoints: 10.43.0.9 . tcp . 80 . 1 : 10.42.2.2 . 8080
-         services: 10.43.0.9 . tcp . 80 : goto cluster/default/web/tcp/http
-         map sticky-cluster/default/web/tcp/http { type ipv4_addr : ipv4_addr . inet_service; flags dynamic,timeout; timeout 10800s }
+        "services: 10.43.0.9 . tcp . 80 : goto cluster/default/web/tcp/http
+         set sticky/default/web/tcp/http/10.42.2.1/8080 { type ipv4_addr; flags dynamic,timeout; timeout 10800s }
+         set sticky/default/web/tcp/http/10.42.2.2/8080 { type ipv4_addr; flags dynamic,timeout; timeout 10800s }
          chain cluster/default/web/tcp/http {
            ip daddr 10.43.0.9 ip saddr != 10.42.0.0/16 jump mark-for-masquerade
-           dnat to ip saddr map @sticky-cluster/default/web/tcp/http in { 10.42.2.1:8080, 10.42.2.2:8080 } update @sticky-cluster/default/web/tcp/http { ip saddr timeout 10800s }
-           dnat to 10.43.0.9 . tcp . 80 . numgen random mod 2 offset 0 map @endpoints-38 update @sticky-cluster/default/web/tcp/http { ip saddr timeout 10800s }
+           ip saddr @sticky/default/web/tcp/http/10.42.2.1/8080 goto sticky/default/web/tcp/http/10.42.2.1/8080
+           ip saddr @sticky/default/web/tcp/http/10.42.2.2/8080 goto sticky/default/web/tcp/http/10.42.2.2/8080
+           numgen random mod 2 vmap { 0 : goto sticky/default/web/tcp/http/10.42.2.1/8080, 1 : goto sticky/default/web/tcp/http/10.42.2.2/8080 }
+         }
+         chain sticky/default/web/tcp/http/10.42.2.1/8080 {
+           update @sticky/default/web/tcp/http/10.42.2.1/8080 { ip saddr timeout 10800s }
+           dnat to 10.42.2.1:8080
+         }
+         chain sticky/default/web/tcp/http/10.42.2.2/8080 {
+           update @sticky/default/web/tcp/http/10.42.2.2/8080 { ip saddr timeout 10800s }
+           dnat to 10.42.2.2:8080
          }",
     );
 }
