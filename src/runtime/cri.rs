@@ -18,7 +18,7 @@ use tonic::transport::{Channel, Endpoint};
 use crate::{Error, Result};
 
 /// The largest answer taken; lists of many containers are large, and an `exec_sync` carries up to twice 16 MiB.
-const MAX_MESSAGE: usize = 40 << 20;
+pub(crate) const MAX_MESSAGE: usize = 40 << 20;
 
 /// How long calls may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,4 +85,52 @@ pub(crate) fn channel(path: &Path) -> Result<Channel> {
         let path = path.clone();
         async move { Ok::<_, std::io::Error>(TokioIo::new(UnixStream::connect(path).await?)) }
     })))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::UnixListener;
+
+    use super::*;
+    use crate::Runtime;
+
+    /// What a call says about the socket of a test.
+    async fn call(path: &Path) -> Error {
+        let timeouts = Timeouts { request: Duration::from_millis(300), ..Timeouts::default() };
+        let cri = Cri::new(path, timeouts).unwrap();
+        tokio::time::timeout(Duration::from_secs(20), cri.version()).await.expect("calls are bounded").unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn servers_that_are_absent_silent_or_mad_are_errors_in_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let absent = call(&dir.path().join("absent")).await;
+        assert!(matches!(absent, Error::Unavailable(_)), "{absent:?}");
+
+        let listener = UnixListener::bind(dir.path().join("silent")).unwrap();
+        let held = tokio::spawn(async move {
+            let _stream = listener.accept().await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        let silent = call(&dir.path().join("silent")).await;
+        assert!(matches!(silent, Error::DeadlineExceeded { what: "version", .. }), "{silent:?}");
+        held.abort();
+
+        let listener = UnixListener::bind(dir.path().join("mad")).unwrap();
+        let mad = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nwhat?").await;
+            }
+        });
+        let answer = call(&dir.path().join("mad")).await;
+        assert!(answer.is_transient(), "{answer:?}");
+        mad.abort();
+    }
+
+    #[test]
+    fn a_path_no_socket_can_have_is_told_at_once() {
+        let error = Cri::new(format!("/{}", "x".repeat(200)), Timeouts::default()).unwrap_err();
+        assert!(matches!(error, Error::Config(text) if text.contains("107")));
+    }
 }

@@ -90,6 +90,10 @@ impl Error {
         use tonic::Code;
         let message = status.message().to_owned();
         match status.code() {
+            // The sandbox is there, its process is not.
+            Code::NotFound if what == "create_container" && message.contains("no running task") => {
+                Error::InvalidState(message)
+            }
             Code::NotFound => Error::NotFound(message),
             Code::AlreadyExists => Error::AlreadyExists(message),
             Code::FailedPrecondition => Error::InvalidState(message),
@@ -97,6 +101,7 @@ impl Error {
             Code::DeadlineExceeded => Error::DeadlineExceeded { what, after },
             Code::Unimplemented => Error::Unimplemented(what),
             Code::Unknown | Code::Internal if is_transport_failure(&status) => Error::Unavailable(message),
+            Code::Unknown if is_wrong_state(&message) => Error::InvalidState(message),
             Code::Unknown if message.contains("is reserved for") => Error::AlreadyExists(message),
             Code::Unknown if message.contains("context deadline exceeded") && what == "exec_sync" => {
                 Error::DeadlineExceeded { what, after }
@@ -104,6 +109,13 @@ impl Error {
             _ => Error::Other(message),
         }
     }
+}
+
+/// containerd's words for "not in this state", of all its versions.
+fn is_wrong_state(message: &str) -> bool {
+    ["is in CONTAINER_", "is not running", "is not ready", "already in removing state"]
+        .iter()
+        .any(|words| message.contains(words))
 }
 
 /// A broken connection reaches us as UNKNOWN or INTERNAL with the transport's error as source; a status that the server sent has none.

@@ -143,9 +143,10 @@ impl Images {
         Ok(answer.lease.map(|lease| lease.id).unwrap_or_default())
     }
 
+    /// Ends a lease; what nothing else refers to is collected before this returns.
     async fn release(&self, lease: String) {
         let mut client = LeasesClient::new(self.channel.clone());
-        let request = native::DeleteRequest { id: lease, sync: false };
+        let request = native::DeleteRequest { id: lease, sync: true };
         if let Err(error) = call("leases.delete", client.delete(self.request(request, None))).await {
             tracing::debug!(%error, "a lease is left to expire");
         }

@@ -16,8 +16,7 @@ pub type Writer = Pin<Box<dyn AsyncWrite + Send>>;
 /// A running exec, attach or forwarded connection.
 ///
 /// The parts are independent, so that each can move into a task of its own; read stdout and stderr at the same time, for one that is
-/// not read holds up the other. Dropping all parts ends the session: an exec'ed process loses its streams, and is killed
-/// or not as the runtime does (containerd kills it).
+/// not read holds up the other. Dropping all parts ends the session; whether that ends an exec'ed process is the runtime's affair.
 pub struct Session {
     /// Bytes for the process; None when not asked for. `shutdown` is end of file for the process.
     pub stdin: Option<Writer>,

@@ -127,6 +127,8 @@ disabled_plugins = [
 ]
 {cgroup}[grpc]
   address = {socket}
+  # Room for what an exec_sync may return, and for lists of many containers.
+  max_send_message_size = {max_message}
 [debug]
   address = ""
   level = "info"
@@ -134,6 +136,9 @@ disabled_plugins = [
   address = ""
 [plugins."io.containerd.internal.v1.opt"]
   path = {opt}
+# On by default since 2.0, with one socket for the whole machine.
+[plugins."io.containerd.nri.v1.nri"]
+  disable = true
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = {sandbox_image}
   stream_server_address = "127.0.0.1"
@@ -162,6 +167,7 @@ disabled_plugins = [
             root = path(&self.root),
             state = path(&self.state),
             socket = path(&self.socket),
+            max_message = crate::cri::MAX_MESSAGE,
             opt = path(&self.root.join("opt")),
             sandbox_image = quote(&self.sandbox_image),
             cni_bin = path(&self.cni_bin_dir),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Read;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -15,6 +16,8 @@ use crate::{Error, Result};
 
 /// Indexes within indexes.
 const MAX_DEPTH: usize = 3;
+/// Documents followed in one archive.
+const MAX_DOCUMENTS: usize = 2000;
 /// Links to links.
 const MAX_LINKS: usize = 16;
 
@@ -83,6 +86,7 @@ impl Images {
             None => Vec::new(),
         };
         let mut found: Vec<(Found, Vec<String>)> = Vec::new();
+        let budget = AtomicUsize::new(MAX_DOCUMENTS);
         if let Some(index) =
             contents.documents.get("index.json").filter(|_| contents.documents.contains_key("oci-layout"))
         {
@@ -90,7 +94,7 @@ impl Images {
                 return Err(Error::Archive("index.json is not an index".to_owned()));
             };
             for image in images {
-                let Some(id) = self.follow(&image, 0).await? else {
+                let Some(id) = self.follow(&image, 0, &budget).await? else {
                     // Attestations and images of other platforms stand beside the ones that count.
                     if image.names().is_empty() || !image.runs_on(crate::pause::Arch::HOST.oci_name()) {
                         continue;
@@ -107,7 +111,7 @@ impl Images {
         } else {
             for image in &docker {
                 let names = image.repo_tags.clone().unwrap_or_default();
-                found.push((self.assemble(lease, &contents, image).await?, names));
+                found.push((self.assemble(lease, &contents, image, &budget).await?, names));
             }
         }
         self.name_all(lease, found, options).await
@@ -180,10 +184,18 @@ impl Images {
     }
 
     /// Follows a descriptor to a complete image for this machine, protects what it needs from collection, and returns the image's id.
-    fn follow<'a>(&'a self, descriptor: &'a Descriptor, depth: usize) -> BoxFuture<'a, Result<Option<String>>> {
+    fn follow<'a>(
+        &'a self,
+        descriptor: &'a Descriptor,
+        depth: usize,
+        budget: &'a AtomicUsize,
+    ) -> BoxFuture<'a, Result<Option<String>>> {
         async move {
             if depth > MAX_DEPTH {
                 return Err(Error::Archive("its indexes are nested too deeply".to_owned()));
+            }
+            if budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err() {
+                return Err(Error::Archive(format!("refers to more than {MAX_DOCUMENTS} documents")));
             }
             let Some(bytes) = self.read_blob(&descriptor.digest, MAX_JSON).await? else { return Ok(None) };
             if bytes.len() as u64 != descriptor.size {
@@ -195,7 +207,7 @@ impl Images {
                     let mut labels = HashMap::new();
                     let mut found = None;
                     for (n, child) in children.iter().enumerate() {
-                        let Some(id) = self.follow(child, depth + 1).await? else { continue };
+                        let Some(id) = self.follow(child, depth + 1, budget).await? else { continue };
                         labels.insert(format!("containerd.io/gc.ref.content.m.{n}"), child.digest.clone());
                         if found.is_none() && child.runs_on(crate::pause::Arch::HOST.oci_name()) {
                             found = Some(id);
@@ -234,7 +246,13 @@ impl Images {
     }
 
     /// Makes the manifest a `docker save` archive does without.
-    async fn assemble(&self, lease: &str, contents: &Contents, image: &manifest::DockerImage) -> Result<Found> {
+    async fn assemble(
+        &self,
+        lease: &str,
+        contents: &Contents,
+        image: &manifest::DockerImage,
+        budget: &AtomicUsize,
+    ) -> Result<Found> {
         let blob = |path: &str| contents.blob(path).ok_or_else(|| Error::Archive(format!("{path} is missing")));
         let config = blob(&image.config)?;
         let layers = image
@@ -247,7 +265,7 @@ impl Images {
         let digest = self.put_blob(bytes, lease).await?;
         let target =
             Descriptor { media_type: manifest::OCI_MANIFEST.to_owned(), digest, size, ..Descriptor::default() };
-        match self.follow(&target, 0).await? {
+        match self.follow(&target, 0, budget).await? {
             Some(id) => Ok(Found { target, id }),
             None => Err(Error::Archive("a blob vanished during the import".to_owned())),
         }

@@ -15,9 +15,9 @@ const PIECE: usize = 256 << 10;
 /// Pieces on their way.
 const PIECES: usize = 4;
 /// The longest path.
-const MAX_PATH: u64 = 4096;
+const MAX_PATH: u64 = 1024;
 /// The most files.
-const MAX_ENTRIES: usize = 100_000;
+const MAX_ENTRIES: usize = 20_000;
 
 /// What an archive consists of, in its order.
 #[derive(Debug, PartialEq, Eq)]

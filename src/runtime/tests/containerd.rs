@@ -34,7 +34,9 @@ async fn a_pod_lives_and_dies() {
 
     let status = cri.sandbox_status(&pod).await.unwrap();
     assert_eq!((status.sandbox.state, status.netns, status.ips.len()), (SandboxState::Ready, None, 0));
-    assert!(status.pid.is_some());
+    // With the cgroupfs driver a container's cgroup is its id below the pod's, in every hierarchy it is in.
+    let cgroups = std::fs::read_to_string(format!("/proc/{}/cgroup", status.pid.unwrap())).unwrap();
+    assert!(cgroups.lines().any(|line| line.ends_with(&format!("{}/{pod}", sandbox.cgroup_parent))), "{cgroups}");
     let ready = SandboxFilter { state: Some(SandboxState::Ready), labels: sandbox.labels.clone(), id: None };
     assert_eq!(cri.list_sandboxes(&ready).await.unwrap()[0].metadata, sandbox.metadata);
     let status = cri.container_status(&web).await.unwrap();
@@ -52,6 +54,9 @@ async fn a_pod_lives_and_dies() {
     assert!(stats.cpu.unwrap().usage_core_nano_seconds.unwrap() > 0);
     assert!(stats.memory.unwrap().working_set_bytes.unwrap() > 0);
     assert_eq!(cri.list_container_stats(&ContainerFilter::default()).await.unwrap().len(), 1);
+    let stats = cri.sandbox_stats(&pod).await.unwrap();
+    assert_eq!((stats.metadata, stats.containers.len()), (sandbox.metadata.clone(), 1));
+    assert!(stats.cpu.unwrap().usage_core_nano_seconds.is_some());
     until("disk usage", async || !cri.image_fs_info().await.unwrap().is_empty()).await;
 
     let log = sandbox.log_directory.join("web.log");
@@ -98,6 +103,8 @@ async fn commands_run_with_and_without_live_streams() {
     let error = run(&["sleep", "100"], Some(Duration::from_secs(1))).await.unwrap_err();
     assert!(matches!(error, Error::DeadlineExceeded { .. }), "{error:?}");
     assert!(run(&["no-such-program"], None).await.is_err());
+    let large = run(&["head", "-c", "20000000", "/dev/zero"], None).await.unwrap();
+    assert_eq!(large.stdout.len(), runtime::EXEC_OUTPUT_LIMIT);
 
     // stdin is closed half-way: wc answers only then.
     let mut session = cri.exec(&web, &words("wc -c"), ALL).await.unwrap();

@@ -1,5 +1,8 @@
 //! A supervised containerd in a directory of its own, with a busybox image, and nothing left of it afterwards, whatever happens.
 
+// Each test program uses a part of it.
+#![allow(dead_code)]
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
