@@ -6,7 +6,8 @@
 //!
 //! What is ours in the kernel, and nothing else is ever touched: the links `flannel.1` and `cni0` with its veth pairs,
 //! routes into the cluster CIDR, the nftables tables `ip isopod-network`, `ip isopod-proxy` and `ip isopod-hostport`,
-//! and the cluster DNS address on `lo`.
+//! the cluster DNS address on `lo`, a route to the service CIDR where there is no default route, and two rules with our
+//! comment in the chain `FORWARD` of `ip filter` where that drops by default.
 
 pub mod addresses;
 mod cidr;
@@ -14,6 +15,7 @@ pub mod cni;
 mod config;
 mod error;
 pub mod flannel;
+mod forward;
 pub mod local_address;
 mod masquerade;
 mod netlink;

@@ -2,6 +2,7 @@
 
 use crate::cidr::Ipv4Cidr;
 use crate::error::{Doing, Result};
+use crate::forward;
 use crate::netlink::Socket;
 use crate::nft::{self, Batch, Chain, Field, Hook, HookPoint, Statement, Table};
 
@@ -20,9 +21,11 @@ pub(crate) struct Scope {
     pub(crate) bridge_filter: bool,
 }
 
-/// Puts the table in place, in one transaction, unless it stands and was made for the same scope.
+/// Puts the table in place, in one transaction, unless it stands and was made for the same scope. Sees to it that no
+/// other software's default stops forwarded pod traffic.
 pub(crate) fn ensure(scope: &Scope, last: Option<&Scope>) -> Result<()> {
     let mut socket = Socket::netfilter().doing(|| "opening a netfilter socket".into())?;
+    forward::open(&mut socket, scope.cluster)?;
     let stands =
         nft::table_handle(&mut socket, TABLE).doing(|| format!("reading nftables table ip {TABLE}"))?.is_some();
     if stands && last == Some(scope) {

@@ -8,7 +8,7 @@ mod set;
 mod table;
 
 pub(crate) use batch::Batch;
-pub(crate) use dump::{elements, table_handle};
+pub(crate) use dump::{drops_by_default, elements, rules_with_comment, table_handle};
 pub(crate) use rule::{Choice, Rule, Statement};
 pub(crate) use set::{Data, Element, Field, Key, Set, Value, protocol_name};
 pub(crate) use table::{Chain, Hook, HookPoint, Table};

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::error::{Doing, Error, Result, chain};
 use crate::netlink::{Socket, route};
 use crate::nft::Batch;
-use crate::{flannel, local_address, masquerade, proxy};
+use crate::{flannel, forward, local_address, masquerade, proxy};
 
 /// Removes tables, links, routes, `subnet.env`, the recorded addresses, plugin and configuration. Goes on after a
 /// failure; [`Error::Several`] names them all. Calling it again, or where nothing is, is fine.
@@ -23,6 +23,7 @@ pub fn teardown(config: &Config) -> Result<()> {
     for table in [proxy::TABLE, masquerade::TABLE, cni::HOST_PORT_TABLE] {
         step(netfilter().and_then(|mut socket| Batch::drop_table(&mut socket, table)));
     }
+    step(netfilter().and_then(|mut socket| forward::close(&mut socket)));
     step(flannel::remove_routes(config.cluster_cidr));
     step(proxy::remove_route(config.service_cidr));
     step(delete_pods(&config.bridge));

@@ -127,6 +127,25 @@ impl Batch {
         }
     }
 
+    /// Puts a rule that bears a comment in front of a chain's rules.
+    pub(crate) fn insert_rule(&mut self, chain: &str, rule: &Rule, comment: &str) {
+        self.message(NEW_RULE, CREATE, |m, table| {
+            m.text(1, table);
+            m.text(2, chain);
+            m.nest(4, |m| rule.iter().for_each(|statement| statement.write(m, None)));
+            m.attr(7, &comment_bytes(comment));
+        });
+    }
+
+    /// Deletes one rule by the number the kernel gave it.
+    pub(crate) fn delete_rule(&mut self, chain: &str, handle: u64) {
+        self.message(DELETE_RULE, 0, |m, table| {
+            m.text(1, table);
+            m.text(2, chain);
+            m.attr(3, &handle.to_be_bytes());
+        });
+    }
+
     /// Creates a named set.
     pub(crate) fn add_set(&mut self, set: &Set) {
         let id = self.next_set();

@@ -99,6 +99,8 @@ pub(crate) enum Statement {
     Return,
     Accept,
     Drop,
+    /// Counts packets and bytes; what `iptables` expects in every rule.
+    Counter,
 }
 
 impl Statement {
@@ -155,6 +157,7 @@ impl fmt::Display for Statement {
             Self::Return => f.write_str("return"),
             Self::Accept => f.write_str("accept"),
             Self::Drop => f.write_str("drop"),
+            Self::Counter => f.write_str("counter"),
         }
     }
 }
@@ -274,6 +277,10 @@ impl Statement {
             Self::Return => verdict(m, CODE_RETURN, None),
             Self::Accept => verdict(m, CODE_ACCEPT, None),
             Self::Drop => verdict(m, CODE_DROP, None),
+            Self::Counter => expression(m, "counter", |m| {
+                m.attr(1, &[0; 8]);
+                m.attr(2, &[0; 8]);
+            }),
         }
     }
 }

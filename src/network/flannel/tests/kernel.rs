@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Backend;
 use crate::flannel::run;
+use crate::forward;
+use crate::netlink::Socket;
 use crate::testbed::{Background, Node, Pod, eventually};
 
 fn two_nodes() -> (Cluster, Node, Node) {
@@ -127,6 +129,22 @@ fn pod_traffic_that_leaves_the_cluster_takes_the_nodes_address() {
     let _running = [start(&one, &cluster, Backend::Vxlan), start(&two, &cluster, Backend::Vxlan)];
     let (a, _server) = (one.pod("a", json!([])), outside.serve("outside", "172.20.0.2:80"));
     assert_eq!(a.namespace.ask("172.20.0.2:80").unwrap(), "outside 172.20.0.1", "{}", one.namespace.explain());
+
+    // Docker's machines drop what nobody accepts; an accept in a table of our own does not count there.
+    let theirs =
+        "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; };
+        add rule ip filter FORWARD ip saddr 192.0.2.1 accept";
+    one.namespace.look(&["nft", theirs]);
+    assert!(a.namespace.ask_within("172.20.0.2:80", Duration::from_millis(300)).is_err());
+    let mut socket = one.namespace.run(|| Socket::netfilter().unwrap());
+    let cluster = one.config.cluster_cidr;
+    forward::open(&mut socket, cluster).unwrap();
+    forward::open(&mut socket, cluster).unwrap();
+    assert_eq!(a.namespace.ask("172.20.0.2:80").unwrap(), "outside 172.20.0.1", "{}", one.namespace.explain());
+    let rules = || one.namespace.look(&["nft", "list", "chain", "ip", "filter", "FORWARD"]);
+    assert_eq!(rules().matches("isopod").count(), 2, "{}", rules());
+    forward::close(&mut socket).unwrap();
+    assert!(!rules().contains("isopod") && rules().contains("192.0.2.1 accept"), "{}", rules());
 }
 
 #[test]

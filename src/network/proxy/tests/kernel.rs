@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::Patch;
+use api::{Patch, Resource};
 use client::kinds;
 use client::testing::Cluster;
 use serde_json::{Value, json};
@@ -66,13 +66,15 @@ impl Scene {
 
     /// Other pods are behind the service.
     fn endpoints(&self, pods: &[&Pod]) {
-        self.change(|| self.patch(json!({ "endpoints": slice(pods)["endpoints"] })));
+        self.change(|| {
+            self.patch(&kinds::endpoint_slices(), "web-1", json!({ "endpoints": slice(pods)["endpoints"] }))
+        });
     }
 
-    fn patch(&self, patch: Value) {
+    /// Patches an object of the namespace `default`.
+    fn patch(&self, resource: &Arc<Resource>, name: &str, patch: Value) {
         let client = self.cluster.client();
-        let done =
-            async move { client.patch(&kinds::endpoint_slices(), "default", "web-1", "", Patch::Merge(patch)).await };
+        let done = async move { client.patch(resource, "default", name, "", Patch::Merge(patch)).await };
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(done).unwrap();
     }
 
@@ -158,15 +160,11 @@ fn what_nobody_serves_is_refused_or_dropped() {
     scene.change(|| {
         let mut endpoint = slice(&[&elsewhere]);
         endpoint["endpoints"][0]["nodeName"] = "n2".into();
-        scene.patch(json!({ "endpoints": endpoint["endpoints"] }));
+        scene.patch(&kinds::endpoint_slices(), "web-1", json!({ "endpoints": endpoint["endpoints"] }));
     });
     scene.check(&client.namespace, "10.43.0.9:80", &format!("web {}", client.address));
     let local = json!({ "spec": { "externalTrafficPolicy": "Local", "internalTrafficPolicy": "Local" } });
-    scene.change(|| {
-        let api = scene.cluster.client();
-        let done = async move { api.patch(&kinds::services(), "default", "web", "", Patch::Merge(local)).await };
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(done).unwrap();
-    });
+    scene.change(|| scene.patch(&kinds::services(), "web", local));
     scene.dropped(&scene.outside, "192.168.9.1:30080");
     scene.dropped(&client.namespace, "10.43.0.9:80");
     scene.check(&client.namespace, "192.168.9.1:30080", &format!("web {}", client.address));
@@ -210,11 +208,7 @@ fn choices_are_spread_and_with_affinity_remembered() {
 
     // Switched on while it runs: the first choice stays.
     let sticky = json!({ "spec": { "sessionAffinity": "ClientIP" } });
-    scene.change(|| {
-        let api = scene.cluster.client();
-        let done = async move { api.patch(&kinds::services(), "default", "web", "", Patch::Merge(sticky)).await };
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(done).unwrap();
-    });
+    scene.change(|| scene.patch(&kinds::services(), "web", sticky));
     let first = answers(20);
     assert_eq!(first.len(), 1, "{first:?}\n{}", scene.node.namespace.explain());
     // Another endpoint goes: still the same. The chosen one goes: another, which stays.
@@ -259,9 +253,21 @@ fn a_deleted_table_comes_back_and_a_deleted_service_goes() {
     scene.service(json!({}), &[&server]);
     scene.node.namespace.look(&["nft", "delete", "table", "ip", "isopod-proxy"]);
     // The next change finds the table gone and writes all of it.
-    scene.change(|| scene.patch(json!({ "metadata": { "labels": { "kubernetes.io/service-name": "other" } } })));
+    scene.change(|| {
+        scene.patch(
+            &kinds::endpoint_slices(),
+            "web-1",
+            json!({ "metadata": { "labels": { "kubernetes.io/service-name": "other" } } }),
+        )
+    });
     scene.refused(&scene.node.namespace, "10.43.0.9:80");
-    scene.change(|| scene.patch(json!({ "metadata": { "labels": { "kubernetes.io/service-name": "web" } } })));
+    scene.change(|| {
+        scene.patch(
+            &kinds::endpoint_slices(),
+            "web-1",
+            json!({ "metadata": { "labels": { "kubernetes.io/service-name": "web" } } }),
+        )
+    });
     scene.check(&scene.node.namespace, "10.43.0.9:80", "web 10.42.1.1");
     scene.change(|| {
         let api = scene.cluster.client();
@@ -299,4 +305,22 @@ fn services_of_another_proxy_are_left_alone() {
     scene.check(&mine.namespace, "10.43.0.9:80", &format!("web {}", mine.address));
     own.run(|| crate::local_address::remove(address)).unwrap();
     scene.refused(&mine.namespace, "10.43.0.10:53");
+}
+
+#[test]
+fn the_tools_people_look_with_can_show_everything() {
+    let scene = Scene::new();
+    let mappings = json!([{ "hostPort": 8080, "containerPort": 80 }, { "hostPort": 53, "containerPort": 53, "protocol": "udp", "hostIP": "192.168.9.1" }]);
+    let (one, two) = (scene.node.pod("one", mappings), scene.node.pod("two", json!([])));
+    scene.service(json!({ "type": "NodePort", "externalTrafficPolicy": "Local" }), &[&one, &two]);
+    for affinity in ["None", "ClientIP"] {
+        if affinity != "None" {
+            let patch = json!({ "spec": { "sessionAffinity": affinity } });
+            scene.change(|| scene.patch(&kinds::services(), "web", patch));
+        }
+        let text = scene.node.namespace.look(&["nft", "list", "ruleset"]);
+        assert!(text.contains("chain local/default/web/udp/u") && text.contains("one/eth0"), "{text}");
+        let json: Value = serde_json::from_str(&scene.node.namespace.look(&["nft", "-j", "list", "ruleset"])).unwrap();
+        assert!(json["nftables"].as_array().unwrap().len() > 30, "{json}");
+    }
 }
