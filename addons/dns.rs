@@ -5,6 +5,7 @@
 
 mod forward;
 mod index;
+mod publish;
 mod records;
 mod server;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use client::Client;
+pub use publish::publish;
 use tokio_util::sync::CancellationToken;
 
 /// What cluster DNS must know.

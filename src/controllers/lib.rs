@@ -8,6 +8,8 @@
 //! managed fields look as on any cluster.
 
 mod deployment;
+mod endpoints;
+mod endpointslice;
 mod eviction;
 mod expectations;
 mod garbage_collector;
@@ -22,6 +24,7 @@ mod pod_gc;
 mod pods;
 mod replicaset;
 mod root_ca;
+mod service_endpoints;
 mod serviceaccount;
 mod taint_eviction;
 #[cfg(test)]
@@ -41,6 +44,8 @@ pub use options::Options;
 /// The table: a loop's name, its service account, how it is built.
 const CONTROLLERS: &[Row] = &[
     row("deployment-controller", "deployment-controller", |s| s.start(deployment::deployments(s))),
+    row("endpoints-controller", "endpoint-controller", |s| s.start(endpoints::controller(s))),
+    row("endpointslice-controller", "endpointslice-controller", |s| s.start(endpointslice::controller(s))),
     row("garbage-collector-controller", "generic-garbage-collector", garbage_collector::start),
     row("namespace-controller", "namespace-controller", |s| s.start(namespace::controller(s))),
     row("node-ipam-controller", "node-controller", |s| s.start(node_ipam::controller(s))),
