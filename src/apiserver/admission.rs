@@ -1,6 +1,19 @@
 //! Admission: what may change or refuse a write between authorization and the store, as one visible list.
 
+mod default_classes;
+mod default_tolerations;
+mod limit_ranger;
 mod namespace_lifecycle;
+mod node_restriction;
+mod priority;
+mod resource_quota;
+mod runtime_class;
+mod service_account;
+mod storage_protection;
+mod taint_nodes;
+#[cfg(test)]
+mod tests;
+mod volume_resize;
 
 use std::fmt;
 use std::sync::Arc;
@@ -54,6 +67,11 @@ impl Attributes {
         self.subresource.is_empty() && *self.resource.group == *group && *self.resource.plural == *plural
     }
 
+    /// Whether this is a new pod.
+    pub(crate) fn is_new_pod(&self) -> bool {
+        self.verb == Verb::Create && self.is("", "pods")
+    }
+
     /// 403 for this write.
     pub fn forbidden(&self, why: impl fmt::Display) -> Status {
         Status::forbidden(&self.resource.group, &self.resource.plural, &self.name, why)
@@ -101,10 +119,25 @@ impl Plugin {
     }
 }
 
-/// Every plugin, in the order of its turns. `more` follows the built-in ones.
+/// Every plugin, in the order of its turns. `more` follows the built-in ones; ResourceQuota stays last, because it counts
+/// what all others let pass.
 pub(crate) fn plugins(more: &[Plugin]) -> Vec<Plugin> {
-    let mut all = vec![namespace_lifecycle::plugin()];
+    let mut all = vec![
+        namespace_lifecycle::plugin(),
+        limit_ranger::plugin(),
+        service_account::plugin(),
+        node_restriction::plugin(),
+        taint_nodes::plugin(),
+        priority::plugin(),
+        default_tolerations::plugin(),
+        default_classes::storage(),
+        default_classes::ingress(),
+        storage_protection::plugin(),
+        volume_resize::plugin(),
+        runtime_class::plugin(),
+    ];
     all.extend(more.iter().cloned());
+    all.push(resource_quota::plugin());
     all
 }
 

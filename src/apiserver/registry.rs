@@ -3,17 +3,19 @@
 //! Everything behind authorization is here. Reads come from the caches, brought up to date where the request asks for the
 //! present state; writes go to the store by compare-and-swap and come back to everybody through the feed.
 
+mod binding;
 mod continuation;
 mod create;
 mod delete;
 mod error;
+mod eviction;
 mod intake;
 mod metadata;
 mod part;
 mod read;
 mod selection;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod update;
 mod versions;
 mod watch;
@@ -24,7 +26,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Object, Operation, Patch, Reply, Request, Resource, Status};
+use api::{List, Object, Operation, Patch, Reply, Request, Resource, Status};
 use embedded_store::{Store, StoreError};
 use watch_cache::Cache;
 
@@ -36,6 +38,7 @@ use crate::{bootstrap_objects, maintenance};
 use part::Part;
 use update::Intent;
 
+pub(crate) use metadata::generate as generate_name;
 pub use watch::{Delivery, Verdict, Watch};
 
 /// What the registry has to be told.
@@ -144,8 +147,23 @@ impl Registry {
     /// those that are answered before it: reviews, `serviceaccounts/token`, and what is proxied to nodes.
     pub async fn call(&self, request: &Request) -> Result<Reply, Status> {
         let resource = &request.resource;
-        if !resource.stored {
-            return Err(Status::method_not_allowed());
+        match (&*resource.plural, request.subresource.as_str(), &request.operation) {
+            ("bindings", "", Operation::Create(body, options))
+            | ("pods", "binding", Operation::Create(body, options))
+                if resource.is_core() =>
+            {
+                return self.bind(request, body, options).await;
+            }
+            ("pods", "eviction", Operation::Create(body, options)) if resource.is_core() => {
+                return self.evict(request, body, options).await;
+            }
+            // Upstream has given them up: there is nothing whose health they could tell.
+            ("componentstatuses", "", Operation::List(_)) => {
+                return Ok(Reply::List(List { revision: self.applied(), ..List::default() }));
+            }
+            ("componentstatuses", "", Operation::Get { .. }) => return Err(error::not_found(resource, &request.name)),
+            _ if !resource.stored => return Err(Status::method_not_allowed()),
+            _ => {}
         }
         let part = Part::of(resource, &request.subresource).ok_or_else(Status::no_such_path)?;
         match &request.operation {
@@ -177,6 +195,30 @@ impl Registry {
         self.feed.cache(&storage.store_prefix()).unwrap_or_else(|| Cache::new(storage, 1))
     }
 
+    /// The cache of a built-in kind.
+    pub(crate) fn cached(&self, group: &str, version: &str, plural: &str) -> Arc<Cache> {
+        match api::resource::find(group, version, plural) {
+            Some(row) => self.cache(row),
+            // Callers name rows of the table, so this is a typing mistake, and an empty cache shows it.
+            None => unreachable!("{group}/{version} {plural} is no built-in row"),
+        }
+    }
+
+    /// Serves `custom` (each kind at each of its served versions) in place of all custom rows served so far. Returns when
+    /// the caches of new kinds are filled; the objects of kinds that are no longer served stay in the store.
+    pub async fn serve(&self, custom: Vec<Arc<Resource>>) -> Result<(), Status> {
+        for row in &custom {
+            self.feed.add(row.clone(), self.config.history).await.map_err(error::store)?;
+        }
+        let kept: Vec<String> = custom.iter().map(|row| row.store_prefix()).collect();
+        let before = self.catalog.all().into_iter().filter(|row| !row.builtin);
+        self.catalog.replace_custom(custom);
+        for prefix in before.map(|row| row.store_prefix()).filter(|prefix| !kept.contains(prefix)) {
+            self.feed.remove(&prefix);
+        }
+        Ok(())
+    }
+
     /// The resource table as it is now.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
@@ -205,6 +247,17 @@ impl Registry {
     /// A namespace, as the cache shows it.
     pub(crate) fn namespace(&self, name: &str) -> Option<Arc<Object>> {
         self.feed.cache("/registry/namespaces/")?.get_key(name)
+    }
+
+    /// A namespace as it is in the store at this moment: nothing may slip in behind its end.
+    pub(crate) async fn namespace_now(&self, name: &str) -> Result<Option<Arc<Object>>, Status> {
+        let key = format!("/registry/namespaces/{name}");
+        let Some(entry) = self.store().get(&key).await.map_err(error::store)? else { return Ok(None) };
+        if let Some(cached) = self.namespace(name).filter(|cached| cached.meta.resource_version == entry.revision) {
+            return Ok(Some(cached));
+        }
+        let Some(row) = self.catalog.get("", "v1", "namespaces") else { return Ok(None) };
+        Ok(crate::feed::object(&entry, &row).map(Arc::new))
     }
 
     /// What the registry was told at its start.

@@ -25,23 +25,15 @@ async fn admit(registry: &Registry, attributes: &mut Attributes) -> Result<(), S
         }
         return Ok(());
     }
-    // Whatever exists may change and go; reviews concern no namespace's content.
-    if attributes.verb != Verb::Create || attributes.namespace.is_empty() {
+    // Whatever exists may change and go.
+    if attributes.verb != Verb::Create || attributes.namespace.is_empty() || !attributes.subresource.is_empty() {
         return Ok(());
     }
-    let namespace = match registry.namespace(&attributes.namespace) {
-        Some(namespace) => namespace,
-        None => {
-            // The namespace may have been made a moment ago: look again when the cache has caught up.
-            registry.catch_up().await?;
-            let missing = || Status::not_found("", "namespaces", &attributes.namespace);
-            registry.namespace(&attributes.namespace).ok_or_else(missing)?
-        }
-    };
+    let missing = || Status::not_found("", "namespaces", &attributes.namespace);
+    let namespace = registry.namespace_now(&attributes.namespace).await?.ok_or_else(missing)?;
     if !namespace.meta.is_deleting() {
         return Ok(());
     }
-    // The namespace's own controllers may still write events about what goes.
     let why =
         format!("unable to create new content in namespace {} because it is being terminated", attributes.namespace);
     let mut status = attributes.forbidden(why);

@@ -63,7 +63,7 @@ pub(super) fn prepare_create(
 }
 
 /// A name from a prefix: five characters of an alphabet without vowels, in which no word can appear.
-pub(super) fn generate(prefix: &str) -> String {
+pub(crate) fn generate(prefix: &str) -> String {
     const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     let mut end = prefix.len().min(GENERATED_MAX);
     while !prefix.is_char_boundary(end) {

@@ -19,12 +19,6 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const CHUNK: usize = 500;
 
 impl Registry {
-    /// One object in the form of the request's row.
-    pub(crate) async fn get(&self, request: &Request, version: Option<&str>) -> Result<Arc<Object>, Status> {
-        let object = self.stored(request, version).await?;
-        versions::show(&request.resource, object)
-    }
-
     /// One object as it is stored.
     pub(crate) async fn stored(&self, request: &Request, version: Option<&str>) -> Result<Arc<Object>, Status> {
         match resource_version(version)? {

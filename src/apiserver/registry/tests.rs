@@ -2,12 +2,11 @@
 
 mod deletes;
 mod reads;
+mod subresources;
 mod watches;
 mod writes;
 
-use api::{
-    DeleteOptions, FieldValidation, List, ListOptions, User, WatchEvent, WatchOptions, WatchStream, WriteOptions,
-};
+use api::{DeleteOptions, FieldValidation, ListOptions, User, WatchEvent, WatchOptions, WatchStream, WriteOptions};
 use embedded_store::memory;
 use futures::{FutureExt, StreamExt};
 use serde_json::{Value, json};
@@ -15,23 +14,23 @@ use serde_json::{Value, json};
 use super::*;
 
 /// A registry and short words for what tests ask of it.
-pub(super) struct Server {
-    pub(super) registry: Arc<Registry>,
+pub(crate) struct Server {
+    pub(crate) registry: Arc<Registry>,
 }
 
 /// A registry with the namespace `a`.
-pub(super) async fn server() -> Server {
+pub(crate) async fn server() -> Server {
     server_with(RegistryConfig::default()).await
 }
 
-pub(super) async fn server_with(config: RegistryConfig) -> Server {
+pub(crate) async fn server_with(config: RegistryConfig) -> Server {
     let server = Server { registry: Registry::start(memory(), config).await.unwrap() };
     server.create("namespaces", json!({"metadata": {"name": "a"}})).await.unwrap();
     server
 }
 
 impl Server {
-    pub(super) fn row(&self, plural: &str) -> Arc<Resource> {
+    pub(crate) fn row(&self, plural: &str) -> Arc<Resource> {
         let (plural, group) = plural.split_once('.').unwrap_or((plural, ""));
         let all = self.registry.catalog().all();
         let found = all.iter().find(|r| *r.plural == *plural && (group.is_empty() || *r.group == *group));
@@ -39,7 +38,7 @@ impl Server {
     }
 
     /// `path` is `plural[/name[/subresource]]`, with `plural` or `plural.group`; the namespace is `a`.
-    pub(super) fn request(&self, path: &str, operation: Operation) -> Request {
+    pub(crate) fn request(&self, path: &str, operation: Operation) -> Request {
         let mut words = path.split('/');
         let resource = self.row(words.next().unwrap_or_default());
         let namespace = if resource.is_namespaced() { "a".to_owned() } else { String::new() };
@@ -48,11 +47,11 @@ impl Server {
         Request { user, resource, namespace, name: word(), subresource: word(), operation }
     }
 
-    pub(super) async fn call(&self, path: &str, operation: Operation) -> Result<Reply, Status> {
+    pub(crate) async fn call(&self, path: &str, operation: Operation) -> Result<Reply, Status> {
         self.registry.call(&self.request(path, operation)).await
     }
 
-    pub(super) async fn object(&self, path: &str, operation: Operation) -> Result<Value, Status> {
+    pub(crate) async fn object(&self, path: &str, operation: Operation) -> Result<Value, Status> {
         match self.call(path, operation).await? {
             Reply::Object { object, .. } => Ok(object.to_value().unwrap()),
             Reply::Status(status) => Ok(serde_json::to_value(status).unwrap()),
@@ -60,34 +59,34 @@ impl Server {
         }
     }
 
-    pub(super) async fn get(&self, path: &str) -> Result<Value, Status> {
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, Status> {
         self.object(path, Operation::Get { resource_version: None }).await
     }
 
-    pub(super) async fn create(&self, path: &str, body: Value) -> Result<Value, Status> {
+    pub(crate) async fn create(&self, path: &str, body: Value) -> Result<Value, Status> {
         self.object(path, Operation::Create(body, WriteOptions::default())).await
     }
 
-    pub(super) async fn update(&self, path: &str, body: Value) -> Result<Value, Status> {
+    pub(crate) async fn update(&self, path: &str, body: Value) -> Result<Value, Status> {
         self.object(path, Operation::Update(body, WriteOptions::default())).await
     }
 
-    pub(super) async fn merge(&self, path: &str, patch: Value) -> Result<Value, Status> {
+    pub(crate) async fn merge(&self, path: &str, patch: Value) -> Result<Value, Status> {
         self.object(path, Operation::Patch(Patch::Merge(patch), WriteOptions::default())).await
     }
 
-    pub(super) async fn delete(&self, path: &str, options: DeleteOptions) -> Result<Value, Status> {
+    pub(crate) async fn delete(&self, path: &str, options: DeleteOptions) -> Result<Value, Status> {
         self.object(path, Operation::Delete(options)).await
     }
 
-    pub(super) async fn list(&self, path: &str, options: ListOptions) -> Result<List, Status> {
+    pub(crate) async fn list(&self, path: &str, options: ListOptions) -> Result<List, Status> {
         match self.call(path, Operation::List(options)).await? {
             Reply::List(list) => Ok(list),
             _ => panic!("no list"),
         }
     }
 
-    pub(super) async fn watch(&self, path: &str, options: WatchOptions) -> Result<WatchStream, Status> {
+    pub(crate) async fn watch(&self, path: &str, options: WatchOptions) -> Result<WatchStream, Status> {
         match self.call(path, Operation::Watch(options)).await? {
             Reply::Watch(stream) => Ok(stream),
             _ => panic!("no watch"),
@@ -96,16 +95,16 @@ impl Server {
 }
 
 /// A ConfigMap of a name, with labels `k=v`.
-pub(super) fn config_map(name: &str, label: &str) -> Value {
+pub(crate) fn config_map(name: &str, label: &str) -> Value {
     json!({"metadata": {"name": name, "labels": {"k": label}}})
 }
 
-pub(super) fn names(list: &List) -> Vec<String> {
+pub(crate) fn names(list: &List) -> Vec<String> {
     list.items.iter().map(|object| object.meta.name.to_string()).collect()
 }
 
 /// `ADDED x`, `BOOKMARK` …
-pub(super) fn shown(event: &WatchEvent) -> String {
+pub(crate) fn shown(event: &WatchEvent) -> String {
     match event {
         WatchEvent::Added(object) => format!("ADDED {}", object.meta.name),
         WatchEvent::Modified(object) => format!("MODIFIED {}", object.meta.name),
@@ -117,21 +116,21 @@ pub(super) fn shown(event: &WatchEvent) -> String {
 }
 
 /// The next `count` events.
-pub(super) async fn take(stream: &mut WatchStream, count: usize) -> Vec<String> {
+pub(crate) async fn take(stream: &mut WatchStream, count: usize) -> Vec<String> {
     stream.take(count).map(|event| shown(&event)).collect().await
 }
 
 /// Whether nothing is there to read.
-pub(super) fn quiet(stream: &mut WatchStream) -> bool {
+pub(crate) fn quiet(stream: &mut WatchStream) -> bool {
     stream.next().now_or_never().is_none()
 }
 
-pub(super) fn strict() -> WriteOptions {
+pub(crate) fn strict() -> WriteOptions {
     WriteOptions { field_validation: FieldValidation::Strict, ..WriteOptions::default() }
 }
 
 /// The least body a kind takes.
-pub(super) fn sample(row: &Resource) -> Value {
+pub(crate) fn sample(row: &Resource) -> Value {
     let pod = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
     let selector = json!({"matchLabels": {"a": "b"}});
     let mut body = match (&*row.group, &*row.plural) {

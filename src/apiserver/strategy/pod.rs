@@ -169,7 +169,7 @@ fn prepare_create(pod: &mut Value, _: &User) {
 }
 
 /// The class that decides who is evicted first: all limits given and equal to the requests; some given; none.
-fn quality(pod: &Value) -> &'static str {
+pub(crate) fn quality(pod: &Value) -> &'static str {
     let zero = |quantity: &Value| api::quantity::Quantity::from_json(quantity).is_ok_and(|q| q.is_zero());
     let (mut any, mut all) = (false, true);
     for container in pod.items("spec.containers").iter().chain(pod.items("spec.initContainers")) {

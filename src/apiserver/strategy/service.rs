@@ -45,58 +45,7 @@ pub(super) const SERVICE: Strategy = Strategy {
     },
     defaults: Some(|| Defaults::new(&[("spec.sessionAffinity", r#""None""#), ("spec.ports[].protocol", r#""TCP""#)])),
     validate: validate_service,
-    prepare_update: |new, old| {
-        // A service that leaves out what was given to it keeps it, as long as its type has use for it.
-        let kind = new.text("spec.type").to_owned();
-        let given = ["spec.clusterIP", "spec.clusterIPs", "spec.ipFamilies", "spec.ipFamilyPolicy"];
-        if kind == "ExternalName" {
-            for field in given {
-                if new.at(field) == old.at(field) {
-                    new.cut(field);
-                }
-            }
-        }
-        if kind == "ExternalName" || old.text("spec.type") == "ExternalName" {
-            return;
-        }
-        for field in given {
-            if new.at(field).is_none() {
-                new.put_or_remove(field, old.at(field).cloned());
-            }
-        }
-        if kind == "LoadBalancer"
-            && new.text("spec.externalTrafficPolicy") == "Local"
-            && new.at("spec.healthCheckNodePort").is_none()
-        {
-            new.put_or_remove("spec.healthCheckNodePort", old.at("spec.healthCheckNodePort").cloned());
-        }
-        if !matches!(kind.as_str(), "NodePort" | "LoadBalancer") {
-            // Ports a client did not take out by hand go with the type that needed them.
-            if matches!(old.text("spec.type"), "NodePort" | "LoadBalancer") {
-                let before: Vec<Value> =
-                    old.items("spec.ports").iter().filter_map(|port| port.at("nodePort").cloned()).collect();
-                for port in new.items_mut("spec.ports") {
-                    if port.at("nodePort").is_some_and(|number| before.contains(number)) {
-                        port.cut("nodePort");
-                    }
-                }
-                if old.at("spec.externalTrafficPolicy") == new.at("spec.externalTrafficPolicy") {
-                    new.cut("spec.externalTrafficPolicy");
-                }
-                new.cut("spec.healthCheckNodePort");
-                new.cut("spec.allocateLoadBalancerNodePorts");
-            }
-            return;
-        }
-        for port in new.items_mut("spec.ports") {
-            if matches!(port.int("nodePort"), None | Some(0)) {
-                let same = old.items("spec.ports").iter().find(|before| {
-                    before.int("port") == port.int("port") && before.text("protocol") == port.text("protocol")
-                });
-                port.put_or_remove("nodePort", same.and_then(|before| before.at("nodePort")).cloned());
-            }
-        }
-    },
+    prepare_update: keep_what_was_given,
     validate_update: |new, old, errors| {
         // An address stays while the service has one, and comes and goes with ExternalName.
         if old.text("spec.type") != "ExternalName"
@@ -115,6 +64,64 @@ pub(super) const SERVICE: Strategy = Strategy {
     returns_deleted: true,
     ..Strategy::DEFAULT
 };
+
+/// A service that leaves out what was given to it keeps it, as long as its type has use for it; what came with another
+/// type goes with it.
+fn keep_what_was_given(new: &mut Value, old: &Value) {
+    let given = ["spec.clusterIP", "spec.clusterIPs", "spec.ipFamilies", "spec.ipFamilyPolicy"];
+    let (kind, before) = (new.text("spec.type").to_owned(), old.text("spec.type"));
+    let outside = |kind: &str| matches!(kind, "NodePort" | "LoadBalancer");
+    let drop_unchanged = |new: &mut Value, fields: &[&str]| {
+        for field in fields {
+            if new.at(field) == old.at(field) {
+                new.cut(field);
+            }
+        }
+    };
+    if outside(before) && !outside(&kind) {
+        let ports: Vec<&Value> = old.items("spec.ports").iter().filter_map(|port| port.at("nodePort")).collect();
+        for port in new.items_mut("spec.ports") {
+            if port.at("nodePort").is_some_and(|number| ports.contains(&number)) {
+                port.cut("nodePort");
+            }
+        }
+        drop_unchanged(new, &["spec.externalTrafficPolicy"]);
+    }
+    if before == "LoadBalancer" && kind != "LoadBalancer" {
+        let fields = ["spec.healthCheckNodePort", "spec.allocateLoadBalancerNodePorts", "spec.loadBalancerClass"];
+        drop_unchanged(new, &fields);
+    }
+    if kind == "ExternalName" {
+        drop_unchanged(new, &given);
+        drop_unchanged(new, &["spec.internalTrafficPolicy"]);
+        return;
+    }
+    if before == "ExternalName" {
+        drop_unchanged(new, &["spec.externalName"]);
+        return;
+    }
+    for field in given {
+        if new.at(field).is_none() {
+            new.put_or_remove(field, old.at(field).cloned());
+        }
+    }
+    if !outside(&kind) {
+        return;
+    }
+    if kind == "LoadBalancer" && new.text("spec.externalTrafficPolicy") == "Local" {
+        if let Some(port) = old.at("spec.healthCheckNodePort") {
+            new.default_to("spec.healthCheckNodePort", port.clone());
+        }
+    }
+    for port in new.items_mut("spec.ports") {
+        if matches!(port.int("nodePort"), None | Some(0)) {
+            let same = old.items("spec.ports").iter().find(|before| {
+                before.int("port") == port.int("port") && before.text("protocol") == port.text("protocol")
+            });
+            port.put_or_remove("nodePort", same.and_then(|before| before.at("nodePort")).cloned());
+        }
+    }
+}
 
 fn validate_service(service: &Value, errors: &mut ErrorList) {
     let spec = Path::root("spec");

@@ -3,6 +3,8 @@ use super::*;
 #[tokio::test]
 async fn every_stored_row_goes_through_its_life() {
     let server = server().await;
+    // Pods run as somebody.
+    server.create("serviceaccounts", json!({"metadata": {"name": "default"}})).await.unwrap();
     for row in server.registry.catalog().all().into_iter().filter(|row| row.stored) {
         let body = sample(&row);
         let namespace = if row.is_namespaced() { "a" } else { "" };
@@ -175,4 +177,31 @@ async fn an_object_may_not_grow_without_bound() {
     let server = server().await;
     let body = json!({"metadata": {"name": "m"}, "revision": 1, "data": {"a": "x".repeat(1600 << 10)}});
     assert_eq!(server.create("controllerrevisions", body).await.unwrap_err().code, 413);
+}
+
+#[tokio::test]
+async fn custom_kinds_are_served_like_the_others() {
+    let server = server().await;
+    let custom = Resource {
+        group: "example.com".into(),
+        plural: "widgets".into(),
+        kind: "Widget".into(),
+        builtin: false,
+        subresources: vec!["status".into()],
+        ..(*server.row("configmaps")).clone()
+    };
+    server.registry.serve(vec![Arc::new(custom)]).await.unwrap();
+    let body = json!({"metadata": {"name": "w"}, "spec": {"a": 1}, "status": {"b": 1}});
+    let made = server.create("widgets.example.com", body).await.unwrap();
+    assert_eq!(
+        (&made["apiVersion"], made.get("status"), &made["metadata"]["generation"]),
+        (&json!("example.com/v1"), None, &json!(1))
+    );
+    let changed = server.merge("widgets.example.com/w", json!({"spec": {"a": 2}})).await.unwrap();
+    assert_eq!(changed["metadata"]["generation"], 2);
+    let strategic = Operation::Patch(Patch::Strategic(json!({"spec": {"a": 3}})), WriteOptions::default());
+    assert_eq!(server.object("widgets.example.com/w", strategic).await.unwrap_err().code, 415);
+    assert_eq!(names(&server.list("widgets.example.com", ListOptions::default()).await.unwrap()), ["w"]);
+    server.registry.serve(Vec::new()).await.unwrap();
+    assert!(server.registry.catalog().get("example.com", "v1", "widgets").is_none());
 }

@@ -1,0 +1,175 @@
+//! Plugins, driven through the registry.
+
+use std::sync::Arc;
+
+use api::{DeleteOptions, Operation, Request, User, WriteOptions};
+use serde_json::{Value, json};
+
+use crate::registry::tests::{Server, server};
+use crate::tree::Tree;
+
+fn pod(name: &str) -> Value {
+    json!({"metadata": {"name": name}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
+}
+
+async fn with_account() -> Server {
+    let server = server().await;
+    let account = json!({"metadata": {"name": "default"}, "imagePullSecrets": [{"name": "pull"}]});
+    server.create("serviceaccounts", account).await.unwrap();
+    server
+}
+
+#[tokio::test]
+async fn pods_get_an_account_a_token_and_tolerations() {
+    let server = with_account().await;
+    let made = server.create("pods", pod("p")).await.unwrap();
+    assert_eq!((made.text("spec.serviceAccountName"), made.text("spec.serviceAccount")), ("default", "default"));
+    assert_eq!(made["spec"]["imagePullSecrets"], json!([{"name": "pull"}]));
+    let volume = &made["spec"]["volumes"][0];
+    assert!(volume.text("name").starts_with("kube-api-access-"));
+    assert_eq!(
+        volume["projected"]["sources"][0]["serviceAccountToken"],
+        json!({"expirationSeconds": 3607, "path": "token"})
+    );
+    let mount = &made["spec"]["containers"][0]["volumeMounts"][0];
+    assert_eq!((mount.text("name"), mount.truth("readOnly")), (volume.text("name"), true));
+    assert_eq!(made["spec"]["tolerations"].as_array().unwrap().len(), 2);
+    assert_eq!((made.int("spec.priority"), made.text("spec.preemptionPolicy")), (Some(0), "PreemptLowerPriority"));
+    let mut without = pod("q");
+    without["spec"]["automountServiceAccountToken"] = false.into();
+    assert!(server.create("pods", without).await.unwrap()["spec"].get("volumes").is_none());
+    let mut other = pod("r");
+    other["spec"]["serviceAccountName"] = "nobody".into();
+    let status = server.create("pods", other).await.unwrap_err();
+    let expect =
+        "pods \"r\" is forbidden: error looking up service account a/nobody: serviceaccount \"nobody\" not found";
+    assert_eq!((status.code, status.message.as_str()), (403, expect));
+}
+
+#[tokio::test]
+async fn a_pod_waits_for_the_default_account_of_a_new_namespace() {
+    let server = server().await;
+    let account = json!({"metadata": {"name": "default"}});
+    let (pod, account) = tokio::join!(server.create("pods", pod("p")), server.create("serviceaccounts", account));
+    account.unwrap();
+    pod.unwrap();
+}
+
+#[tokio::test]
+async fn classes_become_numbers() {
+    let server = with_account().await;
+    let mut critical = pod("p");
+    critical["spec"]["priorityClassName"] = "system-node-critical".into();
+    assert_eq!(server.create("pods", critical).await.unwrap().int("spec.priority"), Some(2_000_001_000));
+    server
+        .create("priorityclasses", json!({"metadata": {"name": "d"}, "value": 7, "globalDefault": true}))
+        .await
+        .unwrap();
+    server.registry.catch_up().await.unwrap();
+    let made = server.create("pods", pod("q")).await.unwrap();
+    assert_eq!((made.text("spec.priorityClassName"), made.int("spec.priority")), ("d", Some(7)));
+    let status =
+        server.create("priorityclasses", json!({"metadata": {"name": "e"}, "value": 7, "globalDefault": true})).await;
+    assert!(status.unwrap_err().message.contains("PriorityClass d is already marked as default"));
+    let mut missing = pod("r");
+    missing["spec"]["priorityClassName"] = "x".into();
+    let status = server.create("pods", missing).await.unwrap_err();
+    assert_eq!(status.message, "pods \"r\" is forbidden: no PriorityClass with name x was found");
+}
+
+#[tokio::test]
+async fn limits_fill_in_and_refuse() {
+    let server = with_account().await;
+    let limits =
+        json!([{"type": "Container", "default": {"cpu": "500m"}, "max": {"cpu": "1"}, "min": {"cpu": "100m"}}]);
+    server.create("limitranges", json!({"metadata": {"name": "l"}, "spec": {"limits": limits}})).await.unwrap();
+    server.registry.catch_up().await.unwrap();
+    let made = server.create("pods", pod("p")).await.unwrap();
+    let resources = &made["spec"]["containers"][0]["resources"];
+    assert_eq!(*resources, json!({"requests": {"cpu": "500m"}, "limits": {"cpu": "500m"}}));
+    assert_eq!(
+        made["metadata"]["annotations"]["kubernetes.io/limit-ranger"],
+        "LimitRanger plugin set: cpu request for container c; cpu limit for container c"
+    );
+    let mut greedy = pod("q");
+    greedy["spec"]["containers"][0]["resources"] = json!({"limits": {"cpu": "2"}});
+    let status = server.create("pods", greedy).await.unwrap_err();
+    let expect = "pods \"q\" is forbidden: maximum cpu usage per Container is 1, but limit is 2";
+    assert_eq!((status.code, status.message.as_str()), (403, expect));
+}
+
+#[tokio::test]
+async fn quotas_count_exactly() {
+    let server = with_account().await;
+    let hard = json!({"pods": "3", "requests.cpu": "2"});
+    server.create("resourcequotas", json!({"metadata": {"name": "q"}, "spec": {"hard": hard}})).await.unwrap();
+    server.merge("resourcequotas/q/status", json!({"status": {"hard": hard}})).await.unwrap();
+    server.registry.catch_up().await.unwrap();
+    let status = server.create("pods", pod("p")).await.unwrap_err();
+    assert_eq!(status.message, "pods \"p\" is forbidden: failed quota: q: must specify requests.cpu for: c");
+    let sized = |name: String| {
+        let mut pod = pod(&name);
+        pod["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "500m"}});
+        pod
+    };
+    let all = (0..8).map(|n| server.create("pods", sized(format!("p{n}"))));
+    let made = futures::future::join_all(all).await.into_iter().filter(Result::is_ok).count();
+    assert_eq!(made, 3);
+    let status = server.create("pods", sized("last".into())).await.unwrap_err();
+    assert_eq!(
+        status.message,
+        "pods \"last\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3"
+    );
+    assert_eq!(
+        server.get("resourcequotas/q").await.unwrap()["status"]["used"],
+        json!({"pods": "3", "requests.cpu": "1500m"})
+    );
+}
+
+#[tokio::test]
+async fn storage_is_classed_and_protected() {
+    let server = server().await;
+    let class = json!({"metadata": {"name": "fast", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}, "provisioner": "x.io/p"});
+    server.create("storageclasses", class).await.unwrap();
+    server.registry.catch_up().await.unwrap();
+    let claim = |name: &str| json!({"metadata": {"name": name}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
+    let made = server.create("persistentvolumeclaims", claim("c")).await.unwrap();
+    assert_eq!(
+        (made.text("spec.storageClassName"), &made["metadata"]["finalizers"]),
+        ("fast", &json!(["kubernetes.io/pvc-protection"]))
+    );
+    let mut none = claim("d");
+    none["spec"]["storageClassName"] = "".into();
+    assert_eq!(server.create("persistentvolumeclaims", none).await.unwrap().text("spec.storageClassName"), "");
+}
+
+#[tokio::test]
+async fn nodes_write_about_themselves() {
+    let server = with_account().await;
+    let call = async |path: &str, operation: Operation| {
+        let request = Request {
+            user: Arc::new(User::new("system:node:n1", [api::user::NODES])),
+            ..server.request(path, operation)
+        };
+        server.registry.call(&request).await.map(drop).map_err(|status| status.message)
+    };
+    let create = |body: Value| Operation::Create(body, WriteOptions::default());
+    call("nodes", create(json!({"metadata": {"name": "n1"}}))).await.unwrap();
+    assert_eq!(server.get("nodes/n1").await.unwrap()["spec"]["taints"][0]["key"], "node.kubernetes.io/not-ready");
+    let other = call("nodes", create(json!({"metadata": {"name": "n2"}}))).await.unwrap_err();
+    assert_eq!(other, "nodes \"n2\" is forbidden: node \"n1\" is not allowed to modify node \"n2\"");
+    assert!(call("pods", create(pod("p"))).await.unwrap_err().contains("can only create mirror pods"));
+    server.create("pods", pod("p")).await.unwrap();
+    let delete = Operation::Delete(DeleteOptions::default());
+    assert!(
+        call("pods/p", delete.clone())
+            .await
+            .unwrap_err()
+            .contains("can only delete pods with spec.nodeName set to itself")
+    );
+    server.create("pods/p/binding", json!({"target": {"name": "n1"}})).await.unwrap();
+    call("pods/p", delete).await.unwrap();
+    let label = json!({"metadata": {"labels": {"node-restriction.kubernetes.io/x": "y"}}});
+    let patch = Operation::Patch(api::Patch::Merge(label), WriteOptions::default());
+    assert!(call("nodes/n1", patch).await.unwrap_err().contains("is not allowed to modify labels"));
+}

@@ -1,0 +1,110 @@
+//! Binding a pod to a node: `pods/binding`, and `bindings` that name their pod themselves.
+
+use api::validation::field::{Error, ErrorList, Path};
+use api::{Reply, Request, Status, WriteOptions, prune, schema, time};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::part::Part;
+use super::update::Intent;
+use super::{Registry, error};
+use crate::admission::{self, Attributes, Verb};
+use crate::tree::Tree;
+
+impl Registry {
+    /// Sets a pod's node, once.
+    pub(super) async fn bind(&self, request: &Request, body: &Value, options: &WriteOptions) -> Result<Reply, Status> {
+        let pods = self.catalog().get("", "v1", "pods").ok_or_else(Status::no_such_path)?;
+        let mut binding = body.clone();
+        if let Some(message) = schema::for_kind("", "v1", "Binding") {
+            prune::decode(&mut binding, message).map_err(|e| Status::bad_request(e.for_kind("Binding", "v1")))?;
+        }
+        let name = match request.name.as_str() {
+            "" => binding.text("metadata.name").to_owned(),
+            name => name.to_owned(),
+        };
+        if !matches!(binding.text("metadata.name"), said if said.is_empty() || said == name) {
+            return Err(Status::bad_request("name in URL does not match name in Binding object"));
+        }
+        let target = Path::root("target");
+        let mut errors = ErrorList::new();
+        if !matches!(binding.text("target.kind"), "" | "Node") {
+            errors.push(Error::not_supported(&target.child("kind"), binding.text("target.kind"), &["Node", "<empty>"]));
+        }
+        if binding.text("target.name").is_empty() {
+            errors.push(Error::required(&target.child("name"), ""));
+        }
+        if !errors.is_empty() {
+            return Err(Status::invalid("", "Binding", &name, error::causes(&errors)));
+        }
+        let mut attributes = Attributes {
+            user: request.user.clone(),
+            resource: pods.clone(),
+            namespace: request.namespace.clone(),
+            name: name.clone(),
+            subresource: "binding".into(),
+            verb: Verb::Create,
+            object: binding,
+            old: Value::Null,
+            dry_run: options.dry_run,
+            warnings: Vec::new(),
+        };
+        admission::mutate(self, &mut attributes).await?;
+        admission::validate(self, &mut attributes).await?;
+        let binding = attributes.object;
+        let change = |pod: &mut Value| assign(pod, &binding, &name);
+        let inner = Request { resource: pods, name: name.clone(), subresource: "binding".into(), ..request.clone() };
+        self.update(&inner, Part::Main, Intent::Own(&change), options).await?;
+        Ok(made())
+    }
+}
+
+/// What the creation of something that is not kept answers.
+pub(super) fn made() -> Reply {
+    let status = Status {
+        kind: "Status".into(),
+        api_version: "v1".into(),
+        status: "Success".into(),
+        code: 201,
+        ..Status::default()
+    };
+    Reply::Status(Box::new(status))
+}
+
+fn assign(pod: &mut Value, binding: &Value, name: &str) -> Result<(), Status> {
+    let conflict = |why: String| Err(Status::conflict("", "pods/binding", name, why));
+    let uid = binding.text("metadata.uid");
+    if !uid.is_empty() && uid != pod.text("metadata.uid") {
+        let is = pod.text("metadata.uid");
+        return conflict(format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {is}"));
+    }
+    if pod.at("metadata.deletionTimestamp").is_some() {
+        return conflict(format!("pod {name} is being deleted, cannot be assigned to a host"));
+    }
+    if !pod.text("spec.nodeName").is_empty() {
+        return conflict(format!(
+            "pod {name} is already assigned to node {}",
+            api::quote::quote(pod.text("spec.nodeName"))
+        ));
+    }
+    if !pod.items("spec.schedulingGates").is_empty() {
+        return conflict(format!("pod {name} has non-empty .spec.schedulingGates"));
+    }
+    pod.put("spec.nodeName", binding.text("target.name"));
+    for notes in ["metadata.annotations", "metadata.labels"] {
+        for (key, value) in binding.entries(notes) {
+            pod.map_mut(notes).insert(key.clone(), value.clone());
+        }
+    }
+    let scheduled = json!({
+        "type": "PodScheduled",
+        "status": "True",
+        "lastProbeTime": null,
+        "lastTransitionTime": time::format(Timestamp::now()),
+    });
+    let mut conditions: Vec<Value> =
+        pod.items("status.conditions").iter().filter(|c| c.text("type") != "PodScheduled").cloned().collect();
+    conditions.push(scheduled);
+    pod.put("status.conditions", conditions);
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! Evicting a pod: a delete that its disruption budget may refuse for now.
+
+use api::selector::LabelSelector;
+use api::{Cause, DeleteOptions, Object, Propagation, Reply, Request, Status, WriteOptions, prune, schema, time};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::part::Part;
+use super::update::Intent;
+use super::{Registry, binding, error};
+use crate::admission::{self, Attributes, Verb};
+use crate::tree::Tree;
+
+/// When a refused eviction may be tried again, in seconds.
+const RETRY: u32 = 10;
+
+/// At most so many evicted pods may be waited for at once.
+const DISRUPTED_MAX: usize = 2000;
+
+impl Registry {
+    /// Deletes a pod, unless that would disrupt more than its budget allows.
+    pub(super) async fn evict(&self, request: &Request, body: &Value, options: &WriteOptions) -> Result<Reply, Status> {
+        let mut eviction = body.clone();
+        if let Some(message) = schema::for_kind("policy", "v1", "Eviction") {
+            prune::decode(&mut eviction, message).map_err(|e| Status::bad_request(e.for_kind("Eviction", "v1")))?;
+        }
+        let said = eviction.text("metadata.name");
+        if !said.is_empty() && said != request.name {
+            return Err(Status::bad_request("name in URL does not match name in Eviction object"));
+        }
+        let mut delete = delete_options(&eviction)?;
+        delete.dry_run |= options.dry_run;
+        let mut attributes = Attributes {
+            user: request.user.clone(),
+            resource: request.resource.clone(),
+            namespace: request.namespace.clone(),
+            name: request.name.clone(),
+            subresource: "eviction".into(),
+            verb: Verb::Create,
+            object: eviction,
+            old: Value::Null,
+            dry_run: delete.dry_run,
+            warnings: Vec::new(),
+        };
+        admission::mutate(self, &mut attributes).await?;
+        admission::validate(self, &mut attributes).await?;
+        self.catch_up().await?;
+        let Some(pod) = self.current(&request.resource, &request.namespace, &request.name).await? else {
+            return Err(error::not_found(&request.resource, &request.name));
+        };
+        if !goes_anyway(&pod.value) {
+            self.spend_budget(request, &pod.object, &pod.value, &delete).await?;
+        }
+        let deleting = Request { subresource: String::new(), ..request.clone() };
+        self.delete_one(&deleting, &request.namespace, &request.name, &delete).await?;
+        Ok(binding::made())
+    }
+
+    /// Takes one disruption from the pod's budget; refuses when there is none left.
+    async fn spend_budget(
+        &self,
+        request: &Request,
+        pod: &Object,
+        value: &Value,
+        delete: &DeleteOptions,
+    ) -> Result<(), Status> {
+        let budgets = self.catalog().get("policy", "v1", "poddisruptionbudgets").ok_or_else(Status::no_such_path)?;
+        let mut about = Vec::new();
+        for budget in self.cache(&budgets).list(&request.namespace) {
+            let tree = budget.to_value().map_err(Status::internal)?;
+            // What does not parse selects nothing.
+            let selector = LabelSelector::from_object(tree.at("spec.selector"));
+            if selector.is_ok_and(|selector| selector.matches(&pod.meta.labels)) {
+                about.push((budget, tree));
+            }
+        }
+        let (budget, tree) = match about.as_slice() {
+            [] => return Ok(()),
+            [one] => one,
+            _ => {
+                return Err(Status::internal(
+                    "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+                ));
+            }
+        };
+        if !is_ready(value) && unhealthy_may_go(tree) {
+            return Ok(());
+        }
+        let name = budget.meta.name.to_string();
+        let inner = Request { resource: budgets, name: name.clone(), subresource: "status".into(), ..request.clone() };
+        let options = WriteOptions { dry_run: delete.dry_run, ..WriteOptions::default() };
+        let pod_name = pod.meta.name.to_string();
+        let change = |budget: &mut Value| spend(budget, &name, &pod_name);
+        self.update(&inner, Part::Status, Intent::Own(&change), &options).await.map(drop)
+    }
+}
+
+/// Whether no budget counts the pod any more, or does so yet.
+fn goes_anyway(pod: &Value) -> bool {
+    matches!(pod.text("status.phase"), "Succeeded" | "Failed" | "Pending")
+        || pod.at("metadata.deletionTimestamp").is_some()
+}
+
+fn is_ready(pod: &Value) -> bool {
+    pod.items("status.conditions").iter().any(|c| c.text("type") == "Ready" && c.text("status") == "True")
+}
+
+/// Whether the budget lets pods that are not ready go without spending anything.
+fn unhealthy_may_go(budget: &Value) -> bool {
+    let (healthy, desired) =
+        (budget.int("status.currentHealthy").unwrap_or(0), budget.int("status.desiredHealthy").unwrap_or(0));
+    budget.text("spec.unhealthyPodEvictionPolicy") == "AlwaysAllow" || healthy >= desired && desired > 0
+}
+
+fn spend(budget: &mut Value, name: &str, pod: &str) -> Result<(), Status> {
+    let refuse = |why: String| {
+        let text = "Cannot evict pod as it would violate the pod's disruption budget.";
+        let mut status = Status::too_many_requests(text, 0);
+        if let Some(details) = &mut status.details {
+            details.causes.push(Cause { reason: "DisruptionBudget".into(), message: why, field: String::new() });
+        }
+        status
+    };
+    if budget.int("status.observedGeneration").unwrap_or(0) < budget.int("metadata.generation").unwrap_or(0) {
+        let mut status = refuse(format!("The disruption budget {name} is still being processed by the server."));
+        if let Some(details) = &mut status.details {
+            details.retry_after_seconds = RETRY;
+        }
+        return Err(status);
+    }
+    let allowed = budget.int("status.disruptionsAllowed").unwrap_or(0);
+    let forbidden = |why| Err(Status::forbidden("policy", "poddisruptionbudgets", name, why));
+    if allowed < 0 {
+        return forbidden("pdb disruptions allowed is negative");
+    }
+    if budget.entries("status.disruptedPods").count() > DISRUPTED_MAX {
+        return forbidden("DisruptedPods map too big - too many evictions not confirmed by PDB controller");
+    }
+    if allowed == 0 {
+        return Err(refuse(format!(
+            "The disruption budget {name} needs {} healthy pods and has {} currently",
+            budget.int("status.desiredHealthy").unwrap_or(0),
+            budget.int("status.currentHealthy").unwrap_or(0),
+        )));
+    }
+    let allowed = allowed - 1;
+    budget.put("status.disruptionsAllowed", allowed);
+    if allowed == 0 {
+        let mut conditions: Vec<Value> = budget
+            .items("status.conditions")
+            .iter()
+            .filter(|c| c.text("type") != "DisruptionAllowed")
+            .cloned()
+            .collect();
+        conditions.push(serde_json::json!({
+            "type": "DisruptionAllowed",
+            "status": "False",
+            "observedGeneration": budget.int("metadata.generation").unwrap_or(0),
+            "lastTransitionTime": time::format(Timestamp::now()),
+            "reason": "InsufficientPods",
+            "message": "",
+        }));
+        budget.put("status.conditions", conditions);
+    }
+    // The controller counts the pod as gone until it sees it go.
+    budget.map_mut("status.disruptedPods").insert(pod.to_owned(), time::format(Timestamp::now()).into());
+    Ok(())
+}
+
+/// The options an eviction carries.
+fn delete_options(eviction: &Value) -> Result<DeleteOptions, Status> {
+    let options = eviction.at("deleteOptions").unwrap_or(&Value::Null);
+    let text = |path: &str| Some(options.text(path)).filter(|text| !text.is_empty()).map(ToOwned::to_owned);
+    let propagation = match options.text("propagationPolicy") {
+        "" => None,
+        "Orphan" => Some(Propagation::Orphan),
+        "Background" => Some(Propagation::Background),
+        "Foreground" => Some(Propagation::Foreground),
+        other => return Err(Status::bad_request(format!("invalid propagationPolicy {}", api::quote::quote(other)))),
+    };
+    Ok(DeleteOptions {
+        grace_period_seconds: options.int("gracePeriodSeconds"),
+        propagation,
+        uid: text("preconditions.uid"),
+        resource_version: text("preconditions.resourceVersion"),
+        dry_run: options.items("dryRun").iter().any(|value| value == "All"),
+    })
+}
