@@ -15,8 +15,8 @@ mod tests;
 use std::io::{Read, Write};
 use std::process::ExitCode;
 
+pub use attach::reclaim;
 pub use install::{CONFLIST_FILE, PLUGIN_NAME, install, is_plugin_name, write_conflist};
-pub use ipam::reclaim;
 
 use protocol::{Command, Failure, Outcome, Request};
 

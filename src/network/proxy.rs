@@ -68,7 +68,14 @@ pub async fn run(config: Arc<Config>, client: Client, shutdown: CancellationToke
         loop {
             let changes = source.collect(rules.services());
             let outcome;
-            (rules, outcome) = apply(rules, changes, &config).await;
+            (rules, outcome) = match apply(rules, changes, &config).await {
+                Ok((rules, outcome)) => (rules, outcome),
+                Err(error) => {
+                    // The rules went down with their thread: everything is planned and written again.
+                    source.look_again();
+                    (Rules::new(config.service_cidr), Err(error))
+                }
+            };
             health.update(rules.health()).await;
             let pause = match outcome {
                 Ok(written) => {
@@ -96,13 +103,14 @@ pub async fn run(config: Arc<Config>, client: Client, shutdown: CancellationToke
     }
 }
 
-/// Takes the changes over and brings the kernel up to date, on a thread that may block.
+/// Takes the changes over and brings the kernel up to date, on a thread that may block. An error outside means that the
+/// rules are lost.
 async fn apply(
     mut rules: Rules,
     changes: Vec<(ServiceKey, Option<ServicePlan>)>,
     config: &Arc<Config>,
-) -> (Rules, Result<Option<(Written, Duration)>>) {
-    let (cidr, config) = (config.service_cidr, config.clone());
+) -> Result<(Rules, Result<Option<(Written, Duration)>>)> {
+    let config = config.clone();
     let work = move || {
         for (key, plan) in changes {
             rules.set(&key, plan);
@@ -119,11 +127,8 @@ async fn apply(
         }
         (rules, outcome)
     };
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        // The rules went down with the thread: everything is planned and written again.
-        Err(error) => (Rules::new(cidr), Err(crate::Error::Invalid(format!("the proxy's thread failed: {error}")))),
-    }
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| crate::Error::Invalid(format!("the proxy's thread failed: {error}")))
 }
 
 /// Switches and routes that services need, beside the table.

@@ -1,9 +1,11 @@
 //! The commands: a pod's interface comes, is checked, and goes.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use nix::errno::Errno;
 
@@ -11,6 +13,7 @@ use super::host_port;
 use super::ipam::{Addresses, Owner};
 use super::protocol::{Failure, Interface, Outcome, Request, added};
 use crate::cidr::Ipv4Cidr;
+use crate::config::Config;
 use crate::error::{Doing, Error, Result};
 use crate::netlink::route::{self, Mac, Route, VethEnd};
 use crate::netlink::{Socket, is, namespace};
@@ -28,7 +31,16 @@ pub(super) fn add(request: &Request) -> Result<Outcome, Failure> {
     let address = addresses.allocate(subnet.subnet, owner(request), &request.namespace)?;
     let done = connect(request, &subnet, &namespace, address).and_then(|result| {
         let mappings = network.runtime_config.port_mappings.as_deref().unwrap_or_default();
-        host_port::add(mappings, owner(request), address, &network.bridge).map(|()| result)
+        let add = || host_port::add(mappings, owner(request), address, &network.bridge);
+        add().or_else(|first| {
+            // Taken, maybe by a container that went without DEL: whoever has no address any more has no ports either.
+            let owners = addresses.owners()?;
+            let alive = |name: &str| {
+                owners.iter().any(|(c, i)| host_port::owner_name(Owner { container: c, interface: i }) == name)
+            };
+            if host_port::remove(|owner| !alive(owner))? { add() } else { Err(first) }
+        })?;
+        Ok(result)
     });
     done.map_err(|error| {
         // The first failure is the one to report; what cannot be undone now is undone by the runtime's DEL.
@@ -85,18 +97,38 @@ pub(super) fn collect_garbage(request: &Request) -> Result<Outcome, Failure> {
     };
     let wanted =
         |owner: Owner<'_>| valid.iter().any(|a| a.container_id == owner.container && a.ifname == owner.interface);
-    let addresses = Addresses::lock(&network.data_dir, &network.name)?;
-    let names: Vec<_> = valid
-        .iter()
-        .map(|a| host_port::owner_name(Owner { container: &a.container_id, interface: &a.ifname }))
-        .collect();
-    host_port::remove(|owner| !names.iter().any(|name| name == owner))?;
-    let mut socket = route_socket()?;
-    for (container, interface) in addresses.retain_owners(wanted)? {
-        let name = veth_name(&container, &interface);
-        route::delete_link(&mut socket, &name).doing(|| format!("deleting link {name}"))?;
-    }
+    collect(&network.data_dir, &network.name, wanted)?;
     Ok(Outcome::Nothing)
+}
+
+/// Takes back addresses, links and host ports of pod sandboxes that are not among `live` (the runtime's sandbox ids), for
+/// the agent's start: after a crash or a reboot nobody calls DEL for them. Returns the sandboxes that had an address.
+pub fn reclaim(config: &Config, live: &HashSet<String>) -> Result<Vec<String>> {
+    if !config.cni_state_dir.join(&config.cni_network).exists() {
+        return Ok(Vec::new());
+    }
+    collect(&config.cni_state_dir, &config.cni_network, |owner| live.contains(owner.container))
+}
+
+/// Removes what belongs to those who are not wanted; returns their containers.
+fn collect(data_dir: &Path, network: &str, wanted: impl Fn(Owner<'_>) -> bool) -> Result<Vec<String>> {
+    let addresses = Addresses::lock(data_dir, network)?;
+    let all = addresses.owners()?;
+    let owner = |(container, interface): &(String, String)| wanted(Owner { container, interface });
+    let kept: Vec<_> = all
+        .iter()
+        .filter(|pair| owner(pair))
+        .map(|(container, interface)| host_port::owner_name(Owner { container, interface }))
+        .collect();
+    host_port::remove(|owner| !kept.iter().any(|name| name == owner))?;
+    let mut socket = route_socket()?;
+    let gone: Vec<_> = all.into_iter().filter(|pair| !owner(pair)).collect();
+    for (container, interface) in &gone {
+        let name = veth_name(container, interface);
+        route::delete_link(&mut socket, &name).doing(|| format!("deleting link {name}"))?;
+        addresses.release(Owner { container, interface })?;
+    }
+    Ok(gone.into_iter().map(|(container, _)| container).collect())
 }
 
 /// STATUS: whether an ADD could work.

@@ -52,21 +52,23 @@ pub(super) fn add(mappings: &[PortMapping], owner: Owner<'_>, address: Ipv4Addr,
     batch.commit(&mut socket)
 }
 
-/// Removes every port `gone` says so of, by its owner's name (see [`owner_name`]).
-pub(super) fn remove(gone: impl Fn(&str) -> bool) -> Result<()> {
+/// Removes every port `gone` says so of, by its owner's name (see [`owner_name`]). Returns whether there were any.
+pub(super) fn remove(gone: impl Fn(&str) -> bool) -> Result<bool> {
     let mut socket = Socket::netfilter().doing(|| "opening a netfilter socket".into())?;
     let reading = || format!("reading nftables table ip {TABLE}");
     if nft::table_handle(&mut socket, TABLE).doing(reading)?.is_none() {
-        return Ok(());
+        return Ok(false);
     }
     let mut batch = Batch::new(TABLE);
+    let mut any = false;
     for set in SETS {
         let elements = nft::elements(&mut socket, TABLE, set).doing(reading)?;
         let keys: Vec<_> =
             elements.into_iter().filter(|e| e.comment.as_deref().is_some_and(&gone)).map(|e| e.key).collect();
+        any |= !keys.is_empty();
         batch.delete_elements(set, keys.iter());
     }
-    batch.commit(&mut socket)
+    batch.commit(&mut socket).map(|()| any)
 }
 
 /// Whether every mapped port leads to `address`.

@@ -74,21 +74,13 @@ impl Addresses {
 
     /// Takes back what `owner` has.
     pub(super) fn release(&self, owner: Owner<'_>) -> Result<()> {
-        self.retain(|entry| !entry.owned_by(owner)).map(drop)
+        let entries = self.entries()?;
+        entries.iter().filter(|entry| entry.owned_by(owner)).try_for_each(|entry| self.free(entry.address))
     }
 
-    /// Takes back every address whose owner `wanted` does not name; returns those owners.
-    pub(super) fn retain_owners(&self, wanted: impl Fn(Owner<'_>) -> bool) -> Result<Vec<(String, String)>> {
-        self.retain(|entry| wanted(Owner { container: &entry.container, interface: &entry.interface }))
-    }
-
-    fn retain(&self, keep: impl Fn(&Entry) -> bool) -> Result<Vec<(String, String)>> {
-        let mut gone = Vec::new();
-        for entry in self.entries()?.into_iter().filter(|entry| !keep(entry)) {
-            self.free(entry.address)?;
-            gone.push((entry.container, entry.interface));
-        }
-        Ok(gone)
+    /// Everybody who has an address.
+    pub(super) fn owners(&self) -> Result<Vec<(String, String)>> {
+        Ok(self.entries()?.into_iter().map(|entry| (entry.container, entry.interface)).collect())
     }
 
     fn next_free(&self, subnet: Ipv4Cidr, taken: &HashSet<Ipv4Addr>) -> Option<Ipv4Addr> {
@@ -149,17 +141,6 @@ impl Entry {
     fn leaked(&self) -> bool {
         self.container.is_empty() || (!self.namespace.is_empty() && !Path::new(&self.namespace).exists())
     }
-}
-
-/// Takes back the addresses of pod sandboxes that are not among `live` (the runtime's sandbox ids), for the agent's
-/// start: after a crash or a reboot nobody calls DEL for them. Returns the sandboxes that had one.
-pub fn reclaim(data_dir: &Path, network: &str, live: &HashSet<String>) -> Result<Vec<String>> {
-    if !data_dir.join(network).exists() {
-        return Ok(Vec::new());
-    }
-    let addresses = Addresses::lock(data_dir, network)?;
-    let gone = addresses.retain_owners(|owner| live.contains(owner.container))?;
-    Ok(gone.into_iter().map(|(container, _)| container).collect())
 }
 
 /// Removes a network's directory.

@@ -150,6 +150,11 @@ fn host_ports_lead_to_the_pod_and_go_with_it() {
     assert!(!ok, "{answer}");
     check(&outside, "192.168.9.1:8080", "192.168.9.2");
 
+    // As if the pod had gone without DEL: its ports are free for the next one.
+    std::fs::remove_file(node.config.cni_state_dir.join("cbr0").join(pod.address.to_string())).unwrap();
+    let (answer, ok) = node.cni("ADD", "second", &second.path(), &config);
+    assert!(ok, "{answer}");
+    assert_eq!(node.cni("DEL", "second", &second.path(), &config), (String::new(), true));
     node.remove(&pod);
     assert!(outside.ask("192.168.9.1:8080").is_err(), "{}", node.namespace.explain());
     let (answer, ok) = node.cni("ADD", "second", &second.path(), &config);
@@ -173,7 +178,9 @@ fn garbage_of_containers_nobody_knows_is_collected() {
     let explained = node.namespace.explain();
     assert!(explained.contains("tcp . 82") && !explained.contains("tcp . 81"), "{explained}");
     let live = HashSet::new();
-    assert_eq!(node.namespace.run(|| reclaim(&node.config.cni_state_dir, "cbr0", &live)).unwrap(), ["two"]);
+    assert_eq!(node.namespace.run(|| reclaim(&node.config, &live)).unwrap(), ["two"]);
+    let explained = node.namespace.explain();
+    assert!(!explained.contains("tcp . 82") && !explained.contains("veth"), "{explained}");
 }
 
 #[test]

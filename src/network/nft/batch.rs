@@ -205,7 +205,19 @@ impl Batch {
 
     /// Commits. On an error nothing has changed.
     pub(crate) fn commit(mut self, socket: &mut Socket) -> Result<()> {
-        self.commit_raw(socket).doing(|| format!("changing nftables table ip {}", self.table))
+        let done = self.commit_raw(socket).map_err(|(sequence, error)| {
+            let hint = match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {
+                Errno::ENOENT => {
+                    " (is a kernel module missing: nft_nat, nft_masq, nft_fib, nft_numgen, nft_reject, nft_ct?)"
+                }
+                _ => "",
+            };
+            match self.describe(sequence) {
+                Some(text) => io::Error::new(error.kind(), format!("{text}: {error}{hint}")),
+                None => error,
+            }
+        });
+        done.doing(|| format!("changing nftables table ip {}", self.table))
     }
 
     /// Commits the deletion of the table; a table that does not exist is fine.
@@ -213,8 +225,8 @@ impl Batch {
         let mut batch = Self::new(table);
         batch.delete_table();
         match batch.commit_raw(socket) {
-            Err(error) if is(&error, Errno::ENOENT) => Ok(()),
-            done => done.doing(|| format!("deleting nftables table ip {table}")),
+            Err((_, error)) if is(&error, Errno::ENOENT) => Ok(()),
+            done => done.map_err(|(_, error)| error).doing(|| format!("deleting nftables table ip {table}")),
         }
     }
 
@@ -223,7 +235,8 @@ impl Batch {
         self.buffer.bytes.len()
     }
 
-    fn commit_raw(&mut self, socket: &mut Socket) -> io::Result<()> {
+    /// An error comes with the number of the message it is about.
+    fn commit_raw(&mut self, socket: &mut Socket) -> Result<(), (u32, io::Error)> {
         // The last change asks for the acknowledgement: kernels before 6.10 ignore the flag on the frame.
         let last = self.sequence;
         if last <= 1 {
@@ -231,12 +244,7 @@ impl Batch {
         }
         self.acknowledge_last();
         self.frame(BATCH_END);
-        socket.batch(&self.buffer.bytes, last).map_err(|(sequence, error)| match self.describe(sequence) {
-            Some(text) if error.raw_os_error() != Some(Errno::ENOENT as i32) => {
-                io::Error::other(format!("{text}: {error}"))
-            }
-            _ => error,
-        })
+        socket.batch(&self.buffer.bytes, last)
     }
 
     fn acknowledge_last(&mut self) {

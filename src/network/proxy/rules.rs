@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::base;
 use super::plan::{ServicePlan, Slot, UdpFront};
 use crate::cidr::Ipv4Cidr;
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Result, chain};
 use crate::netlink::{Socket, conntrack};
 use crate::nft::{self, Batch, Chain, Element, Endpoint, Value};
 
@@ -113,7 +113,7 @@ impl Rules {
         if self.pending.is_empty() && !whole {
             return Ok(None);
         }
-        let batch = if whole { self.whole() } else { self.difference() };
+        let batch = if whole { self.whole(socket)? } else { self.difference() };
         let written = Written { services: self.pending.len(), bytes: batch.len(), whole };
         if let Err(error) = batch.commit(socket) {
             self.handle = None;
@@ -126,18 +126,24 @@ impl Rules {
             self.installed = self.claims.iter().map(|(slot, claims)| (*slot, claims[0].1.clone())).collect();
         }
         let pending = std::mem::take(&mut self.pending);
-        self.forget_clients(socket, &pending)?;
+        if let Err(error) = self.forget_clients(socket, &pending) {
+            // The rules stand; what is left are UDP clients of endpoints that are gone, until their entries expire.
+            tracing::warn!(error = chain(&error), "connection tracking not cleaned up");
+        }
         Ok(Some(written))
     }
 
     /// Everything, in the place of whatever there is.
-    fn whole(&mut self) -> Batch {
+    fn whole(&mut self, socket: &mut Socket) -> Result<Batch> {
         let mut batch = Batch::replace(&base::table(self.service_cidr));
         self.maps.clear();
         add_maps(&mut batch, &mut self.maps, self.claims.keys());
         for plan in self.plans.values() {
             for (name, seconds) in &plan.sticky {
                 batch.add_set(&base::sticky_set(name, *seconds));
+                // Clients stay with their endpoints while the agent restarts; their time starts again.
+                let clients = nft::elements(socket, super::TABLE, name).doing(|| format!("reading set {name}"))?;
+                batch.add_elements(name, clients.iter());
             }
             for chain in plan.chains.keys() {
                 batch.add_chain(&Chain { name: chain.clone(), hook: None, rules: Vec::new() });
@@ -150,7 +156,7 @@ impl Rules {
                 batch.add_rules(&Chain { name: name.clone(), hook: None, rules: rules.clone() });
             }
         }
-        batch
+        Ok(batch)
     }
 
     /// The changes of the pending services. References decide the order: what is led to comes before what leads
@@ -163,14 +169,14 @@ impl Rules {
             .iter()
             .map(|(key, old)| (old.as_ref().unwrap_or(&none), self.plans.get(key).unwrap_or(&none)))
             .collect();
-        let chain = |name: &nft::ChainName, rules| Chain { name: name.clone(), hook: None, rules };
+        let with = |name: &nft::ChainName, rules| Chain { name: name.clone(), hook: None, rules };
 
         for (old, new) in &changes {
             for (name, seconds) in new.sticky.iter().filter(|(name, _)| !old.sticky.contains_key(*name)) {
                 batch.add_set(&base::sticky_set(name, *seconds));
             }
             for name in new.chains.keys().filter(|name| !old.chains.contains_key(*name)) {
-                batch.add_chain(&chain(name, Vec::new()));
+                batch.add_chain(&with(name, Vec::new()));
             }
         }
         let touched: BTreeSet<Slot> =
@@ -206,7 +212,7 @@ impl Rules {
         }
         for (old, new) in &changes {
             for (name, rules) in new.chains.iter().filter(|(name, rules)| old.chains.get(*name) != Some(rules)) {
-                batch.add_rules(&chain(name, rules.clone()));
+                batch.add_rules(&with(name, rules.clone()));
             }
         }
         add_elements(&mut batch, come);

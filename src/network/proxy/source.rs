@@ -95,6 +95,11 @@ impl Source {
         dirty.into_iter().map(|key| (key.clone(), self.plan(&key))).collect()
     }
 
+    /// Takes every service for changed.
+    pub(super) fn look_again(&mut self) {
+        self.dirty.insert(LOST.into());
+    }
+
     fn lost(&self) -> bool {
         self.dirty.contains(LOST)
     }
@@ -107,7 +112,7 @@ impl Source {
                 self.service_changes = self.services.subscribe().1;
                 self.slice_changes = self.slices.subscribe().1;
                 self.node_changes = self.nodes.subscribe().1;
-                self.dirty.insert(LOST.into());
+                self.look_again();
             }
         }
     }
