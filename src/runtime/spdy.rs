@@ -3,8 +3,8 @@
 //! Both ends are here: the client talks to containerd, the server answers kubectl. Only what that world uses is implemented: streams with
 //! headers, half close, reset, ping, goaway.
 //!
-//! **Flow control.** The other implementation, Go's spdystream, neither sends nor honours WINDOW_UPDATE. So a sender here counts windows only once
-//! the peer has sent such a frame, and a receiver bounds its memory itself: when a stream's buffer is full, reading from the
+//! **Flow control.** The other implementation, Go's spdystream, neither sends nor honours WINDOW_UPDATE. So windows count here, and are
+//! updated, only once the peer has sent such a frame or a window in SETTINGS. Without them a receiver bounds its memory itself: when a stream's buffer is full, reading from the
 //! connection pauses until somebody reads that stream. Streams of one connection must therefore be read independently of each other.
 
 mod driver;

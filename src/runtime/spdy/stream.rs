@@ -173,9 +173,11 @@ impl AsyncRead for Stream {
             state.incoming.pop_front();
         }
         state.buffered -= n;
-        state.consumed += n as u32;
+        state.consumed = state.consumed.saturating_add(n as u32).min(frame::MAX_ID);
         let backlog = &self.handle.core.control_backlog;
-        if i64::from(state.consumed) >= frame::INITIAL_WINDOW / 2
+        // Only to a peer that counts: one that does not may close with the update unread, and the reset that follows destroys its last data.
+        if self.handle.core.windows_count.load(Ordering::Relaxed)
+            && i64::from(state.consumed) >= frame::INITIAL_WINDOW / 2
             && state.remote_end.is_none()
             && backlog.load(Ordering::Relaxed) < CONTROL_BACKLOG / 2
         {

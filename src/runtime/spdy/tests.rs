@@ -249,6 +249,36 @@ async fn once_the_peer_counts_windows_so_do_we() {
 }
 
 #[tokio::test]
+async fn windows_are_updated_for_peers_that_count_them_only() {
+    for counts in [false, true] {
+        let (raw, io) = tokio::io::duplex(1 << 20);
+        let client = Connection::client(io);
+        let opening = tokio::spawn(async move { (client.open_stream(Headers::new()).await.unwrap(), client) });
+        let mut raw = answer_one_stream(raw).await;
+        let (mut stream, client) = soon(opening).await.unwrap();
+        let mut frames = BytesMut::new();
+        if counts {
+            frame::put_window_update(&mut frames, 1, 1);
+        }
+        frame::put_data(&mut frames, 1, false, &[0; 40 << 10]);
+        raw.write_all(&frames).await.unwrap();
+        soon(stream.read_exact(&mut vec![0; 40 << 10])).await.unwrap();
+        // A ping comes after whatever the reading caused.
+        let ping = tokio::spawn(async move { client.ping().await });
+        let mut kinds = Vec::new();
+        while kinds.last() != Some(&6) {
+            let mut head = [0; frame::HEAD_LEN];
+            soon(raw.read_exact(&mut head)).await.unwrap();
+            let Ok(Head::Control { kind, len, .. }) = frame::head(head) else { panic!("data: {head:?}") };
+            raw.read_exact(&mut vec![0; len]).await.unwrap();
+            kinds.push(kind);
+        }
+        assert_eq!(kinds.contains(&9), counts, "{kinds:?}");
+        ping.abort();
+    }
+}
+
+#[tokio::test]
 async fn a_peer_that_pings_and_never_reads_is_cut_off() {
     let (mut raw, io) = tokio::io::duplex(1 << 10);
     let server = Connection::server(io);
