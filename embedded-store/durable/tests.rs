@@ -200,6 +200,26 @@ fn a_full_disk_stops_writing_until_there_is_space() {
 }
 
 #[test]
+fn a_checkpoint_that_failed_is_made_up_for() {
+    let disk = FaultyDisk::new(1);
+    let store = start(&disk, small());
+    let write = |key: &str| drop(synced(&store, key, 300).unwrap());
+    disk.fail_saves(true);
+    (0..20).for_each(|n| write(&format!("/refused/{n}")));
+    wait_until(|| disk.saves().1 > 0);
+    disk.fail_saves(false);
+    wait_until(|| {
+        write("/saved");
+        disk.saves().0 > 0
+    });
+    block_on(store.close()).unwrap();
+    let segments = disk.list().unwrap().into_iter().filter(|name| name.starts_with("log-")).count();
+    assert_eq!(segments, 1, "the log is let go of");
+    let store = start(&disk, small());
+    (0..20).for_each(|n| assert!(get(&store, &format!("/refused/{n}")).is_some()));
+}
+
+#[test]
 fn a_commit_larger_than_a_segment_has_one_of_its_own() {
     let disk = FaultyDisk::new(1);
     let store = start(&disk, small());

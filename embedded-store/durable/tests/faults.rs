@@ -33,6 +33,9 @@ struct State {
     /// Whether a checkpoint was told of fewer keys than had changed.
     incomplete: bool,
     failing_syncs: bool,
+    failing_saves: bool,
+    /// How many checkpoints were saved, and how many were refused.
+    saves: (usize, usize),
     random: u64,
 }
 
@@ -57,6 +60,8 @@ impl FaultyDisk {
             full: false,
             incomplete: false,
             failing_syncs: false,
+            failing_saves: false,
+            saves: (0, 0),
             random: seed | 1,
         })))
     }
@@ -82,6 +87,14 @@ impl FaultyDisk {
 
     pub(super) fn fail_syncs(&self) {
         self.0.lock().failing_syncs = true;
+    }
+
+    pub(super) fn fail_saves(&self, failing: bool) {
+        self.0.lock().failing_saves = failing;
+    }
+
+    pub(super) fn saves(&self) -> (usize, usize) {
+        self.0.lock().saves
     }
 
     pub(super) fn assert_sound(&self) {
@@ -276,9 +289,11 @@ impl Checkpoint for FaultyCheckpoint {
         let mut state = self.0.0.lock();
         let failed = |error| StoreError::io("save", "checkpoint", error);
         let happens = state.step().map_err(failed)?;
-        if state.full {
+        if state.full || state.failing_saves {
+            state.saves.1 += 1;
             return Err(failed(io::ErrorKind::StorageFull.into()));
         }
+        state.saves.0 += 1;
         let mut saved = state.checkpoint.take();
         if happens {
             let mut next = saved.map(|(saved, _)| saved).unwrap_or_default();
