@@ -22,6 +22,13 @@ pub(super) trait Checkpoint: Send + 'static {
     fn rest(&mut self);
 }
 
+/// How much free space makes it certain that a checkpoint of entries of `bytes` can be saved beside the last one. The log
+/// leaves that much alone, or a full disk could never be relieved by a checkpoint.
+pub(super) fn room_for(bytes: u64) -> u64 {
+    // Leaves are stored in sizes a third apart; the rest is for sled's own metadata.
+    bytes + bytes / 3 + (8 << 20)
+}
+
 /// Keys changed since a checkpoint.
 pub(super) type Changed = std::collections::HashSet<std::sync::Arc<str>>;
 

@@ -6,14 +6,14 @@ use std::io;
 use std::mem::take;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, at, never, select, unbounded};
 use tokio::sync::oneshot;
 
 use super::DurableOptions;
 use super::background::{self, Done, Save, Saved};
-use super::checkpoint::{Changed, Checkpoint, Digest, Mark};
+use super::checkpoint::{Changed, Checkpoint, Digest, Mark, room_for};
 use super::disk::Disk;
 use super::frame::Record;
 use super::log::{Log, Refused, Replayed, make};
@@ -27,6 +27,10 @@ const BATCH_WRITES: usize = 8192;
 const DEFERRED_BYTES: usize = 512 << 10;
 /// How many revisions a commit reserves for deferred writes, which hand them out before they are on disk.
 const RESERVE: Revision = 1 << 16;
+/// How many times `checkpoint_bytes` of log may come together while one checkpoint is being saved.
+const OUTRUN: u64 = 8;
+/// How long to wait after a checkpoint failed.
+const RETRY: Duration = Duration::from_secs(1);
 /// How much may be saved to one open checkpoint before its memory is let go.
 const BUSY_BYTES: u64 = 64 << 20;
 
@@ -72,8 +76,13 @@ pub(super) struct Committer {
     /// The keys in the log since the last checkpoint began, and how much log that is.
     changed: Changed,
     uncovered: Arc<AtomicU64>,
-    checkpoint_at: u64,
+    /// Not before this may another checkpoint be tried, after one that failed.
+    retry_at: Option<Instant>,
+    /// How many bytes the live entries take in the log, which bounds what a checkpoint needs.
+    live_bytes: u64,
     making_spare: bool,
+    /// Whether the last commit was refused, so that only the first one is logged.
+    refusing: bool,
     broken: Option<Arc<io::Error>>,
     closing: Option<Reply<()>>,
     lock: Option<File>,
@@ -94,10 +103,11 @@ struct Batch {
 impl Committer {
     pub(super) fn new(start: Start, messages: Receiver<Message>) -> Committer {
         let Start { index, disk, checkpoint, replayed, changed, revision, options, lock } = start;
+        let (entries, _) = index.snapshot();
+        let live_bytes = entries.values().map(|entry| Record::put(entry).len() as u64).sum();
         Committer {
             index,
             disk,
-            checkpoint_at: options.checkpoint_bytes,
             options,
             log: replayed.log,
             checkpoint: Some(checkpoint),
@@ -111,7 +121,10 @@ impl Committer {
             due: None,
             changed,
             uncovered: Arc::new(AtomicU64::new(replayed.uncovered)),
+            retry_at: None,
+            live_bytes,
             making_spare: false,
+            refusing: false,
             broken: None,
             closing: None,
             lock,
@@ -159,12 +172,16 @@ impl Committer {
         let defer = !batch.synced && revision <= self.ceiling && self.deferred_bytes + batch.bytes <= DEFERRED_BYTES;
         if defer {
             self.defer(&batch);
-        } else if let Err(refused) = self.append(&batch, revision) {
+        } else if let Err(refused) = self.append_or_relieve(&batch, revision) {
             let error = StoreError::from(refused);
             batch.replies.into_iter().for_each(|(reply, _)| answer(reply, Err(error.clone())));
             return;
         }
         self.revision = revision;
+        for event in &batch.events {
+            self.live_bytes += event.after().map_or(0, |entry| Record::put(entry).len() as u64);
+            self.live_bytes -= event.previous.as_ref().map_or(0, |entry| Record::put(entry).len() as u64);
+        }
         self.index.publish(batch.events);
         batch.replies.into_iter().for_each(|(reply, result)| answer(reply, result));
     }
@@ -207,12 +224,40 @@ impl Committer {
         self.due.get_or_insert_with(|| Instant::now() + self.options.deferred_delay);
     }
 
+    /// Appends the batch, after a checkpoint if the log has no space to grow or has outrun the one being saved.
+    fn append_or_relieve(&mut self, batch: &Batch, revision: Revision) -> Result<(), Refused> {
+        if self.checkpoint.is_none() && self.uncovered.load(Ordering::Relaxed) >= OUTRUN * self.options.checkpoint_bytes
+        {
+            self.relieve();
+        }
+        match self.append(batch, revision) {
+            Err(Refused::Failed(StoreError::Full(_))) if self.relieve() => self.append(batch, revision),
+            result => result,
+        }
+    }
+
+    /// Waits for a checkpoint, started now if none is under way; whether it let go of log.
+    fn relieve(&mut self) -> bool {
+        if self.checkpoint.is_some() && !self.start_checkpoint() {
+            return false;
+        }
+        while self.checkpoint.is_none() {
+            self.finish_next();
+        }
+        self.retry_at.is_none()
+    }
+
+    fn finish_next(&mut self) {
+        let done = self.done.1.recv().expect("the committer holds a sender");
+        self.finish(done);
+    }
+
     /// Logs and syncs the batch together with all that is deferred.
     fn append(&mut self, batch: &Batch, revision: Revision) -> Result<(), Refused> {
         let ceiling = if self.deferring { revision + RESERVE } else { revision };
         let deferred = self.deferred.iter().filter(|(key, _)| !batch.last.contains_key(*key)).map(|(_, event)| event);
         let events = deferred.chain(batch.last.values().map(|&position| &batch.events[position]));
-        match self.log.append(ceiling, events.map(Record::of)) {
+        match self.log.append(ceiling, events.map(Record::of), room_for(self.live_bytes)) {
             Ok(bytes) => {
                 self.ceiling = ceiling;
                 self.uncovered.fetch_add(bytes, Ordering::Relaxed);
@@ -220,19 +265,22 @@ impl Committer {
                 self.changed.extend(batch.last.keys().cloned());
                 self.deferred_bytes = 0;
                 self.due = None;
+                self.refusing = false;
                 Ok(())
             }
             Err(refused) => {
                 match &refused {
-                    Refused::Failed(error) => {
-                        tracing::warn!(error = error as &dyn std::error::Error, "a commit was refused");
+                    Refused::Failed(error) if !self.refusing => {
+                        tracing::warn!(error = error as &dyn std::error::Error, "commits are refused");
                     }
+                    Refused::Failed(_) => {}
                     Refused::Broken(error) => {
                         tracing::error!(%error, "the store's log cannot be written, no more writes are taken");
                         self.broken = Some(error.clone());
                     }
                 }
-                let retry = || Instant::now() + self.options.deferred_delay;
+                self.refusing = true;
+                let retry = || Instant::now() + self.options.deferred_delay.max(RETRY);
                 self.due = (!self.deferred.is_empty() && self.broken.is_none()).then(retry);
                 Err(refused)
             }
@@ -241,7 +289,7 @@ impl Committer {
 
     fn sync_deferred(&mut self) {
         // A refusal has been logged, and the next try has been set.
-        let _ = self.append(&Batch::default(), self.revision);
+        let _ = self.append_or_relieve(&Batch::default(), self.revision);
     }
 
     /// Starts what is due in the background.
@@ -252,20 +300,24 @@ impl Committer {
         if !self.making_spare
             && let Some((name, bytes)) = self.log.wants_spare()
         {
-            let disk = self.disk.clone();
+            let (disk, reserve) = (self.disk.clone(), room_for(self.live_bytes));
             self.making_spare = true;
             background::spawn(self.done.0.clone(), move || {
-                let result = make(&*disk, &name, bytes);
+                let result = make(&*disk, &name, bytes, reserve);
                 Done::Spare { name, result }
             });
         }
-        if self.checkpoint.is_some() && self.uncovered.load(Ordering::Relaxed) >= self.checkpoint_at {
+        if self.uncovered.load(Ordering::Relaxed) >= self.options.checkpoint_bytes {
             self.start_checkpoint();
         }
     }
 
-    fn start_checkpoint(&mut self) {
-        let Some((checkpoint, save)) = self.prepare_checkpoint() else { return };
+    /// Starts to save a checkpoint, unless one is under way, has just failed, or would let go of nothing; whether it did.
+    fn start_checkpoint(&mut self) -> bool {
+        if self.uncovered.load(Ordering::Relaxed) == 0 || self.retry_at.is_some_and(|at| Instant::now() < at) {
+            return false;
+        }
+        let Some((checkpoint, save)) = self.prepare_checkpoint() else { return false };
         let (uncovered, due) = (self.uncovered.clone(), self.options.checkpoint_bytes);
         background::spawn(self.done.0.clone(), move || {
             let mut saved = save.run(checkpoint);
@@ -275,19 +327,21 @@ impl Committer {
             }
             Done::Saved(saved)
         });
+        true
     }
 
-    /// The checkpoint and what to save to it: the state as of now, which must be in the log first.
+    /// The checkpoint, if it is not out already, and what to save to it: the state as of now.
+    ///
+    /// That includes what is deferred. It is logged again later, which changes nothing then.
     fn prepare_checkpoint(&mut self) -> Option<(Box<dyn Checkpoint>, Save)> {
-        if !self.deferred.is_empty() && self.append(&Batch::default(), self.revision).is_err() {
-            return None;
-        }
         let checkpoint = self.checkpoint.take()?;
         let (entries, revision) = self.index.snapshot();
         let (sequence, ceiling) = (self.log.last_sequence(), self.ceiling);
         let mark = Mark { sequence, revision, ceiling, digest: Digest::default() };
         let bytes = self.uncovered.swap(0, Ordering::Relaxed);
-        Some((checkpoint, Save { entries, changed: take(&mut self.changed), mark, bytes }))
+        let mut changed = take(&mut self.changed);
+        changed.extend(self.deferred.keys().cloned());
+        Some((checkpoint, Save { entries, changed, mark, bytes }))
     }
 
     fn finish(&mut self, done: Done) {
@@ -303,12 +357,12 @@ impl Committer {
                 self.checkpoint = Some(checkpoint);
                 match result {
                     Ok(()) => {
-                        self.checkpoint_at = self.options.checkpoint_bytes;
+                        self.retry_at = None;
                         self.log.release(sequence);
                     }
                     Err(error) => {
                         let uncovered = self.uncovered.fetch_add(bytes, Ordering::Relaxed) + bytes;
-                        self.checkpoint_at = uncovered + self.options.checkpoint_bytes;
+                        self.retry_at = Some(Instant::now() + RETRY);
                         self.changed.extend(changed);
                         tracing::warn!(
                             error = &error as &dyn std::error::Error,
@@ -329,18 +383,14 @@ impl Committer {
             self.sync_deferred();
         }
         while self.making_spare || self.checkpoint.is_none() {
-            let done = self.done.1.recv().expect("the committer holds a sender");
-            self.finish(done);
+            self.finish_next();
         }
-        let unsynced = !self.deferred.is_empty();
-        if self.closing.is_some()
-            && self.broken.is_none()
-            && !unsynced
-            && !self.changed.is_empty()
-            && let Some((checkpoint, save)) = self.prepare_checkpoint()
-        {
+        let mut unsynced = !self.deferred.is_empty();
+        let save = self.broken.is_none() && (unsynced || self.closing.is_some() && !self.changed.is_empty());
+        if let Some((checkpoint, save)) = save.then(|| self.prepare_checkpoint()).flatten() {
             let mut saved = save.run(checkpoint);
             saved.checkpoint.rest();
+            unsynced &= saved.result.is_err();
             self.finish(Done::Saved(saved));
         }
         self.index.close();

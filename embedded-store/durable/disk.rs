@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use nix::sys::statvfs::statvfs;
 
 use crate::StoreError;
 
@@ -16,6 +17,8 @@ pub(super) trait Disk: Send + Sync + 'static {
     fn path(&self, name: &str) -> PathBuf;
     /// The names of all files.
     fn list(&self) -> io::Result<Vec<String>>;
+    /// How many bytes could still be written.
+    fn free(&self) -> io::Result<u64>;
     /// Creates a file of `bytes` zeros, all of them really written and synced, so that writing over them changes no
     /// metadata. The name itself may not survive a crash until the file is renamed.
     fn create(&self, name: &str, bytes: u64) -> io::Result<()>;
@@ -86,6 +89,12 @@ pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
+/// How many bytes the file system at `path` still takes.
+pub(super) fn free_bytes(path: &Path) -> io::Result<u64> {
+    let stats = statvfs(path)?;
+    Ok(stats.blocks_available() * stats.fragment_size())
+}
+
 impl Disk for Directory {
     fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
@@ -94,6 +103,10 @@ impl Disk for Directory {
     fn list(&self) -> io::Result<Vec<String>> {
         let names = fs::read_dir(&self.path)?.map(|entry| Ok(entry?.file_name().into_string().ok()));
         names.filter_map(Result::transpose).collect()
+    }
+
+    fn free(&self) -> io::Result<u64> {
+        free_bytes(&self.path)
     }
 
     fn create(&self, name: &str, bytes: u64) -> io::Result<()> {

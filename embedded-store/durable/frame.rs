@@ -15,7 +15,7 @@ mod tests;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use crate::{Event, EventKind, Revision};
+use crate::{Entry, Event, EventKind, Revision};
 
 pub(super) const SEGMENT_HEADER: usize = 32;
 pub(super) const FRAME_HEADER: usize = 32;
@@ -121,12 +121,21 @@ pub(super) struct Record<'a> {
 
 impl<'a> Record<'a> {
     pub(super) fn of(event: &'a Event) -> Record<'a> {
+        let record = Record::put(&event.entry);
+        match event.kind {
+            EventKind::Put => record,
+            EventKind::Delete => Record { kind: EventKind::Delete, value: &[], ..record },
+        }
+    }
+
+    /// The record that would set `entry`.
+    pub(super) fn put(entry: &'a Entry) -> Record<'a> {
         Record {
-            kind: event.kind,
-            key: &event.entry.key,
-            value: event.after().map_or(&[], |entry| &entry.value),
-            create_revision: event.entry.create_revision,
-            revision: event.revision,
+            kind: EventKind::Put,
+            key: &entry.key,
+            value: &entry.value,
+            create_revision: entry.create_revision,
+            revision: entry.revision,
         }
     }
 

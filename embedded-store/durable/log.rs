@@ -30,6 +30,8 @@ pub(super) struct Log {
     sealed: VecDeque<Sealed>,
     spares: Spares,
     next_sequence: u64,
+    /// The last sequence the checkpoint covers, 0 without one.
+    covered: u64,
     buffer: Vec<u8>,
 }
 
@@ -83,27 +85,29 @@ impl Log {
         self.next_sequence - 1
     }
 
-    /// Writes one frame and syncs it. Returns how many bytes of log it took.
+    /// Writes one frame and syncs it. Returns how many bytes of log it took. A new segment is only made if it leaves
+    /// `reserve` bytes of the disk free.
     pub(super) fn append<'a>(
         &mut self,
         ceiling: Revision,
         records: impl Iterator<Item = Record<'a>>,
+        reserve: u64,
     ) -> Result<u64, Refused> {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
         buffer.resize(SEGMENT_HEADER + FRAME_HEADER, 0);
         records.for_each(|record| record.encode(&mut buffer));
-        let written = self.write(&mut buffer, ceiling);
+        let written = self.write(&mut buffer, ceiling, reserve);
         buffer.shrink_to(IDLE_BUFFER);
         self.buffer = buffer;
         written
     }
 
     /// Writes the frame in `buffer`, which has room for the head of a segment before it.
-    fn write(&mut self, buffer: &mut [u8], ceiling: Revision) -> Result<u64, Refused> {
+    fn write(&mut self, buffer: &mut [u8], ceiling: Revision, reserve: u64) -> Result<u64, Refused> {
         let bytes = (buffer.len() - SEGMENT_HEADER) as u64;
         if self.active.as_ref().is_none_or(|active| active.offset.max(SEGMENT_HEADER as u64) + bytes > active.bytes) {
-            self.roll(SEGMENT_HEADER as u64 + bytes)?;
+            self.roll(SEGMENT_HEADER as u64 + bytes, reserve)?;
         }
         let active = self.active.as_mut().expect("a roll leaves an active segment");
         let (head, frame) = buffer.split_at_mut(SEGMENT_HEADER);
@@ -129,16 +133,19 @@ impl Log {
     }
 
     /// Seals the active segment and takes another one of at least `least` bytes into use.
-    fn roll(&mut self, least: u64) -> Result<(), Refused> {
+    fn roll(&mut self, least: u64, reserve: u64) -> Result<(), Refused> {
         let bytes = least.max(self.segment_bytes);
         let segment = Segment::new(self.next_sequence);
         let name = log_name(segment.first);
         let disk = self.disk.clone();
         let failed = |doing, error| Refused::Failed(StoreError::io(doing, disk.path(&name), error));
-        let from = match self.spares.names.last() {
-            Some(spare) if bytes == self.segment_bytes => spare.clone(),
+        let covered =
+            self.active.as_ref().filter(|active| self.covered >= self.last_sequence() && active.bytes == bytes);
+        let from = match (covered, self.spares.names.last()) {
+            (Some(active), _) => active.name.clone(),
+            (None, Some(spare)) if bytes == self.segment_bytes => spare.clone(),
             _ => {
-                make(&*disk, NEW, bytes).map_err(|error| failed("create", error))?;
+                make(&*disk, NEW, bytes, reserve).map_err(|error| failed("create", error))?;
                 NEW.to_owned()
             }
         };
@@ -147,7 +154,7 @@ impl Log {
         // Should this fail, the name may stand there or not, and no frame may go elsewhere any more.
         disk.rename(&from, &name).map_err(broken)?;
         let sealed = self.active.replace(Active { name, file, bytes, segment, offset: 0 });
-        if let Some(Active { name, bytes, offset, .. }) = sealed {
+        if let Some(Active { name, bytes, offset, .. }) = sealed.filter(|active| active.name != from) {
             self.sealed.push_back(Sealed { name, bytes, last: self.next_sequence - 1, end: offset });
         }
         Ok(())
@@ -169,6 +176,7 @@ impl Log {
 
     /// Lets go of the segments with nothing after `sequence`.
     pub(super) fn release(&mut self, sequence: u64) {
+        self.covered = sequence;
         while let Some(segment) = self.sealed.pop_front_if(|segment| segment.last <= sequence) {
             let released = if segment.bytes == self.segment_bytes && self.spares.names.len() < SPARES {
                 let spare = self.spares.next_name();
@@ -198,7 +206,10 @@ fn broken(error: io::Error) -> Refused {
 const NEW: &str = "new";
 
 /// Makes a segment under `name`, or leaves nothing behind.
-pub(super) fn make(disk: &dyn Disk, name: &str, bytes: u64) -> io::Result<()> {
+pub(super) fn make(disk: &dyn Disk, name: &str, bytes: u64, reserve: u64) -> io::Result<()> {
+    if disk.free()? < bytes + reserve {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
     disk.create(name, bytes).inspect_err(|_| {
         // Best effort: what is left is overwritten by the next try, or removed at the next start.
         let _ = disk.remove(name);

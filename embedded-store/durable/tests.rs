@@ -200,6 +200,31 @@ fn a_full_disk_stops_writing_until_there_is_space() {
 }
 
 #[test]
+fn a_checkpoint_makes_space_for_the_log() {
+    let check = |segments: usize| {
+        let disk = FaultyDisk::new(1);
+        let options = DurableOptions { checkpoint_bytes: u64::MAX / 16, ..small() };
+        let store = start(&disk, options.clone());
+        let count = || disk.list().unwrap().iter().filter(|name| name.starts_with("log-")).count();
+        while count() < segments {
+            synced(&store, "/first", 300).unwrap();
+        }
+        disk.set_tight();
+        for n in 0..50 {
+            synced(&store, &format!("/{n}"), 300).unwrap();
+            deferred(&store, "/lease", n).unwrap();
+        }
+        assert!(disk.saves().0 > 0);
+        drop(store);
+        let store = start(&disk, options);
+        (0..50).for_each(|n| assert!(get(&store, &format!("/{n}")).is_some()));
+        assert_eq!(get(&store, "/lease").unwrap().value.len(), 49);
+    };
+    check(1);
+    check(3);
+}
+
+#[test]
 fn a_checkpoint_that_failed_is_made_up_for() {
     let disk = FaultyDisk::new(1);
     let store = start(&disk, small());

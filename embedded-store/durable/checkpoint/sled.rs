@@ -19,19 +19,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use nix::sys::statvfs::statvfs;
 
-use super::{Changed, Checkpoint, Digest, Mark};
-use crate::durable::disk::{LOCK_PATIENCE, sync_directory};
+use super::{Changed, Checkpoint, Digest, Mark, room_for};
+use crate::durable::disk::{LOCK_PATIENCE, free_bytes, sync_directory};
 use crate::index::Entries;
 use crate::{Entry, StoreError};
 
 /// Entries a leaf, which is what a flush rewrites: small, since changes lie scattered.
-type Db = ::sled::Db<64>;
+type Db = ::sled::Db<LEAF>;
+
+const LEAF: usize = 64;
 
 const CACHE_BYTES: usize = 1 << 20;
-/// What a flush needs beside the entries: its own metadata, and new files for each size of leaf.
-const ROOM: u64 = 16 << 20;
 /// Under all keys: entries are at `k` and their key.
 const MARK: &[u8] = b"a";
 const ENTRY: u8 = b'k';
@@ -133,9 +132,8 @@ impl SledCheckpoint {
     /// Refuses a save that would run out of space half way.
     fn room(&self, bytes: u64) -> Result<(), StoreError> {
         let failed = |error: io::Error| StoreError::io("ask for the space left at", &self.parent, error);
-        let stats = statvfs(&self.parent).map_err(|error| failed(error.into()))?;
-        let free = stats.blocks_available() as u64 * stats.fragment_size() as u64;
-        if free < bytes + ROOM { Err(failed(io::ErrorKind::StorageFull.into())) } else { Ok(()) }
+        let free = free_bytes(&self.parent).map_err(failed)?;
+        if free < bytes { Err(failed(io::ErrorKind::StorageFull.into())) } else { Ok(()) }
     }
 }
 
@@ -178,12 +176,13 @@ impl Checkpoint for SledCheckpoint {
             Some(generation) if !self.failed => generation,
             _ => self.generations().ok().and_then(|found| found.first().copied()).unwrap_or(0) + 1,
         };
-        let size = |entry: &Entry| (entry.key.len() + entry.value.len() + 64) as u64;
-        let bytes: u64 = match whole {
-            true => entries.values().map(size).sum(),
-            false => changed.iter().filter_map(|key| entries.get(key)).map(size).sum(),
-        };
-        self.room(2 * bytes)?;
+        let size = |entry: &Entry| (entry.key.len() + entry.value.len() + 32) as u64;
+        let all: u64 = entries.values().map(size).sum();
+        // Each changed key rewrites its leaf: at worst all of them, at best those of average size.
+        let average = all / (entries.len() as u64).max(1);
+        let touched = changed.len() as u64 * LEAF as u64 * average;
+        let added: u64 = changed.iter().filter_map(|key| entries.get(key)).map(size).sum();
+        self.room(room_for(if whole { all } else { all.min(touched + added) }))?;
         if self.db.is_none() {
             self.db = Some(self.open(generation)?);
         }

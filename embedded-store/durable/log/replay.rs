@@ -31,6 +31,7 @@ pub(in crate::durable) fn replay(
         sealed: Default::default(),
         spares: Spares::default(),
         next_sequence: covered.map_or(1, |covered| covered + 1),
+        covered: covered.unwrap_or(0),
         buffer: Vec::new(),
     };
     let mut ceiling = None;

@@ -30,6 +30,8 @@ struct State {
     crash_at: u64,
     syncs: u64,
     full: bool,
+    /// Whether so little space is left that only a checkpoint may use it.
+    tight: bool,
     /// Whether a checkpoint was told of fewer keys than had changed.
     incomplete: bool,
     failing_syncs: bool,
@@ -58,6 +60,7 @@ impl FaultyDisk {
             crash_at: u64::MAX,
             syncs: 0,
             full: false,
+            tight: false,
             incomplete: false,
             failing_syncs: false,
             failing_saves: false,
@@ -83,6 +86,10 @@ impl FaultyDisk {
 
     pub(super) fn set_full(&self, full: bool) {
         self.0.lock().full = full;
+    }
+
+    pub(super) fn set_tight(&self) {
+        self.0.lock().tight = true;
     }
 
     pub(super) fn fail_syncs(&self) {
@@ -182,6 +189,11 @@ impl Disk for FaultyDisk {
 
     fn list(&self) -> io::Result<Vec<String>> {
         Ok(self.0.lock().files.keys().cloned().collect())
+    }
+
+    fn free(&self) -> io::Result<u64> {
+        let state = self.0.lock();
+        Ok(if state.full || state.tight { 0 } else { u64::MAX / 2 })
     }
 
     fn create(&self, name: &str, bytes: u64) -> io::Result<()> {
