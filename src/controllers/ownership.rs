@@ -30,11 +30,6 @@ impl Owner<'_> {
             "controller": true, "blockOwnerDeletion": true,
         })
     }
-
-    /// Whether the object is managed by this very owner.
-    pub(crate) fn controls(&self, object: &Object) -> bool {
-        object.meta.controller().is_some_and(|reference| reference.uid == self.object.meta.uid)
-    }
 }
 
 /// What becomes of one object in view of one owner.

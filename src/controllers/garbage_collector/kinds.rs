@@ -18,7 +18,9 @@ const LOOK_AGAIN: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Durat
 
 /// The collected kinds by `plural.group`, each at one of its versions, with their caches.
 #[derive(Default)]
-pub(super) struct Kinds(RwLock<HashMap<String, (Arc<Resource>, Arc<Cache>)>>);
+pub(super) struct Kinds(RwLock<HashMap<String, Collected>>);
+
+type Collected = (Arc<Resource>, Arc<Cache>);
 
 impl Kinds {
     pub(super) fn get(&self, qualified: &str) -> Option<Arc<Resource>> {
@@ -26,7 +28,7 @@ impl Kinds {
     }
 
     /// The kind an owner reference names.
-    pub(super) fn of_owner(&self, owner: &OwnerReference) -> Option<(Arc<Resource>, Arc<Cache>)> {
+    pub(super) fn of_owner(&self, owner: &OwnerReference) -> Option<Collected> {
         let group = group_of(&owner.api_version);
         let kinds = self.0.read();
         kinds.values().find(|(resource, _)| resource.kind == owner.kind && &*resource.group == group).cloned()
@@ -34,7 +36,7 @@ impl Kinds {
 
     /// The objects, of whatever kind, that name the owner. Waits until the caches are filled.
     pub(super) async fn dependents(&self, namespace: &str, uid: &str) -> Vec<(Arc<Resource>, Arc<Object>)> {
-        let kinds: Vec<(Arc<Resource>, Arc<Cache>)> = self.0.read().values().cloned().collect();
+        let kinds: Vec<Collected> = self.0.read().values().cloned().collect();
         let mut found = Vec::new();
         // Dependents of a namespaced owner are in its namespace.
         for (resource, cache) in kinds.iter().filter(|(kind, _)| namespace.is_empty() || kind.is_namespaced()) {
@@ -89,10 +91,10 @@ fn refresh(collector: &Arc<Collector>, feeders: &mut JoinSet<()>, running: &mut 
         keep
     });
     for (name, resource) in served {
-        if !running.contains_key(&name) {
+        running.entry(name).or_insert_with_key(|name| {
             let cache = collector.client.cache(&resource);
             collector.kinds.0.write().insert(name.clone(), (resource.clone(), cache.clone()));
-            running.insert(name, feeders.spawn(collector.clone().feed(resource, cache)));
-        }
+            feeders.spawn(collector.clone().feed(resource, cache))
+        });
     }
 }

@@ -54,7 +54,7 @@ impl Network {
         let bits = if self.v6 { 128 } else { 32 };
         let offset = address.checked_sub(self.base)?;
         let index = offset.checked_shr(bits - u32::from(self.share)).unwrap_or_default();
-        (v6 == self.v6 && index < 1 << (self.share - self.prefix)).then(|| index as u64)
+        (v6 == self.v6 && index < 1 << (self.share - self.prefix)).then_some(index as u64)
     }
 }
 
