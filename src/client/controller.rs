@@ -317,7 +317,10 @@ impl<S: Send + Sync + 'static> Controller<S> {
                 self.stats.errors.fetch_add(1, Ordering::Relaxed);
                 let delay = self.queue.retry(key);
                 match &error {
-                    Error::Api(status) if status.is_conflict() => tracing::debug!(%error, ?delay, "will retry"),
+                    // The object changed or went away since it was read: the next look will tell.
+                    Error::Api(status) if status.is_conflict() || status.is_not_found() => {
+                        tracing::debug!(%error, ?delay, "will retry");
+                    }
                     error => tracing::warn!(error = chain(error), ?delay, "will retry"),
                 }
             }

@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use watch_cache::{Cache, Change, ChangeKind};
 
 use crate::Setup;
+use crate::expectations::seen;
 use plan::Remains;
 
 /// The finalizer in `spec.finalizers` that this controller answers for.
@@ -143,8 +144,11 @@ impl Namespaces {
             metadata.remove("resourceVersion");
         }
         match self.client.update(&self.kind, "", &name, "finalize", namespace).await {
-            Err(status) if !status.is_not_found() => Err(status),
-            _ => Ok(()),
+            // It is gone now, unless a finalizer of somebody else's holds it.
+            Ok(written) => seen(&self.cache, &written).await,
+            Err(status) if status.is_not_found() => {}
+            Err(status) => return Err(status),
         }
+        Ok(())
     }
 }

@@ -201,7 +201,7 @@ impl Collector {
     }
 
     async fn delete(&self, resource: &Arc<Resource>, object: &Object, propagation: Propagation) -> Done {
-        tracing::info!(kind = &*resource.kind, object = object.meta.key(), "deleting an object whose owners are gone");
+        tracing::debug!(kind = &*resource.kind, object = object.meta.key(), "deleting an object whose owners are gone");
         let options = DeleteOptions {
             propagation: Some(propagation),
             uid: Some(object.meta.uid.to_string()),
