@@ -120,8 +120,8 @@ impl Plugin {
 }
 
 /// Every plugin, in the order of its turns. `more` follows the built-in ones; ResourceQuota stays last, because it counts
-/// what all others let pass.
-pub(crate) fn plugins(more: &[Plugin]) -> Vec<Plugin> {
+/// what all others let pass. Those named in `disabled` are left out.
+pub(crate) fn plugins(more: &[Plugin], disabled: &[String]) -> Vec<Plugin> {
     let mut all = vec![
         namespace_lifecycle::plugin(),
         limit_ranger::plugin(),
@@ -138,6 +138,7 @@ pub(crate) fn plugins(more: &[Plugin]) -> Vec<Plugin> {
     ];
     all.extend(more.iter().cloned());
     all.push(resource_quota::plugin());
+    all.retain(|plugin| !disabled.iter().any(|name| name == plugin.name));
     all
 }
 

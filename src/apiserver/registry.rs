@@ -60,6 +60,8 @@ pub struct RegistryConfig {
     pub compaction: Duration,
     /// Admission beside the built-in plugins, before ResourceQuota: webhooks, policies, checks that need the authorizer.
     pub plugins: Vec<Plugin>,
+    /// Names of plugins that take no part.
+    pub disabled_plugins: Vec<String>,
 }
 
 impl Default for RegistryConfig {
@@ -73,6 +75,7 @@ impl Default for RegistryConfig {
             event_ttl: Duration::from_secs(3600),
             compaction: Duration::from_secs(300),
             plugins: Vec::new(),
+            disabled_plugins: Vec::new(),
         }
     }
 }
@@ -117,7 +120,7 @@ impl Registry {
         let feed = Arc::new(Feed::start(store.clone(), stored, config.history).await?);
         let registry = Arc::new(Self {
             allocators: Allocators::new(config.service_cidr, &config.node_ports),
-            plugins: admission::plugins(&config.plugins),
+            plugins: admission::plugins(&config.plugins, &config.disabled_plugins),
             store: Handle(store),
             feed,
             catalog,

@@ -121,9 +121,8 @@ fn bounds(item: &Value, amount: &dyn Fn(&str, &str) -> Option<Quantity>, complai
         match (limit, request) {
             // Claims have no limits: what they request is what they get.
             (None, Some(request)) if of == "PersistentVolumeClaim" => {
-                if request > most {
-                    complaints.push(format!("maximum {name} usage per {of} is {most}, but request is {request}"));
-                }
+                let why = || format!("maximum {name} usage per {of} is {most}, but request is {request}");
+                complaints.extend((request > most).then(why));
             }
             (None, _) => complaints.push(format!("maximum {name} usage per {of} is {most}.  No limit is specified")),
             (Some(limit), _) if limit > most => {

@@ -48,7 +48,7 @@ impl Part {
     }
 
     /// The group, version and kind of bodies: the row's own, except for scales.
-    pub(crate) fn kind<'a>(self, resource: &'a Resource) -> (&'a str, &'a str, &'a str) {
+    pub(crate) fn kind(self, resource: &Resource) -> (&str, &str, &str) {
         match self {
             Self::Scale => ("autoscaling", "v1", "Scale"),
             _ => (&resource.group, &resource.version, &resource.kind),

@@ -108,10 +108,10 @@ impl Registry {
         if snapshot.revision <= revision && revision <= present {
             return Ok(page.of_snapshot(&snapshot, revision, after));
         }
-        self.from_store(cache.resource(), page, revision, after).await
+        self.list_store(cache.resource(), page, revision, after).await
     }
 
-    async fn from_store(
+    async fn list_store(
         &self,
         resource: &Resource,
         page: &Page<'_>,

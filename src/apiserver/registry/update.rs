@@ -91,7 +91,10 @@ impl Registry {
 
     async fn put_new(&self, request: &Request, mut body: Value, options: &WriteOptions) -> Result<Reply, Status> {
         intake::name_object(&mut body, request)?;
-        body.cut("metadata.resourceVersion");
+        // Whoever names a version or a uid means an object that is gone.
+        if !matches!(body.text("metadata.resourceVersion"), "" | "0") || !body.text("metadata.uid").is_empty() {
+            return Err(Status::stale(&request.resource.group, &request.resource.plural, &request.name));
+        }
         self.create(request, body, options).await
     }
 
@@ -137,7 +140,9 @@ impl Registry {
             if part == Part::Main {
                 (strategy.prepare_update)(&mut new, old);
             }
-            metadata::count_change(&mut new, old, strategy);
+            if !matches!(part, Part::Status | Part::Approval) {
+                metadata::count_change(&mut new, old, strategy);
+            }
         }
         let mut errors = metadata::validate(&new, storage, strategy);
         metadata::validate_update(&new, old, &mut errors);
@@ -243,7 +248,7 @@ impl Registry {
         }
         let revision = object.meta.resource_version;
         let scale = object.to_value().and_then(|value| Object::encode(&part.show(value), revision, &request.resource));
-        scale.map(Arc::new).map_err(|error| Status::internal(error))
+        scale.map(Arc::new).map_err(Status::internal)
     }
 
     /// One object seen through a part.

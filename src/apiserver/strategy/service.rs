@@ -48,16 +48,12 @@ pub(super) const SERVICE: Strategy = Strategy {
     prepare_update: keep_what_was_given,
     validate_update: |new, old, errors| {
         // An address stays while the service has one, and comes and goes with ExternalName.
-        if old.text("spec.type") != "ExternalName"
-            && new.text("spec.type") != "ExternalName"
-            && old.at("spec.clusterIP").is_some()
-        {
-            if new.text("spec.clusterIP") != old.text("spec.clusterIP") {
-                let (path, value) =
-                    (Path::root("spec").child("clusterIPs").index(0), new.at("spec.clusterIPs").cloned());
-                let value = value.unwrap_or_else(|| json!([new.text("spec.clusterIP")]));
-                errors.push(Error::invalid(&path, value, "may not change once set"));
-            }
+        let named = [new, old].iter().any(|service| service.text("spec.type") == "ExternalName");
+        let (now, before) = (new.text("spec.clusterIP"), old.text("spec.clusterIP"));
+        if !named && !before.is_empty() && now != before {
+            let path = Path::root("spec").child("clusterIPs").index(0);
+            let value = new.at("spec.clusterIPs").cloned().unwrap_or_else(|| json!([now]));
+            errors.push(Error::invalid(&path, value, "may not change once set"));
         }
     },
     create_on_update: true,
@@ -108,10 +104,11 @@ fn keep_what_was_given(new: &mut Value, old: &Value) {
     if !outside(&kind) {
         return;
     }
-    if kind == "LoadBalancer" && new.text("spec.externalTrafficPolicy") == "Local" {
-        if let Some(port) = old.at("spec.healthCheckNodePort") {
-            new.default_to("spec.healthCheckNodePort", port.clone());
-        }
+    if kind == "LoadBalancer"
+        && new.text("spec.externalTrafficPolicy") == "Local"
+        && let Some(port) = old.at("spec.healthCheckNodePort")
+    {
+        new.default_to("spec.healthCheckNodePort", port.clone());
     }
     for port in new.items_mut("spec.ports") {
         if matches!(port.int("nodePort"), None | Some(0)) {
