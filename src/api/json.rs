@@ -62,6 +62,13 @@ pub fn read(text: &[u8], limits: Limits) -> Result<Document, ReadError> {
     Ok(Document { value, duplicates: duplicates.into_inner() })
 }
 
+/// Reads one value from another format's parser (YAML), with the same care. The parser bounds the size.
+pub fn read_from<'de, D: Deserializer<'de>>(from: D, depth: usize) -> Result<Document, D::Error> {
+    let duplicates = RefCell::new(Vec::new());
+    let value = Seed { duplicates: &duplicates, path: None, room: depth }.deserialize(from)?;
+    Ok(Document { value, duplicates: duplicates.into_inner() })
+}
+
 /// A step on the way to a value. The steps live on the stack and become text only when a duplicate is found.
 struct Step<'a> {
     parent: Option<&'a Step<'a>>,

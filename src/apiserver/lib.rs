@@ -5,14 +5,37 @@
 
 pub mod admission;
 mod allocator;
+mod authentication;
+mod authorization;
 mod bootstrap_objects;
 pub mod catalog;
+mod chain;
 mod defaults;
+mod discovery;
+mod fairness;
 mod feed;
+mod health;
+mod http;
+mod impersonation;
 mod maintenance;
+mod metrics;
+mod openapi;
+mod proxy;
 pub mod registry;
+mod server;
 mod strategy;
+mod table;
+#[cfg(test)]
+mod testing;
 mod tree;
 
+pub use authentication::x509::{CaError, ClientCa};
+pub use authentication::{KeyError, ServiceAccountKeys, TokenFile, TokenFileError};
+pub use authorization::AuthorizationMode;
 pub use catalog::Catalog;
+pub use fairness::InFlight;
+pub use health::HealthCheck;
+pub use http::tls::{CertificateError, ServingCertificate};
+pub use proxy::{KubeletAccess, KubeletAccessError};
 pub use registry::{Delivery, Registry, RegistryConfig, RegistryError, Verdict, Watch};
+pub use server::{ApiServer, BuildError, ServerConfig};

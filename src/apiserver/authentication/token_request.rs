@@ -1,0 +1,165 @@
+//! `serviceaccounts/token`: makes a token for a service account, bound to the object it is for.
+
+use api::validation::field::{Error, Path};
+use api::{Cause, Object, Status};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::service_account::{Bound, Reference, ServiceAccounts};
+
+const SHORTEST_SECONDS: i64 = 600;
+const LONGEST_SECONDS: i64 = 1 << 32;
+const DEFAULT_SECONDS: i64 = 3600;
+/// What the kubelet asks for a pod's own token, and nobody else would: old clients never reload it, so it lives on.
+const KUBELET_SECONDS: i64 = 3607;
+const EXTENDED_SECONDS: i64 = 365 * 24 * 3600;
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Request {
+    spec: Spec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec {
+    audiences: Option<Vec<String>>,
+    expiration_seconds: Option<i64>,
+    bound_object_ref: Option<ObjectReference>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ObjectReference {
+    kind: String,
+    api_version: String,
+    name: String,
+    uid: String,
+}
+
+#[derive(Deserialize)]
+struct Pod {
+    spec: PodSpec,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PodSpec {
+    #[serde(default)]
+    node_name: String,
+    #[serde(default)]
+    service_account_name: String,
+}
+
+impl ServiceAccounts {
+    /// Answers a `TokenRequest` with the token filled in.
+    pub(crate) fn request_token(&self, namespace: &str, name: &str, body: &Value) -> Result<Value, Status> {
+        let request: Request = Deserialize::deserialize(body).map_err(|e| {
+            Status::bad_request(format!("TokenRequest in version \"v1\" cannot be handled as a TokenRequest: {e}"))
+        })?;
+        let account =
+            self.accounts.get(namespace, name).ok_or_else(|| Status::not_found("", "serviceaccounts", name))?;
+        let audiences = request.spec.audiences.filter(|a| !a.is_empty()).unwrap_or_else(|| self.api_audiences.clone());
+        let asked = request.spec.expiration_seconds.unwrap_or(DEFAULT_SECONDS);
+        check_expiration(asked)?;
+        let mut bound = Bound {
+            namespace: namespace.to_owned(),
+            serviceaccount: Reference { name: name.to_owned(), uid: account.meta.uid.to_string() },
+            ..Bound::default()
+        };
+        if let Some(reference) = &request.spec.bound_object_ref {
+            self.bind(namespace, name, reference, &mut bound)?;
+        }
+        let now = jiff::Timestamp::now().as_second();
+        let mut expires = now + asked;
+        if asked == KUBELET_SECONDS && bound.pod.is_some() && audiences.iter().all(|a| self.api_audiences.contains(a)) {
+            bound.warnafter = Some(expires);
+            expires = now + EXTENDED_SECONDS;
+        }
+        let claims = json!({
+            "aud": audiences,
+            "exp": expires,
+            "iat": now,
+            "iss": self.issuer,
+            "jti": uuid::Uuid::new_v4().to_string(),
+            "kubernetes.io": bound,
+            "nbf": now,
+            "sub": format!("system:serviceaccount:{namespace}:{name}"),
+        });
+        let token = self.keys.sign(&claims).map_err(|error| {
+            tracing::error!(%error, "a service-account token cannot be signed");
+            Status::internal("the token cannot be signed")
+        })?;
+        let told = jiff::Timestamp::from_second(now + asked).map(api::time::format).unwrap_or_default();
+        let mut spec = json!({ "audiences": audiences, "expirationSeconds": asked });
+        spec["boundObjectRef"] = body.pointer("/spec/boundObjectRef").cloned().unwrap_or(Value::Null);
+        Ok(json!({
+            "kind": "TokenRequest",
+            "apiVersion": "authentication.k8s.io/v1",
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "creationTimestamp": api::time::format(jiff::Timestamp::now()),
+            },
+            "spec": spec,
+            "status": { "token": token, "expirationTimestamp": told },
+        }))
+    }
+
+    fn bind(&self, namespace: &str, account: &str, to: &ObjectReference, bound: &mut Bound) -> Result<(), Status> {
+        let found = |cache: &watch_cache::Cache, namespace: &str| -> Result<std::sync::Arc<Object>, Status> {
+            let plural = cache.resource().plural.to_string();
+            let object = cache.get(namespace, &to.name).ok_or_else(|| Status::not_found("", &plural, &to.name))?;
+            if !to.uid.is_empty() && *object.meta.uid != *to.uid {
+                let why = format!(
+                    "the UID in the bound object reference ({}) does not match the UID in record. The object might have been deleted and then recreated",
+                    to.uid
+                );
+                return Err(Status::conflict("", &plural, &to.name, why));
+            }
+            Ok(object)
+        };
+        let reference =
+            |object: &Object| Reference { name: object.meta.name.to_string(), uid: object.meta.uid.to_string() };
+        match (&*to.api_version, &*to.kind) {
+            ("v1", "Pod") => {
+                let object = found(&self.pods, namespace)?;
+                let pod: Pod = object.view().map_err(|_| Status::internal("the pod cannot be read"))?;
+                if pod.spec.service_account_name != account {
+                    return Err(Status::bad_request(format!(
+                        "cannot bind token for serviceaccount \"{account}\" to pod running with different serviceaccount name."
+                    )));
+                }
+                bound.pod = Some(reference(&object));
+                if !pod.spec.node_name.is_empty() {
+                    let node = self.nodes.get("", &pod.spec.node_name);
+                    let uid = node.map(|node| node.meta.uid.to_string()).unwrap_or_default();
+                    bound.node = Some(Reference { name: pod.spec.node_name, uid });
+                }
+            }
+            ("v1", "Secret") => bound.secret = Some(reference(&*found(&self.secrets, namespace)?)),
+            ("v1", "Node") => bound.node = Some(reference(&*found(&self.nodes, "")?)),
+            (version, kind) => {
+                let (group, version) = version.split_once('/').unwrap_or(("", version));
+                let kind = if group.is_empty() {
+                    format!("/{version}, Kind={kind}")
+                } else {
+                    format!("{group}/{version}, Kind={kind}")
+                };
+                return Err(Status::bad_request(format!("cannot bind token to object of type {kind}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_expiration(seconds: i64) -> Result<(), Status> {
+    let why = match seconds {
+        ..SHORTEST_SECONDS => "may not specify a duration less than 10 minutes",
+        SHORTEST_SECONDS..=LONGEST_SECONDS => return Ok(()),
+        _ => "may not specify a duration larger than 2^32 seconds",
+    };
+    let error = Error::invalid(&Path::root("spec.expirationSeconds"), seconds, why);
+    let cause = Cause { reason: error.kind.reason().into(), message: error.body(), field: error.field };
+    Err(Status::invalid("authentication.k8s.io", "TokenRequest", "", vec![cause]))
+}

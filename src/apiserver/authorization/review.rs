@@ -1,0 +1,208 @@
+//! Reviews: clients ask who somebody is and what they may do. Answered and forgotten.
+
+use std::collections::BTreeMap;
+
+use api::{Request, Status, User};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Attributes, Authorizer, Decision, Rule};
+use crate::authentication::Authenticator;
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct AccessSpec {
+    resource_attributes: Option<ResourceAttributes>,
+    non_resource_attributes: Option<NonResourceAttributes>,
+    user: String,
+    uid: String,
+    groups: Option<Vec<String>>,
+    extra: Option<BTreeMap<String, Vec<String>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ResourceAttributes {
+    namespace: String,
+    verb: String,
+    group: String,
+    version: String,
+    resource: String,
+    subresource: String,
+    name: String,
+    field_selector: Option<Selector>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Selector {
+    raw_selector: String,
+    requirements: Option<Vec<Requirement>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Requirement {
+    key: String,
+    operator: String,
+    values: Option<Vec<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct NonResourceAttributes {
+    path: String,
+    verb: String,
+}
+
+/// Answers a create of a review with the review, its status filled in; `None` for kinds that are no reviews.
+pub(crate) fn answer(
+    authenticator: &Authenticator,
+    authorizer: &Authorizer,
+    request: &Request,
+    body: &Value,
+) -> Option<Result<Value, Status>> {
+    let kind = &*request.resource.kind;
+    let outcome = match (&*request.resource.group, kind) {
+        ("authentication.k8s.io", "TokenReview") => token(authenticator, body),
+        ("authentication.k8s.io", "SelfSubjectReview") => Ok(json!({ "userInfo": user_info(&request.user) })),
+        ("authorization.k8s.io", "SelfSubjectRulesReview") => rules(authorizer, request, body),
+        ("authorization.k8s.io", "SubjectAccessReview" | "LocalSubjectAccessReview" | "SelfSubjectAccessReview") => {
+            access(authorizer, request, body)
+        }
+        _ => return None,
+    };
+    Some(outcome.map(|status| {
+        let mut review = body.clone();
+        if kind == "SelfSubjectReview" {
+            review["metadata"] = json!({ "creationTimestamp": api::time::format(jiff::Timestamp::now()) });
+        } else if !review["metadata"].is_object() {
+            review["metadata"] = json!({});
+        }
+        review["kind"] = json!(kind);
+        review["apiVersion"] = json!(request.resource.api_version());
+        review["status"] = status;
+        review
+    }))
+}
+
+fn user_info(user: &User) -> Value {
+    let mut info = json!({ "username": user.name, "groups": user.groups });
+    if !user.uid.is_empty() {
+        info["uid"] = json!(user.uid);
+    }
+    if !user.extra.is_empty() {
+        info["extra"] = json!(user.extra);
+    }
+    info
+}
+
+fn token(authenticator: &Authenticator, body: &Value) -> Result<Value, Status> {
+    let token = body.pointer("/spec/token").and_then(Value::as_str).unwrap_or_default();
+    if token.is_empty() {
+        return Err(Status::bad_request("token is required for TokenReview in authentication"));
+    }
+    let asked = body.pointer("/spec/audiences").and_then(Value::as_array).into_iter().flatten();
+    let asked: Vec<String> = asked.filter_map(|a| a.as_str().map(str::to_owned)).collect();
+    Ok(match authenticator.token(token, &asked) {
+        Ok(found) => json!({ "authenticated": true, "user": user_info(&found.user), "audiences": found.audiences }),
+        Err(why) => json!({ "user": {}, "error": why }),
+    })
+}
+
+fn access(authorizer: &Authorizer, request: &Request, body: &Value) -> Result<Value, Status> {
+    let kind = &*request.resource.kind;
+    let spec: AccessSpec = match body.get("spec") {
+        Some(spec) => Deserialize::deserialize(spec)
+            .map_err(|e| Status::bad_request(format!("{kind} in version \"v1\" cannot be handled as a {kind}: {e}")))?,
+        None => AccessSpec::default(),
+    };
+    let invalid = |field: &str, why: &str| {
+        let cause = api::Cause {
+            reason: "FieldValueInvalid".into(),
+            message: format!("Invalid value: \"\": {why}"),
+            field: field.into(),
+        };
+        Status::invalid("authorization.k8s.io", kind, "", vec![cause])
+    };
+    if spec.resource_attributes.is_some() == spec.non_resource_attributes.is_some() {
+        let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+        return Err(invalid("spec.resourceAttributes", why));
+    }
+    let mut named = (*request.user).clone();
+    if kind != "SelfSubjectAccessReview" {
+        let groups = spec.groups.unwrap_or_default();
+        if spec.user.is_empty() && groups.is_empty() {
+            return Err(invalid("spec.user", "at least one of user or group must be specified"));
+        }
+        named = User { name: spec.user, uid: spec.uid, groups, extra: spec.extra.unwrap_or_default() };
+    }
+    let decision = match (&spec.resource_attributes, &spec.non_resource_attributes) {
+        (Some(what), _) => {
+            if kind == "LocalSubjectAccessReview" && what.namespace != request.namespace {
+                return Err(invalid("spec.resourceAttributes.namespace", "must match metadata.namespace"));
+            }
+            let selector = what.field_selector.as_ref().map(selector_text).unwrap_or_default();
+            authorizer.decide(
+                &named,
+                &Attributes {
+                    verb: &what.verb,
+                    group: &what.group,
+                    version: &what.version,
+                    resource: &what.resource,
+                    subresource: &what.subresource,
+                    namespace: &what.namespace,
+                    name: &what.name,
+                    is_resource: true,
+                    path: "",
+                    field_selector: &selector,
+                },
+            )
+        }
+        (None, Some(what)) => {
+            authorizer.decide(&named, &Attributes { verb: &what.verb, path: &what.path, ..Attributes::default() })
+        }
+        (None, None) => Decision::NoOpinion(String::new()),
+    };
+    let (allowed, reason) = match decision {
+        Decision::Allow(reason) => (true, reason),
+        Decision::NoOpinion(reason) => (false, reason),
+    };
+    let mut status = json!({ "allowed": allowed });
+    if !reason.is_empty() {
+        status["reason"] = json!(reason);
+    }
+    Ok(status)
+}
+
+fn selector_text(selector: &Selector) -> String {
+    let requirements = selector.requirements.iter().flatten();
+    let terms = requirements.filter(|r| r.operator == "In").filter_map(|r| match r.values.as_deref() {
+        Some([one]) => Some(format!("{}={one}", r.key)),
+        _ => None,
+    });
+    let terms: Vec<String> = terms.collect();
+    if terms.is_empty() { selector.raw_selector.clone() } else { terms.join(",") }
+}
+
+fn rules(authorizer: &Authorizer, request: &Request, body: &Value) -> Result<Value, Status> {
+    let namespace = body.pointer("/spec/namespace").and_then(Value::as_str).unwrap_or_default();
+    if namespace.is_empty() {
+        return Err(Status::bad_request("no namespace on request"));
+    }
+    let mut rules = authorizer.rbac.rules(&request.user, namespace);
+    if request.user.in_group(api::user::MASTERS) {
+        rules.push(Rule {
+            verbs: vec!["*".into()],
+            api_groups: vec!["*".into()],
+            resources: vec!["*".into()],
+            ..Rule::default()
+        });
+        rules.push(Rule { verbs: vec!["*".into()], non_resource_urls: vec!["*".into()], ..Rule::default() });
+    }
+    let (paths, resources): (Vec<Rule>, Vec<Rule>) =
+        rules.into_iter().partition(|rule| !rule.non_resource_urls.is_empty());
+    // Nodes may do more than can be listed.
+    let incomplete = super::node::node_name(&request.user).is_some();
+    Ok(json!({ "resourceRules": resources, "nonResourceRules": paths, "incomplete": incomplete }))
+}

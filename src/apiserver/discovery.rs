@@ -1,0 +1,241 @@
+//! Discovery: which groups, versions and resources there are. Derived from the catalog alone, and kept until it changes.
+
+mod aggregated;
+mod legacy;
+pub(crate) mod subresource;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use api::Resource;
+use arc_swap::ArcSwapOption;
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, header};
+
+use crate::Catalog;
+use crate::http::accept::{self, Clause, Encoding};
+use crate::http::respond::{self, Form};
+
+/// The groups in the order in which clients prefer them; groups of custom resources follow by name.
+const GROUP_ORDER: &[&str] = &[
+    "apiregistration.k8s.io",
+    "apps",
+    "events.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "networking.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "storage.k8s.io",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "node.k8s.io",
+    "discovery.k8s.io",
+    "resource.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+];
+
+/// One group, its versions in order of preference, and their rows.
+pub(crate) struct Group {
+    pub name: Box<str>,
+    pub versions: Vec<(Box<str>, Vec<Arc<Resource>>)>,
+}
+
+/// The discovery documents of one state of the catalog.
+pub(crate) struct Discovery {
+    advertised: String,
+    cached: ArcSwapOption<Documents>,
+}
+
+struct Documents {
+    generation: u64,
+    groups: Vec<Group>,
+    core: Aggregated,
+    rest: Aggregated,
+}
+
+struct Aggregated {
+    json: Bytes,
+    etag: HeaderValue,
+}
+
+impl Discovery {
+    /// `advertised` is the `host:port` that clients are told.
+    pub(crate) fn new(advertised: String) -> Self {
+        Self { advertised, cached: ArcSwapOption::empty() }
+    }
+
+    /// Answers `/api`, `/apis` and what is below them; `None` for paths that lead nowhere.
+    pub(crate) fn answer(
+        &self,
+        catalog: &Catalog,
+        path: &str,
+        headers: &HeaderMap,
+        form: &Form,
+    ) -> Option<Response<Body>> {
+        let documents = self.documents(catalog);
+        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+        let document = match parts.as_slice() {
+            ["api" | "apis"] => {
+                let (aggregated, plain) = if parts == ["api"] {
+                    (&documents.core, legacy::versions(&self.advertised))
+                } else {
+                    (&documents.rest, legacy::group_list(&documents.groups))
+                };
+                let accepted = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+                let mut response = match preferred(accepted) {
+                    Preferred::Aggregated => aggregated.response(headers),
+                    Preferred::Plain => respond::value(200, &plain, form),
+                    Preferred::Neither => respond::status(&api::Status::not_acceptable("application/json")),
+                };
+                response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+                return Some(response);
+            }
+            ["api", version] => legacy::resources(documents.rows("", version)?, "", version),
+            ["apis", group] => legacy::group(documents.group(group)?),
+            ["apis", group, version] => legacy::resources(documents.rows(group, version)?, group, version),
+            _ => return None,
+        };
+        Some(respond::value(200, &document, form))
+    }
+
+    fn documents(&self, catalog: &Catalog) -> Arc<Documents> {
+        // Taken first: a change in between makes the documents look older than they are, and they are made once more.
+        let generation = catalog.generation();
+        if let Some(documents) = self.cached.load_full().filter(|documents| documents.generation == generation) {
+            return documents;
+        }
+        let groups = grouped(catalog.all());
+        let (core, rest): (Vec<&Group>, Vec<&Group>) = groups.iter().partition(|group| group.name.is_empty());
+        let (core, rest) = (Aggregated::new(&core), Aggregated::new(&rest));
+        let documents = Arc::new(Documents { generation, core, rest, groups });
+        self.cached.store(Some(documents.clone()));
+        documents
+    }
+}
+
+impl Documents {
+    fn group(&self, name: &str) -> Option<&Group> {
+        self.groups.iter().find(|group| *group.name == *name && !name.is_empty())
+    }
+
+    fn rows(&self, group: &str, version: &str) -> Option<&[Arc<Resource>]> {
+        let group = self.groups.iter().find(|g| *g.name == *group)?;
+        group.versions.iter().find(|(v, _)| **v == *version).map(|(_, rows)| rows.as_slice())
+    }
+}
+
+impl Aggregated {
+    fn new(groups: &[&Group]) -> Self {
+        let json = Bytes::from(aggregated::document(groups).to_string());
+        let hash = digest(&SHA256, &json);
+        let hex: String = hash.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
+        let etag = HeaderValue::from_str(&format!("\"{hex}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"\""));
+        Self { json, etag }
+    }
+
+    fn response(&self, headers: &HeaderMap) -> Response<Body> {
+        let known = headers.get(header::IF_NONE_MATCH).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let same = known.split(',').any(|tag| tag.trim().as_bytes() == self.etag.as_bytes());
+        let (code, body) = if same { (304, Bytes::new()) } else { (200, self.json.clone()) };
+        let mut response = respond::whole(code, aggregated::CONTENT_TYPE, body);
+        response.headers_mut().insert(header::ETAG, self.etag.clone());
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
+        response
+    }
+}
+
+enum Preferred {
+    Aggregated,
+    Plain,
+    Neither,
+}
+
+/// `v2` is served; `v2beta1` is no more, and who asks for it takes plain JSON.
+fn preferred(accepted: &str) -> Preferred {
+    for clause in accept::clauses(accepted) {
+        let json = matches!(clause.media_type, "application/json" | "*/*" | "application/*");
+        let discovery = |c: &Clause<'_>| {
+            (c.param("g"), c.param("v"), c.param("as")) == ("apidiscovery.k8s.io", "v2", "APIGroupDiscoveryList")
+        };
+        match clause.param("as") {
+            "" if json || clause.media_type == "application/yaml" => return Preferred::Plain,
+            _ if json && discovery(&clause) => return Preferred::Aggregated,
+            _ => {}
+        }
+    }
+    // A client that knows nothing else gets what everybody understands.
+    match accept::negotiate(accepted, accept::Offer { protobuf: false, shapes: false }) {
+        Ok(accepted) if accepted.encoding == Encoding::Json => Preferred::Plain,
+        _ => Preferred::Neither,
+    }
+}
+
+/// The catalog's rows by group and version, in the order of preference.
+pub(crate) fn grouped(rows: Vec<Arc<Resource>>) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for row in rows {
+        let at = groups.iter().position(|group| group.name == row.group).unwrap_or_else(|| {
+            groups.push(Group { name: row.group.clone(), versions: Vec::new() });
+            groups.len() - 1
+        });
+        let versions = &mut groups[at].versions;
+        match versions.iter_mut().find(|(version, _)| *version == row.version) {
+            Some((_, rows)) => rows.push(row),
+            None => versions.push((row.version.clone(), vec![row])),
+        }
+    }
+    let place = |name: &str| match name {
+        "" => 0,
+        name => GROUP_ORDER.iter().position(|group| *group == name).map_or(usize::MAX, |at| at + 1),
+    };
+    groups.sort_by(|a, b| place(&a.name).cmp(&place(&b.name)).then_with(|| a.name.cmp(&b.name)));
+    for group in &mut groups {
+        group.versions.sort_by(|(a, _), (b, _)| version_rank(b).cmp(&version_rank(a)).then_with(|| a.cmp(b)));
+        for (_, rows) in &mut group.versions {
+            rows.sort_by(|a, b| a.plural.cmp(&b.plural));
+        }
+    }
+    groups
+}
+
+/// GA before beta before alpha, higher numbers first; anything else last.
+fn version_rank(version: &str) -> (u8, u32, u32) {
+    let Some(rest) = version.strip_prefix('v') else { return (0, 0, 0) };
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    let (major, rest) = rest.split_at(digits);
+    let Ok(major) = major.parse() else { return (0, 0, 0) };
+    let stage = |prefix: &str| rest.strip_prefix(prefix).and_then(|minor| minor.parse().ok());
+    match rest {
+        "" => (3, major, 0),
+        _ if stage("beta").is_some() => (2, major, stage("beta").unwrap_or(0)),
+        _ if stage("alpha").is_some() => (1, major, stage("alpha").unwrap_or(0)),
+        _ => (0, 0, 0),
+    }
+}
+
+/// What changes when the stored form of a kind does: clients compare it.
+fn storage_version_hash(resource: &Resource) -> String {
+    use base64::Engine;
+    let stored = match resource.stored_as {
+        Some((group, version, _)) => format!("{group}/{version}/{}", resource.kind),
+        None => format!("{}/{}/{}", resource.group, resource.version, resource.kind),
+    };
+    base64::engine::general_purpose::STANDARD.encode(&digest(&SHA256, stored.as_bytes()).as_ref()[..8])
+}
+
+/// The rows of a version as legacy discovery shows them, for tests of what clients depend on.
+#[cfg(test)]
+fn legacy_rows(catalog: &Catalog, group: &str, version: &str) -> serde_json::Value {
+    let discovery = Discovery::new(String::new());
+    let documents = discovery.documents(catalog);
+    legacy::resources(documents.rows(group, version).unwrap(), group, version)
+}

@@ -1,0 +1,221 @@
+//! The HTTP side: from bytes to [`api::Request`] and back. Paths, queries, bodies and forms of answers are known here and
+//! nowhere else.
+
+pub(crate) mod accept;
+pub(crate) mod body;
+pub(crate) mod listen;
+mod other;
+pub(crate) mod path;
+mod pretty;
+mod protobuf;
+pub(crate) mod query;
+mod resource;
+pub(crate) mod respond;
+mod shape;
+mod stall;
+pub(crate) mod tls;
+mod watch;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api::Status;
+use axum::body::Body;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+use tower::ServiceExt;
+use tracing::Instrument;
+
+use crate::authentication::x509::Peer;
+use crate::authorization::Attributes;
+use crate::chain::Caller;
+use crate::server::Server;
+
+use path::RequestInfo;
+use query::Query;
+use respond::Form;
+
+/// How long a request may take that is no watch, log or connection.
+const REQUEST_TIME: Duration = Duration::from_secs(60);
+const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+
+/// A request, taken apart.
+pub(crate) struct Incoming<'a> {
+    pub(crate) info: &'a RequestInfo,
+    pub(crate) query: &'a Query,
+    /// Head and body as they came; handlers that pass a request on need all of it.
+    pub(crate) request: Request<Body>,
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> &str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// Answers one request; never fails.
+pub(crate) async fn handle(server: Arc<Server>, peer: Arc<Peer>, request: Request<Body>) -> Response<Body> {
+    if let Some(extra) = server.extra.as_ref().filter(|extra| extra.takes(request.uri().path())) {
+        // These routes know for themselves whom they answer.
+        let mut request = request;
+        if let Some(address) = peer.address {
+            request.extensions_mut().insert(axum::extract::ConnectInfo(address));
+        }
+        return extra.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+    }
+    let started = Instant::now();
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    let info = RequestInfo::read(request.method(), request.uri().path(), &query);
+    let audit_id = audit_id(request.headers());
+    let span = tracing::info_span!(
+        "request", %audit_id, user = tracing::field::Empty, verb = %info.verb, resource = %info.resource,
+        namespace = %info.namespace, name = %info.name,
+    );
+    let what = attributes(&info, &query);
+    let work = server.chain.guard(serve(&server, &peer, &what, Incoming { info: &info, query: &query, request }));
+    let mut response = match Box::pin(work).instrument(span.clone()).await {
+        Ok(response) => response,
+        Err(status) => respond::status(&status),
+    };
+    let code = response.status().as_u16();
+    if let Ok(value) = HeaderValue::from_str(&audit_id) {
+        response.headers_mut().insert(AUDIT_ID, value);
+    }
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
+    let known =
+        !info.is_resource || server.chain.registry.catalog().get(&info.group, &info.version, &info.resource).is_some();
+    server.chain.metrics.request(&what, info.scope(), known, query.get("dryRun").is_some(), code, started.elapsed());
+    span.in_scope(|| tracing::debug!(code, path = %info.path, took = ?started.elapsed(), "answered"));
+    response
+}
+
+async fn serve(
+    server: &Arc<Server>,
+    peer: &Peer,
+    what: &Attributes<'_>,
+    incoming: Incoming<'_>,
+) -> Result<Response<Body>, Status> {
+    let pass = server.chain.enter(Caller::Wire(peer, incoming.request.headers()), what)?;
+    if !incoming.info.is_resource {
+        return timed(incoming.query, other::serve(server, incoming)).await;
+    }
+    if crate::fairness::is_long_running(what) {
+        let counted = server.chain.metrics.long_running(what, incoming.info.scope());
+        return resource::serve(server, &pass, incoming, Some(counted)).await;
+    }
+    timed(incoming.query, async { resource::serve(server, &pass, incoming, None).await }).await
+}
+
+/// Ends what takes too long: as long as the client says, a minute at most.
+async fn timed<T>(query: &Query, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    let asked = query.text("timeout").and_then(go_duration).filter(|asked| !asked.is_zero());
+    let time = asked.map_or(REQUEST_TIME, |asked| asked.min(REQUEST_TIME));
+    match tokio::time::timeout(time, work).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            let why = "Timeout: request did not complete within the allotted timeout";
+            Err(Status::timeout(why, 0))
+        }
+    }
+}
+
+/// The simple forms of Go's durations: `30s`, `5m`, `100ms`, `1h`, `0`.
+fn go_duration(text: &str) -> Option<Duration> {
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    let digits = text.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
+    let (number, unit) = text.split_at(digits);
+    let seconds = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()
+}
+
+fn attributes<'a>(info: &'a RequestInfo, query: &'a Query) -> Attributes<'a> {
+    // Opening a session is a creation, whichever method the client's protocol makes it use.
+    let connects = info.verb == "get"
+        && info.resource == "pods"
+        && matches!(&*info.subresource, "attach" | "exec" | "portforward");
+    Attributes {
+        verb: if connects { "create" } else { &info.verb },
+        group: &info.group,
+        version: &info.version,
+        resource: &info.resource,
+        subresource: &info.subresource,
+        namespace: &info.namespace,
+        name: &info.name,
+        is_resource: info.is_resource,
+        path: &info.path,
+        field_selector: query.get("fieldSelector").unwrap_or_default(),
+    }
+}
+
+/// The form of answers that one request asks for.
+pub(crate) fn form(headers: &HeaderMap, query: &Query, offer: accept::Offer) -> Result<Form, Status> {
+    let accepted = accept::negotiate(text(headers, header::ACCEPT), offer)?;
+    Ok(Form { accepted, ..plain_form(headers, query) })
+}
+
+/// As [`form`], without negotiation.
+pub(crate) fn plain_form(headers: &HeaderMap, query: &Query) -> Form {
+    let agent = text(headers, header::USER_AGENT);
+    let person = ["curl", "Wget", "Mozilla/5.0"].iter().any(|prefix| agent.starts_with(prefix));
+    let pretty = match query.get("pretty") {
+        Some(_) => query.flag("pretty"),
+        None => person,
+    };
+    let gzip = text(headers, header::ACCEPT_ENCODING)
+        .split(',')
+        .any(|e| e.split(';').next().unwrap_or_default().trim() == "gzip");
+    let include = match query.get("includeObject") {
+        Some("None") => shape::Include::None,
+        Some("Object") => shape::Include::Object,
+        _ => shape::Include::Metadata,
+    };
+    Form { pretty, gzip, include, ..Form::PLAIN }
+}
+
+/// The client's own id for the request where it sends a sane one, else a new one.
+fn audit_id(headers: &HeaderMap) -> String {
+    let sent = text(headers, AUDIT_ID);
+    let sane =
+        !sent.is_empty() && sent.len() <= 64 && sent.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    if sane { sent.to_owned() } else { uuid::Uuid::new_v4().to_string() }
+}
+
+/// `Warning` headers, as RFC 7234 writes them.
+pub(crate) fn warn(headers: &mut HeaderMap, warnings: &[String]) {
+    // Headers have an end: what does not fit is left out, as upstream does it.
+    let mut room = 4096_usize;
+    for warning in warnings {
+        let escaped: String = warning
+            .chars()
+            .filter(|c| !c.is_control())
+            .flat_map(|c| matches!(c, '"' | '\\').then_some('\\').into_iter().chain([c]))
+            .take(256)
+            .collect();
+        if escaped.len() > room {
+            return;
+        }
+        room -= escaped.len();
+        if let Ok(value) = HeaderValue::from_bytes(format!("299 - \"{escaped}\"").as_bytes()) {
+            headers.append(header::WARNING, value);
+        }
+    }
+}
+
+/// The routes a binary adds.
+pub(crate) struct Extra {
+    pub(crate) prefixes: Vec<String>,
+    pub(crate) router: axum::Router,
+}
+
+impl Extra {
+    fn takes(&self, path: &str) -> bool {
+        self.prefixes.iter().any(|prefix| {
+            path.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    }
+}

@@ -1,0 +1,128 @@
+//! Request bodies: bounded in size and time, read by their content type.
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use api::json::{Document, Limits, ReadError};
+use api::{Patch, Status};
+use axum::body::Body;
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::Value;
+
+/// Upstream's limit on bodies.
+pub(crate) const BODY_MAX: usize = 3 * 1024 * 1024;
+/// A client that needs longer to send a body than a request may take is not sending one.
+const BODY_TIME: Duration = Duration::from_secs(60);
+/// Upstream's limit on the operations of a JSON patch.
+const PATCH_OPERATIONS_MAX: usize = 10_000;
+const ACCEPTED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+
+/// The whole body; 413 when it is too large.
+pub(crate) async fn read(body: Body) -> Result<Bytes, Status> {
+    let whole = tokio::time::timeout(BODY_TIME, Limited::new(body, BODY_MAX).collect());
+    match whole.await {
+        Ok(Ok(whole)) => Ok(whole.to_bytes()),
+        Ok(Err(e)) if e.downcast_ref::<LengthLimitError>().is_some() || is_axum_limit(&*e) => {
+            Err(Status::too_large(BODY_MAX))
+        }
+        Ok(Err(_)) => Err(Status::bad_request("the body of the request could not be read")),
+        Err(_) => Err(Status::timeout("the body of the request did not arrive in time", 0)),
+    }
+}
+
+/// `Limited` wraps its error once more when the body is boxed.
+fn is_axum_limit(e: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(e), |e| e.source()).any(|e| e.is::<LengthLimitError>())
+}
+
+/// Decodes an object. `protobuf` turns the protobuf form into JSON, where the kind has one.
+pub(crate) fn object(
+    bytes: &[u8],
+    content_type: &str,
+    protobuf: impl FnOnce(&[u8]) -> Result<Value, Status>,
+) -> Result<Document, Status> {
+    match media_type(content_type) {
+        "" | "application/json" => json(bytes),
+        "application/yaml" | "text/yaml" | "application/x-yaml" => yaml(bytes),
+        "application/vnd.kubernetes.protobuf" => Ok(Document { value: protobuf(bytes)?, duplicates: Vec::new() }),
+        _ => Err(Status::unsupported_media_type(ACCEPTED)),
+    }
+}
+
+/// Decodes a patch by its content type. `builtin` kinds take strategic merges; 415 for what a kind does not take.
+pub(crate) fn patch(bytes: &[u8], content_type: &str, builtin: bool) -> Result<(Patch, Vec<String>), Status> {
+    let media_type = media_type(content_type);
+    let accepted = if builtin {
+        "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml"
+    } else {
+        "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
+    };
+    let refused = || Status::unsupported_media_type(accepted);
+    Ok(match media_type {
+        "application/apply-patch+yaml" => {
+            let Document { value, duplicates } = yaml(bytes)?;
+            (Patch::Apply(value), duplicates)
+        }
+        "application/json-patch+json" => {
+            let value = json(bytes)?.value;
+            match &value {
+                Value::Array(operations) if operations.len() > PATCH_OPERATIONS_MAX => {
+                    let why = format!(
+                        "The allowed maximum operations in a JSON patch is {PATCH_OPERATIONS_MAX}, got {}",
+                        operations.len()
+                    );
+                    return Err(Status {
+                        code: 413,
+                        reason: "RequestEntityTooLarge".into(),
+                        ..Status::failure(413, "", why)
+                    });
+                }
+                // Some clients send a merge under the wrong name: a built-in kind takes it for what it is.
+                Value::Object(_) if builtin => (Patch::Strategic(value), Vec::new()),
+                _ => (Patch::Json(value), Vec::new()),
+            }
+        }
+        "application/merge-patch+json" => {
+            let Document { value, duplicates } = json(bytes)?;
+            (Patch::Merge(value), duplicates)
+        }
+        "application/strategic-merge-patch+json" if builtin => {
+            let Document { value, duplicates } = json(bytes)?;
+            // The same liberty the other way round.
+            if value.is_array() { (Patch::Json(value), Vec::new()) } else { (Patch::Strategic(value), duplicates) }
+        }
+        _ => return Err(refused()),
+    })
+}
+
+/// JSON, its nesting bounded.
+fn json(bytes: &[u8]) -> Result<Document, Status> {
+    api::json::read(bytes, Limits::default()).map_err(|e| match e {
+        ReadError::TooLarge(limit) => Status::too_large(limit),
+        ReadError::Syntax(e) => Status::bad_request(format!("couldn't get version/kind; json parse error: {e}")),
+    })
+}
+
+/// One YAML document, its nesting and aliases bounded by the parser's budget. Most senders of YAML send JSON.
+fn yaml(bytes: &[u8]) -> Result<Document, Status> {
+    if bytes.first() == Some(&b'{')
+        && let Ok(document) = api::json::read(bytes, Limits::default())
+    {
+        return Ok(document);
+    }
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| Status::bad_request("error converting YAML to JSON: the body is not UTF-8"))?;
+    let options = serde_saphyr::options! { duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins };
+    serde_saphyr::with_deserializer_from_str_with_options(text, options, |from| {
+        api::json::read_from(from, Limits::default().depth)
+    })
+    .map_err(|e| Status::bad_request(format!("error converting YAML to JSON: {e}")))
+}
+
+/// The media type without its parameters.
+pub(crate) fn media_type(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
+}

@@ -1,0 +1,115 @@
+//! Paths that are no resources: discovery, health, metrics, version, keys, and the index of all of them.
+
+use std::sync::Arc;
+
+use api::Status;
+use axum::body::Body;
+use http::{HeaderValue, Method, Response, header};
+use serde_json::{Value, json};
+
+use super::{Incoming, plain_form, respond};
+use crate::server::Server;
+use crate::{discovery, health};
+
+/// What the version says of itself: the API is that of Kubernetes 1.35.
+const MAJOR: &str = "1";
+const MINOR: &str = "35";
+
+pub(super) async fn serve(server: &Arc<Server>, incoming: Incoming<'_>) -> Result<Response<Body>, Status> {
+    let (path, query) = (&*incoming.info.path, incoming.query);
+    if !matches!(*incoming.request.method(), Method::GET | Method::HEAD) {
+        let known = paths(server).iter().any(|known| known == path);
+        return Err(if known { Status::method_not_allowed() } else { Status::no_such_path() });
+    }
+    let headers = incoming.request.headers();
+    let form = plain_form(headers, query);
+    if let Some(answer) = health::answer(&server.checks, path, query) {
+        return Ok(answer);
+    }
+    let keys = &server.chain.authenticator.service_accounts;
+    let answer = match path.trim_end_matches('/') {
+        "" => respond::value(200, &json!({ "paths": paths(server) }), &form),
+        "/version" => respond::value(200, &version(), &form),
+        "/metrics" => {
+            let text = server.chain.metrics.text(server.chain.fairness.in_flight());
+            respond::whole(200, "application/openmetrics-text; version=1.0.0; charset=utf-8", text.into())
+        }
+        "/.well-known/openid-configuration" => {
+            let document = json!({
+                "issuer": keys.issuer,
+                "jwks_uri": server.jwks_uri,
+                "response_types_supported": ["id_token"],
+                "subject_types_supported": ["public"],
+                "id_token_signing_alg_values_supported": keys.keys.algorithms(),
+            });
+            public(respond::whole(200, "application/json", document.to_string().into()))
+        }
+        "/openid/v1/jwks" => {
+            let keys = keys.keys.jwks().to_string();
+            public(respond::whole(200, "application/jwk-set+json", keys.into()))
+        }
+        path if path.starts_with("/openapi/") => {
+            return crate::openapi::serve(server.chain.registry.catalog(), path, query, headers);
+        }
+        path => {
+            let catalog = server.chain.registry.catalog();
+            server.discovery.answer(catalog, path, headers, &form).ok_or_else(Status::no_such_path)?
+        }
+    };
+    Ok(answer)
+}
+
+fn version() -> Value {
+    json!({
+        "major": MAJOR,
+        "minor": MINOR,
+        "emulationMajor": MAJOR,
+        "emulationMinor": MINOR,
+        "minCompatibilityMajor": MAJOR,
+        "minCompatibilityMinor": "34",
+        "gitVersion": format!("v{MAJOR}.{MINOR}.0+isopod"),
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "",
+        "compiler": "rustc",
+        "platform": format!("linux/{}", if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }),
+    })
+}
+
+/// Anyone may keep the keys for an hour.
+fn public(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+    response
+}
+
+/// The index of `/`.
+fn paths(server: &Server) -> Vec<String> {
+    let mut paths: Vec<String> = [
+        "/.well-known/openid-configuration",
+        "/api",
+        "/api/v1",
+        "/apis",
+        "/apis/",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/openapi/v3/",
+        "/openid/v1/jwks",
+        "/version",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    for root in ["/healthz", "/livez", "/readyz"] {
+        paths.push(root.to_owned());
+        let asked = server.checks.iter().filter(|check| check.live || root == "/readyz");
+        paths.extend(asked.map(|check| format!("{root}/{}", check.name)));
+    }
+    for group in discovery::grouped(server.chain.registry.catalog().all()).iter().filter(|group| !group.name.is_empty())
+    {
+        paths.push(format!("/apis/{}", group.name));
+        paths.extend(group.versions.iter().map(|(version, _)| format!("/apis/{}/{version}", group.name)));
+    }
+    paths.sort_unstable();
+    paths
+}

@@ -1,0 +1,250 @@
+//! The query of a request, read once, and the options each verb takes from it. Complaints are upstream's.
+
+use api::validation::field::{Error, ErrorList, Path};
+use api::{Cause, DeleteOptions, FieldValidation, ListOptions, Propagation, Status, WatchOptions, WriteOptions};
+use serde_json::Value;
+
+#[cfg(test)]
+mod tests;
+
+/// Field managers are at most this long.
+const MANAGER_MAX: usize = 128;
+
+/// Names and values in the order sent, decoded.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Query(Vec<(String, String)>);
+
+impl Query {
+    pub(crate) fn parse(text: &str) -> Self {
+        let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (percent_decode(name, true), percent_decode(value, true))
+        });
+        Self(pairs.collect())
+    }
+
+    /// The first value of a name.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| &**v)
+    }
+
+    /// The first value of a name, unless it is empty.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).filter(|value| !value.is_empty())
+    }
+
+    /// All values of a name.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(n, _)| n == name).map(|(_, v)| &**v)
+    }
+
+    /// Upstream's reading of booleans: there, and neither `false` nor `0`.
+    pub(crate) fn flag(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| !matches!(&*value.to_ascii_lowercase(), "false" | "0"))
+    }
+
+    fn tristate(&self, name: &str) -> Option<bool> {
+        self.text(name).map(|_| self.flag(name))
+    }
+
+    fn number(&self, name: &str) -> Result<Option<i64>, Status> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        text.parse().map(Some).map_err(|e: std::num::ParseIntError| {
+            let why = match e.kind() {
+                std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow => "value out of range",
+                _ => "invalid syntax",
+            };
+            Status::bad_request(format!("strconv.ParseInt: parsing {}: {why}", api::quote::quote(text)))
+        })
+    }
+
+    /// What a list takes. How its parts go together is the registry's to check.
+    pub(crate) fn list(&self) -> Result<ListOptions, Status> {
+        let options = self.list_unchecked()?;
+        let mut errors = ErrorList::new();
+        if self.tristate("sendInitialEvents").is_some() {
+            let field = Path::root("sendInitialEvents");
+            errors.push(Error::forbidden(&field, "sendInitialEvents is forbidden for list"));
+        }
+        invalid("ListOptions", errors).map(|()| options)
+    }
+
+    fn list_unchecked(&self) -> Result<ListOptions, Status> {
+        let text = |name: &str| self.get(name).unwrap_or_default().to_owned();
+        Ok(ListOptions {
+            label_selector: text("labelSelector"),
+            field_selector: text("fieldSelector"),
+            limit: usize::try_from(self.number("limit")?.unwrap_or(0)).unwrap_or(0),
+            continue_token: text("continue"),
+            resource_version: self.text("resourceVersion").map(str::to_owned),
+            resource_version_match: text("resourceVersionMatch"),
+        })
+    }
+
+    /// What a watch takes.
+    pub(crate) fn watch(&self) -> Result<WatchOptions, Status> {
+        let list = self.list_unchecked()?;
+        let initial_events = self.tristate("sendInitialEvents");
+        let timeout_seconds = self.number("timeoutSeconds")?.and_then(|seconds| u64::try_from(seconds).ok());
+        Ok(WatchOptions { bookmarks: self.flag("allowWatchBookmarks"), list, initial_events, timeout_seconds })
+    }
+
+    /// What a write takes. `kind` is `CreateOptions`, `UpdateOptions` or `PatchOptions`; `agent` is the `User-Agent`, whose
+    /// first word is the manager where the query names none.
+    pub(crate) fn write(&self, kind: &str, agent: &str, apply: bool) -> Result<WriteOptions, Status> {
+        let mut errors = ErrorList::new();
+        let dry_run = self.dry_run(&mut errors);
+        let named = self.get("fieldManager").unwrap_or_default();
+        let manager = Path::root("fieldManager");
+        if named.len() > MANAGER_MAX {
+            errors.push(Error::too_long(&manager, MANAGER_MAX));
+        }
+        if named.chars().any(|c| c.is_control()) {
+            errors.push(Error::invalid(&manager, named, "should only contain printable characters"));
+        }
+        if apply && named.is_empty() {
+            errors.push(Error::required(&manager, "is required for apply patch"));
+        }
+        if kind == "PatchOptions" && !apply && self.get("force").is_some() {
+            errors.push(Error::forbidden(&Path::root("force"), "may not be specified for non-apply patch"));
+        }
+        let field_validation = match self.get("fieldValidation").unwrap_or_default() {
+            "" | "Warn" => FieldValidation::Warn,
+            "Ignore" => FieldValidation::Ignore,
+            "Strict" => FieldValidation::Strict,
+            other => {
+                let field = Path::root("fieldValidation");
+                errors.push(Error::not_supported(&field, other, &["", "Ignore", "Strict", "Warn"]));
+                FieldValidation::Warn
+            }
+        };
+        invalid(kind, errors)?;
+        let field_manager = if named.is_empty() { manager_of(agent) } else { named.to_owned() };
+        Ok(WriteOptions {
+            dry_run,
+            field_manager,
+            field_validation,
+            force: self.flag("force"),
+            ..WriteOptions::default()
+        })
+    }
+
+    fn dry_run(&self, errors: &mut ErrorList) -> bool {
+        let mut dry_run = false;
+        for value in self.all("dryRun") {
+            match value {
+                "All" => dry_run = true,
+                other => errors.push(Error::not_supported(&Path::root("dryRun"), other, &["All"])),
+            }
+        }
+        dry_run
+    }
+
+    /// What a delete takes, from the body where there is one, else from the query.
+    pub(crate) fn delete(&self, body: Option<&Value>) -> Result<DeleteOptions, Status> {
+        let mut errors = ErrorList::new();
+        let mut options = DeleteOptions::default();
+        let (policy, orphan): (Option<String>, Option<bool>);
+        match body {
+            Some(body) => {
+                let wire: WireDelete = serde::Deserialize::deserialize(body).map_err(|e| {
+                    Status::bad_request(format!("DeleteOptions in version \"v1\" cannot be handled: {e}"))
+                })?;
+                options.grace_period_seconds = wire.grace_period_seconds;
+                let guard = wire.preconditions.unwrap_or_default();
+                (options.uid, options.resource_version) = (guard.uid, guard.resource_version);
+                for value in wire.dry_run.unwrap_or_default() {
+                    match &*value {
+                        "All" => options.dry_run = true,
+                        other => errors.push(Error::not_supported(&Path::root("dryRun"), other, &["All"])),
+                    }
+                }
+                (policy, orphan) = (wire.propagation_policy, wire.orphan_dependents);
+            }
+            None => {
+                options.grace_period_seconds = self.number("gracePeriodSeconds")?;
+                options.dry_run = self.dry_run(&mut errors);
+                (policy, orphan) =
+                    (self.text("propagationPolicy").map(str::to_owned), self.tristate("orphanDependents"));
+            }
+        }
+        let field = Path::root("propagationPolicy");
+        if policy.is_some() && orphan.is_some() {
+            let why = "orphanDependents and deletionPropagation cannot be both set";
+            errors.push(Error::invalid(&field, policy.clone().unwrap_or_default(), why));
+        }
+        options.propagation = match (policy.as_deref(), orphan) {
+            (Some("Orphan"), _) | (None, Some(true)) => Some(Propagation::Orphan),
+            (Some("Background"), _) | (None, Some(false)) => Some(Propagation::Background),
+            (Some("Foreground"), _) => Some(Propagation::Foreground),
+            (None, None) => None,
+            (Some(other), _) => {
+                errors.push(Error::not_supported(&field, other, &["Foreground", "Background", "Orphan", "nil"]));
+                None
+            }
+        };
+        invalid("DeleteOptions", errors).map(|()| options)
+    }
+}
+
+/// `DeleteOptions` as it stands in a body.
+#[derive(Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WireDelete {
+    grace_period_seconds: Option<i64>,
+    propagation_policy: Option<String>,
+    orphan_dependents: Option<bool>,
+    preconditions: Option<WirePreconditions>,
+    dry_run: Option<Vec<String>>,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WirePreconditions {
+    uid: Option<String>,
+    resource_version: Option<String>,
+}
+
+/// 422 about an options kind, unless there is nothing to complain of.
+fn invalid(kind: &str, errors: ErrorList) -> Result<(), Status> {
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let cause = |e: Error| Cause { reason: e.kind.reason().into(), message: e.body(), field: e.field };
+    Err(Status::invalid("meta.k8s.io", kind, "", errors.into_iter().map(cause).collect()))
+}
+
+/// The manager a `User-Agent` stands for: what precedes the first slash, printable, bounded.
+fn manager_of(agent: &str) -> String {
+    let prefix = agent.split('/').next().unwrap_or_default();
+    let mut manager: String = prefix.chars().filter(|c| !c.is_control()).collect();
+    let mut end = manager.len().min(MANAGER_MAX);
+    while !manager.is_char_boundary(end) {
+        end -= 1;
+    }
+    manager.truncate(end);
+    if manager.is_empty() { "unknown".into() } else { manager }
+}
+
+/// Undoes percent-encoding; in queries a plus is a space. Broken escapes stay as they are.
+pub(crate) fn percent_decode(text: &str, plus: bool) -> String {
+    if !text.contains(['%', '+']) {
+        return text.to_owned();
+    }
+    let bytes = text.as_bytes();
+    let hex = |at: usize| bytes.get(at).and_then(|b| (*b as char).to_digit(16));
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        match (bytes[at], hex(at + 1), hex(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                out.push((high * 16 + low) as u8);
+                at += 2;
+            }
+            (b'+', ..) if plus => out.push(b' '),
+            (byte, ..) => out.push(byte),
+        }
+        at += 1;
+    }
+    String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+}

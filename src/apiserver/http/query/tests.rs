@@ -1,0 +1,51 @@
+use super::*;
+
+fn told<T>(outcome: Result<T, Status>) -> String {
+    outcome.map(|_| "ok".to_owned()).unwrap_or_else(|status| format!("{} {}", status.code, status.message))
+}
+
+#[test]
+fn list_options_are_refused_in_upstreams_words() {
+    let meta = "422 ListOptions.meta.k8s.io \"\" is invalid: ";
+    for (query, expect) in [
+        ("", "ok".to_owned()),
+        ("limit=500&resourceVersion=0", "ok".to_owned()),
+        ("limit=x", "400 strconv.ParseInt: parsing \"x\": invalid syntax".to_owned()),
+        (
+            "sendInitialEvents=true",
+            format!("{meta}sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list"),
+        ),
+    ] {
+        assert_eq!(told(Query::parse(query).list()), expect, "{query}");
+    }
+    let watch = Query::parse("sendInitialEvents=true&allowWatchBookmarks=true&timeoutSeconds=5").watch().unwrap();
+    assert_eq!((watch.initial_events, watch.bookmarks, watch.timeout_seconds), (Some(true), true, Some(5)));
+}
+
+#[test]
+fn write_options_name_their_manager() {
+    let write = |query: &str| Query::parse(query).write("PatchOptions", "kubectl/v1.33 (linux)", false);
+    assert_eq!(write("").unwrap().field_manager, "kubectl");
+    assert_eq!(write("fieldManager=a+b").unwrap().field_manager, "a b");
+    assert!(write("dryRun=All").unwrap().dry_run);
+    assert_eq!(
+        told(write("dryRun=x")),
+        "422 PatchOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: \"x\": supported values: \"All\""
+    );
+    assert_eq!(
+        told(Query::parse("").write("PatchOptions", "", true)),
+        "422 PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"
+    );
+}
+
+#[test]
+fn delete_options_come_from_body_or_query() {
+    let query = Query::parse("gracePeriodSeconds=3&propagationPolicy=Foreground");
+    let options = query.delete(None).unwrap();
+    assert_eq!((options.grace_period_seconds, options.propagation), (Some(3), Some(Propagation::Foreground)));
+    let body = serde_json::json!({"kind": "DeleteOptions", "preconditions": {"uid": "u"}, "orphanDependents": true});
+    let options = query.delete(Some(&body)).unwrap();
+    assert_eq!((options.grace_period_seconds, options.uid.as_deref()), (None, Some("u")));
+    assert_eq!(options.propagation, Some(Propagation::Orphan));
+    assert!(query.delete(Some(&serde_json::json!("x"))).is_err());
+}

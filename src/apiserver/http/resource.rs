@@ -1,0 +1,216 @@
+//! Requests for resources: which row, which verb, what body; then the chain, then the answer in the form accepted.
+
+use std::sync::Arc;
+
+use api::{Operation, Patch, Reply, Resource, Status};
+use axum::body::Body;
+use http::{Method, Response, header};
+use serde_json::Value;
+
+use super::accept::{Offer, Shape};
+use super::respond::{self, Form};
+use super::{Incoming, body, form, plain_form, protobuf, warn, watch};
+use crate::chain::Pass;
+use crate::discovery::subresource;
+use crate::metrics::LongRunning;
+use crate::proxy;
+use crate::server::Server;
+
+pub(super) async fn serve(
+    server: &Arc<Server>,
+    pass: &Pass,
+    incoming: Incoming<'_>,
+    counted: Option<LongRunning>,
+) -> Result<Response<Body>, Status> {
+    let info = incoming.info;
+    let found = server.chain.registry.catalog().get(&info.group, &info.version, &info.resource);
+    let Some(row) = found else { return Err(Status::no_such_path()) };
+    check_path(&row, &incoming)?;
+    if !info.subresource.is_empty() && subresource::is_connect(&row, &info.subresource) {
+        return proxy::serve(server, pass, &row, incoming, counted).await;
+    }
+    let offer = Offer { protobuf: protobuf::serves(&row), shapes: info.subresource.is_empty() && row.stored };
+    let form = form(incoming.request.headers(), incoming.query, offer)?;
+    let namespace = if row.is_namespaced() { info.namespace.clone() } else { String::new() };
+    let mut request = api::Request {
+        user: pass.user.clone(),
+        resource: row.clone(),
+        namespace,
+        // A name that a selector left is the selector's to find.
+        name: if info.named { info.name.clone() } else { String::new() },
+        subresource: info.subresource.clone(),
+        operation: Operation::Get { resource_version: None },
+    };
+    if info.verb == "watch" {
+        request.operation = Operation::Watch(watch_options(&incoming)?);
+        return watch::serve(server, request, form, incoming.request, counted).await;
+    }
+    let plain = plain_form(incoming.request.headers(), incoming.query);
+    request.operation = operation(&row, incoming).await?;
+    if let (Operation::Create(value, _), true) = (&request.operation, request.name.is_empty()) {
+        request.name = value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    }
+    let creates = matches!(request.operation, Operation::Create(..));
+    let reply = server.chain.act(&request).await?;
+    Ok(answer(&row, reply, creates, &form, &plain))
+}
+
+fn answer(row: &Arc<Resource>, reply: Reply, creates: bool, form: &Form, plain: &Form) -> Response<Body> {
+    match reply {
+        Reply::Object { object, created, warnings } => {
+            let code = if created { 201 } else { 200 };
+            let mut response = respond::object(code, row, &object, form);
+            warn(response.headers_mut(), &warnings);
+            response
+        }
+        Reply::List(list) => respond::list(row, list, form),
+        Reply::Status(status) => {
+            let code = match status.code {
+                0 if creates => 201,
+                0 => 200,
+                code => code,
+            };
+            match serde_json::to_value(&*status) {
+                Ok(value) => respond::value(code, &value, plain),
+                Err(_) => respond::status(&status),
+            }
+        }
+        // Watches are answered before.
+        Reply::Watch(_) => respond::status(&Status::internal("a watch where none was asked for")),
+    }
+}
+
+/// Whether the path has the form of the row's paths: 404 and 405 as upstream's routes have them.
+fn check_path(row: &Resource, incoming: &Incoming<'_>) -> Result<(), Status> {
+    let info = incoming.info;
+    if !info.rest.is_empty() && !subresource::is_connect(row, &info.subresource) {
+        return Err(Status::no_such_path());
+    }
+    let in_namespace = !info.namespace.is_empty() && !(row.is_core() && &*row.plural == "namespaces");
+    let everywhere = row.is_namespaced() && !in_namespace;
+    if (in_namespace && !row.is_namespaced()) || (everywhere && info.named) {
+        return Err(Status::no_such_path());
+    }
+    if info.named && info.name.is_empty() {
+        return Err(Status::no_such_path());
+    }
+    let verb = match &*info.verb {
+        // The head of an answer may be had wherever the answer may.
+        "" => return Err(Status::method_not_allowed()),
+        verb => verb,
+    };
+    if everywhere && !matches!(verb, "list" | "watch") && row.stored {
+        return Err(Status::method_not_allowed());
+    }
+    if info.subresource.is_empty() {
+        let collection = matches!(verb, "create" | "list" | "deletecollection");
+        let fits = if info.named { !collection } else { collection || verb == "watch" };
+        let served = row.verbs.contains(&verb);
+        return if fits && served { Ok(()) } else { Err(Status::method_not_allowed()) };
+    }
+    if !row.has_subresource(&info.subresource) {
+        return Err(Status::no_such_path());
+    }
+    let described = subresource::describe(row, &info.subresource);
+    let get = *incoming.request.method() == Method::HEAD && described.verbs.contains(&"get");
+    if get || described.verbs.contains(&verb) { Ok(()) } else { Err(Status::method_not_allowed()) }
+}
+
+fn watch_options(incoming: &Incoming<'_>) -> Result<api::WatchOptions, Status> {
+    let mut options = incoming.query.watch()?;
+    if incoming.info.named {
+        // `/api/v1/watch/namespaces/a/pods/x`
+        let one = format!("metadata.name={}", incoming.info.name);
+        options.list.field_selector =
+            if options.list.field_selector.is_empty() { one } else { format!("{},{one}", options.list.field_selector) };
+    }
+    Ok(options)
+}
+
+async fn operation(row: &Resource, incoming: Incoming<'_>) -> Result<Operation, Status> {
+    let Incoming { info, query, request } = incoming;
+    let (head, content) = request.into_parts();
+    let header = |name| super::text(&head.headers, name).to_owned();
+    let (agent, content_type) = (header(header::USER_AGENT), header(header::CONTENT_TYPE));
+    Ok(match &*info.verb {
+        "get" => Operation::Get { resource_version: query.text("resourceVersion").map(str::to_owned) },
+        "list" => Operation::List(query.list()?),
+        "create" | "update" => {
+            let kind = if info.verb == "create" { "CreateOptions" } else { "UpdateOptions" };
+            let mut options = query.write(kind, &agent, false)?;
+            let bytes = body::read(content).await?;
+            let document = body::object(&bytes, &content_type, protobuf::decode)?;
+            options.duplicate_fields = document.duplicates;
+            let value = of_kind(row, &info.subresource, document.value)?;
+            if info.verb == "create" { Operation::Create(value, options) } else { Operation::Update(value, options) }
+        }
+        "patch" => {
+            let apply = body::media_type(&content_type) == "application/apply-patch+yaml";
+            let mut options = query.write("PatchOptions", &agent, apply)?;
+            let bytes = body::read(content).await?;
+            let (patch, duplicates) = body::patch(&bytes, &content_type, row.builtin)?;
+            options.duplicate_fields = duplicates;
+            let patch = match patch {
+                Patch::Apply(value) => Patch::Apply(of_kind(row, &info.subresource, value)?),
+                patch => patch,
+            };
+            Operation::Patch(patch, options)
+        }
+        verb @ ("delete" | "deletecollection") => {
+            let bytes = body::read(content).await?;
+            let document = match bytes.is_empty() {
+                true => None,
+                false => Some(body::object(&bytes, &content_type, protobuf::decode)?.value),
+            };
+            let options = query.delete(document.as_ref())?;
+            if verb == "delete" {
+                Operation::Delete(options)
+            } else {
+                Operation::DeleteCollection(options, query.list()?)
+            }
+        }
+        _ => return Err(Status::method_not_allowed()),
+    })
+}
+
+/// A body as an object of the kind the path is for: what it says of itself has to fit, and is filled in where it says nothing.
+fn of_kind(row: &Resource, subresource: &str, mut value: Value) -> Result<Value, Status> {
+    let described = (!subresource.is_empty()).then(|| subresource::describe(row, subresource)).and_then(|s| s.kind);
+    let (expect_version, expect_kind) = match described {
+        Some((group, version, kind)) if group.is_empty() => (version.to_owned(), kind),
+        Some((group, version, kind)) => (format!("{group}/{version}"), kind),
+        None => (row.api_version(), &*row.kind),
+    };
+    let Some(object) = value.as_object_mut() else {
+        let why = format!(
+            "the object provided is unrecognized (must be of type {expect_kind}): couldn't get version/kind; json parse error: cannot unmarshal into Go value of type struct"
+        );
+        return Err(Status::bad_request(why));
+    };
+    let said = |object: &serde_json::Map<String, Value>, field: &str| {
+        object.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let (version, kind) = (said(object, "apiVersion"), said(object, "kind"));
+    if !version.is_empty() && version != expect_version {
+        let same_group = |a: &str, b: &str| a.split_once('/').map(|(g, _)| g) == b.split_once('/').map(|(g, _)| g);
+        // A subresource takes its kind at any version of its group: `policy/v1beta1` evictions are still sent.
+        if described.is_none() || !same_group(&version, &expect_version) {
+            return Err(Status::bad_request(format!(
+                "the API version in the data ({version}) does not match the expected API version ({expect_version})"
+            )));
+        }
+    }
+    if !kind.is_empty() && kind != expect_kind {
+        return Err(Status::bad_request(format!(
+            "the kind in the data ({kind}) does not match the expected kind ({expect_kind})"
+        )));
+    }
+    object.insert("apiVersion".into(), expect_version.into());
+    object.insert("kind".into(), expect_kind.into());
+    Ok(value)
+}
+
+/// Whether a form shows objects whole: only then can frames be shared.
+pub(super) fn is_plain(form: &Form) -> bool {
+    form.accepted.shape == Shape::Whole && form.accepted.encoding == super::accept::Encoding::Json
+}

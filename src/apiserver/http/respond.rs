@@ -1,0 +1,241 @@
+//! Answers: objects, lists, statuses, in the form the client accepted. Lists are written from the stored bytes as the
+//! client reads them; no object is decoded for it.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use api::{List, Object, Resource, Status};
+use axum::body::Body;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde_json::Value;
+
+use super::accept::{Accepted, Encoding, Shape};
+use super::pretty::Indenter;
+use super::shape;
+
+/// Upstream compresses what is at least this large.
+const GZIP_MIN: usize = 128 * 1024;
+/// So much is written at once.
+const CHUNK: usize = 64 * 1024;
+
+/// The form of an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Form {
+    pub accepted: Accepted,
+    /// Indented, for people.
+    pub pretty: bool,
+    /// The client accepts gzip.
+    pub gzip: bool,
+    /// How much of each object a Table carries.
+    pub include: shape::Include,
+}
+
+impl Form {
+    /// What is said where nothing was negotiated.
+    pub(crate) const PLAIN: Self =
+        Self { accepted: Accepted::JSON, pretty: false, gzip: false, include: shape::Include::Metadata };
+}
+
+/// A status as the whole answer.
+pub(crate) fn status(status: &Status) -> Response<Body> {
+    let code = match (status.code, &*status.status) {
+        (0, "Failure") => 500,
+        (0, _) => 200,
+        (code, _) => code,
+    };
+    let mut response = json(code, serde_json::to_vec(status).unwrap_or_default());
+    let headers = response.headers_mut();
+    if let Some(seconds) = status.details.as_ref().map(|d| d.retry_after_seconds).filter(|s| *s > 0) {
+        headers.insert(header::RETRY_AFTER, seconds.into());
+    }
+    if code == 403 {
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+    response
+}
+
+/// Any JSON as the whole answer.
+pub(crate) fn json(code: u16, mut bytes: Vec<u8>) -> Response<Body> {
+    bytes.push(b'\n');
+    whole(code, "application/json", bytes.into())
+}
+
+/// Bytes of a type as the whole answer.
+pub(crate) fn whole(code: u16, content_type: &str, bytes: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    if let Ok(value) = HeaderValue::from_str(content_type) {
+        headers.insert(header::CONTENT_TYPE, value);
+    }
+    response
+}
+
+/// One object.
+pub(crate) fn object(code: u16, resource: &Resource, object: &Arc<Object>, form: &Form) -> Response<Body> {
+    let mut out = Vec::with_capacity(object.json_len());
+    match form.accepted.shape {
+        Shape::Whole => object.write_json(&mut out),
+        Shape::Metadata => shape::metadata(object, &mut out),
+        Shape::Table => {
+            let head = shape::ListHead { revision: object.meta.resource_version, ..shape::ListHead::default() };
+            shape::table_open(resource, &head, true, &mut out);
+            shape::table_row(resource, object, form.include, &mut out);
+            out.extend_from_slice(b"]}");
+        }
+    }
+    if form.accepted.encoding == Encoding::Protobuf {
+        return match super::protobuf::encode(resource, &out) {
+            Ok(bytes) => whole(code, form.accepted.encoding.content_type(), bytes),
+            Err(failure) => status(&failure),
+        };
+    }
+    render(code, std::iter::once(out), form)
+}
+
+/// A page of a collection.
+pub(crate) fn list(resource: &Arc<Resource>, list: List, form: &Form) -> Response<Body> {
+    if form.accepted.encoding == Encoding::Protobuf {
+        return match super::protobuf::encode_list(resource, &list) {
+            Ok(bytes) => whole(200, form.accepted.encoding.content_type(), bytes),
+            Err(failure) => status(&failure),
+        };
+    }
+    let size: usize = list.items.iter().map(|object| object.json_len()).sum();
+    let form = Form { gzip: form.gzip && size >= GZIP_MIN, ..form.clone() };
+    let chunks = ListChunks { resource: resource.clone(), list, at: 0, form: form.clone(), state: State::Head };
+    render(200, chunks, &form)
+}
+
+/// A tree as the whole answer, in the form accepted.
+pub(crate) fn value(code: u16, value: &Value, form: &Form) -> Response<Body> {
+    render(code, std::iter::once(serde_json::to_vec(value).unwrap_or_default()), form)
+}
+
+/// A list's JSON, cut into pieces.
+struct ListChunks {
+    resource: Arc<Resource>,
+    list: List,
+    at: usize,
+    form: Form,
+    state: State,
+}
+
+enum State {
+    Head,
+    Items,
+    Done,
+}
+
+impl Iterator for ListChunks {
+    type Item = Vec<u8>;
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let mut out = Vec::with_capacity(CHUNK + 4096);
+        match self.state {
+            State::Done => return None,
+            State::Items => {}
+            State::Head => {
+                let head = shape::ListHead {
+                    revision: self.list.revision,
+                    continue_token: &self.list.continue_token,
+                    remaining: self.list.remaining,
+                };
+                match self.form.accepted.shape {
+                    Shape::Whole => {
+                        shape::list_open(&self.resource.list_kind, &self.resource.api_version(), &head, &mut out);
+                    }
+                    Shape::Metadata => {
+                        shape::list_open("PartialObjectMetadataList", "meta.k8s.io/v1", &head, &mut out);
+                    }
+                    Shape::Table => shape::table_open(&self.resource, &head, true, &mut out),
+                }
+                self.state = State::Items;
+            }
+        }
+        while out.len() < CHUNK {
+            let Some(object) = self.list.items.get_mut(self.at) else {
+                out.extend_from_slice(b"]}");
+                self.state = State::Done;
+                break;
+            };
+            if self.at > 0 {
+                out.push(b',');
+            }
+            self.at += 1;
+            match self.form.accepted.shape {
+                Shape::Whole => object.write_json(&mut out),
+                Shape::Metadata => shape::metadata(object, &mut out),
+                Shape::Table => shape::table_row(&self.resource, object, self.form.include, &mut out),
+            }
+        }
+        Some(out)
+    }
+}
+
+/// Writes chunks of JSON in the form accepted: as they are, indented, compressed, or turned into YAML.
+fn render(code: u16, chunks: impl Iterator<Item = Vec<u8>> + Send + 'static, form: &Form) -> Response<Body> {
+    if form.accepted.encoding == Encoding::Yaml {
+        let json = chunks.flatten().collect::<Vec<u8>>();
+        let tree: Value = serde_json::from_slice(&json).unwrap_or_default();
+        return match serde_saphyr::to_string(&tree) {
+            Ok(text) => whole(code, "application/yaml", text.into()),
+            Err(error) => {
+                tracing::error!(%error, "an answer cannot be written as YAML");
+                status(&Status::internal("the answer cannot be written as YAML"))
+            }
+        };
+    }
+    let ended = chunks.map(Some).chain(std::iter::once(None));
+    let mut indenter = form.pretty.then(Indenter::default);
+    let mut indented = ended.map(move |chunk| {
+        let Some(chunk) = chunk else { return (b"\n".to_vec(), true) };
+        let Some(indenter) = &mut indenter else { return (chunk, false) };
+        let mut out = Vec::with_capacity(chunk.len() * 2);
+        indenter.write(&chunk, &mut out);
+        (out, false)
+    });
+    let mut response = if form.gzip {
+        let mut encoder = Some(GzEncoder::new(Vec::new(), Compression::new(1)));
+        let compressed = indented.map_while(move |(chunk, last)| {
+            // Writing to a Vec cannot fail.
+            let mut gzip = encoder.take()?;
+            gzip.write_all(&chunk).ok()?;
+            if last {
+                return Some(gzip.finish().ok()?);
+            }
+            let out = std::mem::take(gzip.get_mut());
+            encoder = Some(gzip);
+            Some(out)
+        });
+        let full = compressed.filter(|chunk| !chunk.is_empty());
+        whole(code, "application/json", Bytes::new()).map(|_| stream(full))
+    } else {
+        // What fits into one chunk goes out with its length known.
+        match (indented.next(), indented.next()) {
+            (Some((mut only, _)), Some((end, true))) => {
+                only.extend_from_slice(&end);
+                whole(code, "application/json", only.into())
+            }
+            (Some((first, _)), Some((second, _))) => {
+                let rest = [first, second].into_iter().chain(indented.map(|(chunk, _)| chunk));
+                whole(code, "application/json", Bytes::new()).map(|_| stream(rest))
+            }
+            _ => whole(code, "application/json", Bytes::new()),
+        }
+    };
+    if form.gzip {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    response
+}
+
+fn stream(chunks: impl Iterator<Item = Vec<u8>> + Send + 'static) -> Body {
+    Body::from_stream(futures::stream::iter(chunks.map(|chunk| Ok::<_, std::convert::Infallible>(Bytes::from(chunk)))))
+}

@@ -1,0 +1,103 @@
+//! The JSON of lists, tables and metadata-only objects, put together from stored bytes.
+
+use api::{Object, Resource};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::table;
+
+/// How much of each object a Table carries beside its cells: `includeObject` of the query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Include {
+    None,
+    Metadata,
+    Object,
+}
+
+/// What stands in a list's own metadata.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ListHead<'a> {
+    pub revision: u64,
+    pub continue_token: &'a str,
+    pub remaining: Option<u64>,
+}
+
+impl ListHead<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"\"metadata\":{\"resourceVersion\":\"");
+        out.extend_from_slice(self.revision.to_string().as_bytes());
+        out.push(b'"');
+        if !self.continue_token.is_empty() {
+            out.extend_from_slice(b",\"continue\":");
+            text(self.continue_token, out);
+        }
+        if let Some(remaining) = self.remaining.filter(|remaining| *remaining > 0) {
+            out.extend_from_slice(b",\"remainingItemCount\":");
+            out.extend_from_slice(remaining.to_string().as_bytes());
+        }
+        out.push(b'}');
+    }
+}
+
+/// A list up to its first item.
+pub(crate) fn list_open(kind: &str, api_version: &str, head: &ListHead<'_>, out: &mut Vec<u8>) {
+    open(kind, api_version, head, out);
+    out.extend_from_slice(b",\"items\":[");
+}
+
+/// A Table up to its first row.
+pub(crate) fn table_open(resource: &Resource, head: &ListHead<'_>, columns: bool, out: &mut Vec<u8>) {
+    open("Table", "meta.k8s.io/v1", head, out);
+    out.extend_from_slice(b",\"columnDefinitions\":");
+    let definitions = if columns { table::columns(resource) } else { serde_json::Value::Array(Vec::new()) };
+    out.extend_from_slice(definitions.to_string().as_bytes());
+    out.extend_from_slice(b",\"rows\":[");
+}
+
+/// A row of a Table.
+pub(crate) fn table_row(resource: &Resource, object: &Object, include: Include, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"cells\":");
+    let cells = table::cells(resource, object, Timestamp::now());
+    out.extend_from_slice(serde_json::Value::Array(cells).to_string().as_bytes());
+    match include {
+        Include::None => {}
+        Include::Metadata => {
+            out.extend_from_slice(b",\"object\":");
+            metadata(object, out);
+        }
+        Include::Object => {
+            out.extend_from_slice(b",\"object\":");
+            object.write_json(out);
+        }
+    }
+    out.push(b'}');
+}
+
+/// `PartialObjectMetadata` of an object. Only its outermost level is read; the metadata itself is copied as it stands.
+pub(crate) fn metadata(object: &Object, out: &mut Vec<u8>) {
+    #[derive(Deserialize)]
+    struct Outline<'a> {
+        #[serde(borrow)]
+        metadata: &'a RawValue,
+    }
+    let json = object.to_json();
+    let outline = serde_json::from_slice::<Outline<'_>>(&json).map_or("{}", |outline| outline.metadata.get());
+    out.extend_from_slice(b"{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":");
+    out.extend_from_slice(outline.as_bytes());
+    out.push(b'}');
+}
+
+fn open(kind: &str, api_version: &str, head: &ListHead<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"kind\":");
+    text(kind, out);
+    out.extend_from_slice(b",\"apiVersion\":");
+    text(api_version, out);
+    out.push(b',');
+    head.write(out);
+}
+
+fn text(text: &str, out: &mut Vec<u8>) {
+    // Writing a string into a Vec cannot fail.
+    let _ = serde_json::to_writer(out, text);
+}

@@ -1,0 +1,63 @@
+//! Acting for somebody else: the `Impersonate-*` headers, each of which has to be allowed.
+
+use std::sync::Arc;
+
+use api::{Status, User};
+use http::HeaderMap;
+
+use crate::authorization::{Attributes, Authorizer};
+use crate::http::query::percent_decode;
+
+const EXTRA: &str = "impersonate-extra-";
+
+/// The user to act as: the asker, unless the headers name another whom the asker may impersonate.
+pub(crate) fn apply(authorizer: &Authorizer, asker: Arc<User>, headers: &HeaderMap) -> Result<Arc<User>, Status> {
+    let one = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let (name, uid) = (one("impersonate-user"), one("impersonate-uid"));
+    let groups: Vec<&str> = headers.get_all("impersonate-group").iter().filter_map(|v| v.to_str().ok()).collect();
+    let extra: Vec<(String, &str)> = headers
+        .iter()
+        .filter_map(|(key, value)| {
+            let key = percent_decode(key.as_str().strip_prefix(EXTRA)?, false);
+            Some((key.to_ascii_lowercase(), value.to_str().ok()?))
+        })
+        .collect();
+    if name.is_empty() {
+        if groups.is_empty() && uid.is_empty() && extra.is_empty() {
+            return Ok(asker);
+        }
+        return Err(Status::internal("requested impersonation without impersonating a user"));
+    }
+    let may = |what: Attributes<'_>| {
+        let what = Attributes { verb: "impersonate", version: "v1", is_resource: true, ..what };
+        authorizer.authorize(&asker, &what)
+    };
+    let mut user = User { name: name.to_owned(), uid: uid.to_owned(), ..User::default() };
+    match name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')) {
+        Some((namespace, account)) => {
+            may(Attributes { resource: "serviceaccounts", namespace, name: account, ..Attributes::default() })?;
+            if groups.is_empty() {
+                user.groups = User::service_account(namespace, account).groups;
+            }
+        }
+        None => may(Attributes { resource: "users", name, ..Attributes::default() })?,
+    }
+    for group in &groups {
+        may(Attributes { resource: "groups", name: group, ..Attributes::default() })?;
+        user.groups.push((*group).to_owned());
+    }
+    let authentication = Attributes { group: "authentication.k8s.io", ..Attributes::default() };
+    for (key, value) in extra {
+        may(Attributes { resource: "userextras", subresource: &key, name: value, ..authentication })?;
+        user.extra.entry(key).or_default().push(value.to_owned());
+    }
+    if !uid.is_empty() {
+        may(Attributes { resource: "uids", name: uid, ..authentication })?;
+    }
+    let wanted = if name == "system:anonymous" { api::user::UNAUTHENTICATED } else { api::user::AUTHENTICATED };
+    if !user.in_group(wanted) && !user.in_group(api::user::UNAUTHENTICATED) {
+        user.groups.push(wanted.to_owned());
+    }
+    tracing::debug!(asker = %asker.name, user = %user.name, "impersonation");
+    Ok(Arc::new(user))
+}

@@ -1,0 +1,83 @@
+//! Requests that end somewhere else: logs and sessions at a pod's kubelet, and the HTTP proxies of pods, services and nodes.
+//!
+//! Upgraded connections (WebSocket, SPDY) are passed through as they are; the far end speaks the protocol.
+
+mod backend;
+mod dial;
+mod forward;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use api::{Resource, Status};
+use axum::body::Body;
+use http::Response;
+use watch_cache::Cache;
+
+use crate::chain::Pass;
+use crate::http::Incoming;
+use crate::metrics::LongRunning;
+use crate::server::Server;
+
+pub use dial::{KubeletAccess, KubeletAccessError};
+
+/// How to find and reach what requests are passed on to.
+pub(crate) struct Proxy {
+    kubelet: KubeletAccess,
+    /// For pods and services that speak TLS: nobody can say which names their certificates should have.
+    blind: Arc<rustls::ClientConfig>,
+    pods: Arc<Cache>,
+    nodes: Arc<Cache>,
+    services: Arc<Cache>,
+    slices: Arc<Cache>,
+}
+
+impl Proxy {
+    pub(crate) fn new(
+        kubelet: KubeletAccess,
+        cache: &impl Fn(&str, &str) -> Arc<Cache>,
+    ) -> Result<Self, KubeletAccessError> {
+        Ok(Self {
+            kubelet,
+            blind: dial::blind()?,
+            pods: cache("", "pods"),
+            nodes: cache("", "nodes"),
+            services: cache("", "services"),
+            slices: cache("discovery.k8s.io", "endpointslices"),
+        })
+    }
+}
+
+/// Where a request goes.
+struct Target {
+    /// `host:port` to connect to.
+    authority: String,
+    /// How to speak there.
+    tls: Option<Arc<rustls::ClientConfig>>,
+    /// Path and query to ask for.
+    path: String,
+    /// The path of the proxy itself, which `Location` headers of answers have to stay below; empty for kubelets.
+    below: String,
+}
+
+/// Answers a request for `log`, `exec`, `attach`, `portforward` or `proxy`.
+pub(crate) async fn serve(
+    server: &Arc<Server>,
+    pass: &Pass,
+    row: &Arc<Resource>,
+    incoming: Incoming<'_>,
+    counted: Option<LongRunning>,
+) -> Result<Response<Body>, Status> {
+    let proxy = &server.proxy;
+    tracing::debug!(user = %pass.user.name, subresource = %incoming.info.subresource, "passing a request on");
+    // A websocket's token was for us.
+    let mut incoming = incoming;
+    crate::authentication::strip_browser_token(incoming.request.headers_mut());
+    match (&*row.plural, &*incoming.info.subresource) {
+        ("pods", "log") => proxy.log(incoming, server.draining.clone(), counted).await,
+        ("pods", "exec" | "attach" | "portforward") => proxy.session(incoming, counted).await,
+        (plural, _) => proxy.backend(plural, incoming, counted).await,
+    }
+}

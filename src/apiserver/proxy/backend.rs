@@ -1,0 +1,241 @@
+//! `pods/proxy`, `services/proxy`, `nodes/proxy`: HTTP to what a pod, a service or a node serves.
+
+use std::sync::Arc;
+
+use api::Status;
+use axum::body::Body;
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use serde::Deserialize;
+
+use super::{Proxy, Target, forward};
+use crate::http::Incoming;
+use crate::metrics::LongRunning;
+
+/// `[scheme:]name[:port]`, as it stands in the path.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Place<'a> {
+    pub https: bool,
+    pub name: &'a str,
+    pub port: &'a str,
+}
+
+/// Takes a place apart; `None` when it is none.
+pub(super) fn place(text: &str) -> Option<Place<'_>> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let (scheme, name, port) = match *parts.as_slice() {
+        [name] => ("", name, ""),
+        [name, port] => ("", name, port),
+        [scheme, name, port] => (scheme, name, port),
+        _ => return None,
+    };
+    let known = matches!(scheme, "" | "http" | "https") && !name.is_empty();
+    known.then_some(Place { https: scheme == "https", name, port })
+}
+
+#[derive(Deserialize)]
+struct Pod {
+    #[serde(default)]
+    spec: PodSpec,
+    #[serde(default)]
+    status: PodStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PodSpec {
+    containers: Vec<Container>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Container {
+    ports: Vec<ContainerPort>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ContainerPort {
+    container_port: u16,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PodStatus {
+    #[serde(rename = "podIP")]
+    pod_ip: String,
+}
+
+#[derive(Deserialize)]
+struct Service {
+    #[serde(default)]
+    spec: ServiceSpec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ServiceSpec {
+    ports: Vec<ServicePort>,
+}
+
+#[derive(Deserialize)]
+struct ServicePort {
+    #[serde(default)]
+    name: String,
+    port: u16,
+}
+
+#[derive(Deserialize)]
+struct Slice {
+    #[serde(default)]
+    endpoints: Vec<SliceEndpoint>,
+    #[serde(default)]
+    ports: Option<Vec<SlicePort>>,
+}
+
+#[derive(Deserialize)]
+struct SliceEndpoint {
+    #[serde(default)]
+    addresses: Vec<String>,
+    #[serde(default)]
+    conditions: Conditions,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Conditions {
+    ready: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct SlicePort {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    port: Option<u16>,
+}
+
+impl Proxy {
+    pub(super) async fn backend(
+        &self,
+        plural: &str,
+        incoming: Incoming<'_>,
+        counted: Option<LongRunning>,
+    ) -> Result<Response<Body>, Status> {
+        let info = incoming.info;
+        let invalid = || {
+            Status::bad_request(format!(
+                "invalid {} request {}",
+                plural.trim_end_matches('s'),
+                api::quote::quote(&info.name)
+            ))
+        };
+        let place = place(&info.name).ok_or_else(invalid)?;
+        let reads = matches!(*incoming.request.method(), Method::GET | Method::HEAD);
+        let upgrades = incoming.request.headers().contains_key(header::UPGRADE);
+        if info.rest.is_empty() && reads && !upgrades {
+            // Relative links of what is served need a directory to be relative to.
+            return Ok(redirect(&incoming));
+        }
+        let (authority, tls) = match plural {
+            "pods" => self.pod_authority(&info.namespace, &place)?,
+            "services" => self.service_authority(&info.namespace, &place)?,
+            _ => self.node_authority(&place)?,
+        };
+        let rest = if info.rest.is_empty() { "/" } else { &*info.rest };
+        let query = incoming.request.uri().query().map(|q| format!("?{q}")).unwrap_or_default();
+        let below = info.path.strip_suffix(&*info.rest).unwrap_or(&info.path).to_owned();
+        let target = Target { authority, tls, path: format!("{rest}{query}"), below };
+        forward::forward(&target, incoming.request, None, counted).await
+    }
+
+    fn pod_authority(
+        &self,
+        namespace: &str,
+        place: &Place<'_>,
+    ) -> Result<(String, Option<Arc<rustls::ClientConfig>>), Status> {
+        let object = self.pods.get(namespace, place.name).ok_or_else(|| Status::not_found("", "pods", place.name))?;
+        let pod: Pod = object.view().map_err(Status::internal)?;
+        if pod.status.pod_ip.is_empty() {
+            return Err(Status::bad_request("address not allowed"));
+        }
+        let first = pod.spec.containers.iter().find_map(|c| c.ports.first()).map(|port| port.container_port);
+        let port = match place.port {
+            "" => first.unwrap_or(if place.https { 443 } else { 80 }),
+            port => {
+                port.parse().map_err(|_| Status::bad_request(format!("invalid port {}", api::quote::quote(port))))?
+            }
+        };
+        Ok((authority(&pod.status.pod_ip, port), place.https.then(|| self.blind.clone())))
+    }
+
+    fn service_authority(
+        &self,
+        namespace: &str,
+        place: &Place<'_>,
+    ) -> Result<(String, Option<Arc<rustls::ClientConfig>>), Status> {
+        let name = place.name;
+        let object = self.services.get(namespace, name).ok_or_else(|| Status::not_found("", "services", name))?;
+        let service: Service = object.view().map_err(Status::internal)?;
+        let port_name = match (place.port, service.spec.ports.as_slice()) {
+            ("", [one]) => one.name.clone(),
+            ("", _) => String::new(),
+            (port, ports) => match ports.iter().find(|p| p.name == port || p.port.to_string() == port) {
+                Some(found) => found.name.clone(),
+                None => {
+                    let (port, name) = (api::quote::quote(port), api::quote::quote(name));
+                    return Err(Status::unavailable(format!("no service port {port} found for service {name}")));
+                }
+            },
+        };
+        let mut found = Vec::new();
+        for object in self.slices.list(namespace) {
+            if object.meta.labels.get("kubernetes.io/service-name") != Some(name) {
+                continue;
+            }
+            let slice: Slice = object.view().map_err(Status::internal)?;
+            let port = slice
+                .ports
+                .iter()
+                .flatten()
+                .find(|p| p.name.as_deref().unwrap_or_default() == port_name)
+                .and_then(|p| p.port);
+            let Some(port) = port else { continue };
+            let ready = slice.endpoints.iter().filter(|e| e.conditions.ready != Some(false));
+            found.extend(ready.filter_map(|e| e.addresses.first()).map(|address| authority(address, port)));
+        }
+        if found.is_empty() {
+            return Err(Status::unavailable(format!("no endpoints available for service {}", api::quote::quote(name))));
+        }
+        let at = rand::random_range(0..found.len());
+        Ok((found.swap_remove(at), place.https.then(|| self.blind.clone())))
+    }
+
+    fn node_authority(&self, place: &Place<'_>) -> Result<(String, Option<Arc<rustls::ClientConfig>>), Status> {
+        let (host, kubelet) = self.kubelet_address(place.name)?;
+        let port = match place.port {
+            "" => kubelet,
+            port => {
+                port.parse().map_err(|_| Status::bad_request(format!("invalid port {}", api::quote::quote(port))))?
+            }
+        };
+        let tls = match port == kubelet {
+            true => Some(self.kubelet.tls()),
+            false => place.https.then(|| self.blind.clone()),
+        };
+        Ok((authority(&host, port), tls))
+    }
+}
+
+fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+fn redirect(incoming: &Incoming<'_>) -> Response<Body> {
+    let query = incoming.request.uri().query().map(|q| format!("?{q}")).unwrap_or_default();
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    if let Ok(value) = HeaderValue::from_str(&format!("{}/{query}", incoming.info.path)) {
+        response.headers_mut().insert(header::LOCATION, value);
+    }
+    response
+}

@@ -1,0 +1,177 @@
+//! Passing one request on: headers, body, upgrade, answer.
+
+use api::Status;
+use axum::body::Body;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use hyper_util::rt::TokioIo;
+
+use super::{Target, dial};
+use crate::metrics::LongRunning;
+
+/// Headers that are between two neighbours only.
+const HOP_BY_HOP: [HeaderName; 7] = [
+    header::CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// How much of a refusal is read to be told.
+const REFUSAL_MAX: usize = 64 * 1024;
+
+/// Passes a request on and its answer back; an upgrade on both sides becomes one connection.
+pub(super) async fn forward(
+    target: &Target,
+    mut request: Request<Body>,
+    peer: Option<std::net::IpAddr>,
+    counted: Option<LongRunning>,
+) -> Result<Response<Body>, Status> {
+    let upgrades = request.headers().contains_key(header::UPGRADE);
+    let ours = upgrades.then(|| hyper::upgrade::on(&mut request));
+    let stream = dial::connect(target).await?;
+    let reach = |error: hyper::Error| {
+        tracing::debug!(%error, "a request cannot be passed on");
+        Status::unavailable(format!("error trying to reach service: {error}"))
+    };
+    let (mut sender, connection) =
+        hyper::client::conn::http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(reach)?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(%error, "a proxied connection ended badly");
+        }
+    });
+    let (head, body) = request.into_parts();
+    let mut onward = Request::new(body);
+    *onward.method_mut() = head.method;
+    *onward.uri_mut() = target.path.parse().map_err(|_| Status::bad_request("the path to pass on is no path"))?;
+    *onward.headers_mut() = headers(&head.headers, upgrades);
+    if let Ok(host) = HeaderValue::from_str(&target.authority) {
+        onward.headers_mut().insert(header::HOST, host);
+    }
+    if let Some(peer) = peer {
+        let before = head.headers.get("x-forwarded-for").and_then(|v| v.to_str().ok());
+        let chain = before.map_or_else(|| peer.to_string(), |before| format!("{before}, {peer}"));
+        if let Ok(value) = HeaderValue::from_str(&chain) {
+            onward.headers_mut().insert("x-forwarded-for", value);
+        }
+    }
+    let mut answer = sender.send_request(onward).await.map_err(reach)?;
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let Some(ours) = ours else {
+            return Err(Status::internal("the far end upgraded a connection nobody asked it to"));
+        };
+        let theirs = hyper::upgrade::on(&mut answer);
+        tokio::spawn(join(ours, theirs, counted));
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        *response.headers_mut() = answer.headers().clone();
+        return Ok(response);
+    }
+    let (mut head, body) = answer.into_parts();
+    for name in HOP_BY_HOP {
+        head.headers.remove(name);
+    }
+    if !target.below.is_empty() {
+        keep_below(&mut head.headers, target);
+    }
+    // The gauge counts until the answer is read.
+    let body = body.map_frame(move |frame| {
+        let _ = &counted;
+        frame
+    });
+    Ok(Response::from_parts(head, Body::new(body)))
+}
+
+/// Turns an answer of 400 and above into the Status that clients expect of the API.
+pub(super) async fn refusal(answer: Response<Body>) -> Result<Response<Body>, Status> {
+    let code = answer.status().as_u16();
+    if code < 400 {
+        return Ok(answer);
+    }
+    let text = http_body_util::Limited::new(answer.into_body(), REFUSAL_MAX).collect().await;
+    let text = text.map(|whole| String::from_utf8_lossy(&whole.to_bytes()).trim().to_owned()).unwrap_or_default();
+    if let Ok(status) = serde_json::from_str::<Status>(&text)
+        && status.kind == "Status"
+    {
+        return Err(status);
+    }
+    let reason = match code {
+        400 => "BadRequest",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "NotFound",
+        405 => "MethodNotAllowed",
+        500 => "InternalError",
+        503 => "ServiceUnavailable",
+        504 => "Timeout",
+        _ => "",
+    };
+    Err(Status::failure(
+        code,
+        reason,
+        if text.is_empty() { "the kubelet refused the request".to_owned() } else { text },
+    ))
+}
+
+/// What is passed on of the headers: nothing that says who the client is to us.
+fn headers(from: &HeaderMap, upgrades: bool) -> HeaderMap {
+    let mut headers = from.clone();
+    let upgrade = headers.get(header::UPGRADE).cloned();
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+    let ours: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| {
+            let name = name.as_str();
+            name == "authorization" || name.starts_with("impersonate-") || name.starts_with("x-remote-")
+        })
+        .cloned()
+        .collect();
+    for name in ours {
+        headers.remove(name);
+    }
+    if let Some(upgrade) = upgrade.filter(|_| upgrades) {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::UPGRADE, upgrade);
+    }
+    headers
+}
+
+/// Redirects of a proxied server lead back through the proxy.
+fn keep_below(headers: &mut HeaderMap, target: &Target) {
+    let Some(location) = headers.get(header::LOCATION).and_then(|v| v.to_str().ok()) else { return };
+    let path = match location.split_once("://") {
+        Some((_, rest)) => match rest.split_once('/') {
+            Some((authority, path)) if authority == target.authority => format!("/{path}"),
+            None if rest == target.authority => "/".to_owned(),
+            // Elsewhere is elsewhere.
+            _ => return,
+        },
+        None if location.starts_with('/') => location.to_owned(),
+        None => return,
+    };
+    if let Ok(value) = HeaderValue::from_str(&format!("{}{path}", target.below)) {
+        headers.insert(header::LOCATION, value);
+    }
+}
+
+/// Two upgraded connections become one, until either end closes.
+async fn join(ours: hyper::upgrade::OnUpgrade, theirs: hyper::upgrade::OnUpgrade, counted: Option<LongRunning>) {
+    let (ours, theirs) = match tokio::try_join!(ours, theirs) {
+        Ok(both) => both,
+        Err(error) => {
+            tracing::debug!(%error, "an upgrade was not finished");
+            return;
+        }
+    };
+    let copied = tokio::io::copy_bidirectional(&mut TokioIo::new(ours), &mut TokioIo::new(theirs)).await;
+    if let Err(error) = copied {
+        tracing::debug!(%error, "an upgraded connection ended badly");
+    }
+    drop(counted);
+}

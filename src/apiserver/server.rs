@@ -1,0 +1,210 @@
+//! The API server as the binary sees it: configuration in, a server out that answers over TLS and in process.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use api::{Reply, Request, Status};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::Registry;
+use crate::authentication::service_account::ServiceAccounts;
+use crate::authentication::x509::ClientCa;
+use crate::authentication::{Authenticator, ServiceAccountKeys, TokenFile, bootstrap_token::BootstrapTokens};
+use crate::authorization::rbac::Rbac;
+use crate::authorization::{AuthorizationMode, Authorizer, NodeCaches, aggregation, bootstrap};
+use crate::chain::Chain;
+use crate::discovery::Discovery;
+use crate::fairness::{Fairness, InFlight};
+use crate::health::HealthCheck;
+use crate::http::tls::{self, ServingCertificate};
+use crate::http::{Extra, listen};
+use crate::metrics::Metrics;
+use crate::proxy::{KubeletAccess, Proxy};
+
+/// Everything the API server has to be told.
+#[derive(Debug)]
+pub struct ServerConfig {
+    /// The certificate shown to clients.
+    pub serving: Arc<ServingCertificate>,
+    /// Who vouches for client certificates.
+    pub client_ca: Arc<ClientCa>,
+    /// Who vouches for front proxies, whose word about users is believed; `None` believes nobody.
+    pub front_proxy_ca: Option<Arc<ClientCa>>,
+    /// Common names of front proxies; empty for any that the CA signed.
+    pub front_proxy_names: Vec<String>,
+    /// Keys of service-account tokens.
+    pub service_account_keys: ServiceAccountKeys,
+    /// The issuer of service-account tokens, an `https` URL.
+    pub issuer: String,
+    /// The audiences of the API server; empty for the issuer alone.
+    pub api_audiences: Vec<String>,
+    /// How to reach kubelets: logs, exec, port-forward and the node proxy.
+    pub kubelet: KubeletAccess,
+    /// Authorizers, in the order they are asked.
+    pub authorization: Vec<AuthorizationMode>,
+    /// Whether requests without credentials are somebody (`system:anonymous`).
+    pub anonymous: bool,
+    /// Tokens an administrator wrote down.
+    pub static_tokens: TokenFile,
+    /// Routes the binary adds, and the path prefixes that lead to them. They authenticate for themselves.
+    pub extra_routes: Option<(Vec<String>, axum::Router)>,
+    /// Checks the binary adds to `/readyz` and the others.
+    pub checks: Vec<HealthCheck>,
+    /// How many requests are carried out at once.
+    pub in_flight: InFlight,
+    /// `host:port` that discovery and the OpenID documents name.
+    pub advertised: String,
+}
+
+/// Why a server could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// TLS refuses the configuration.
+    #[error("TLS cannot be configured")]
+    Tls(#[from] rustls::Error),
+    /// A kubelet client certificate or CA is of no use.
+    #[error("the kubelet client certificate cannot be used")]
+    Kubelet(#[from] crate::proxy::KubeletAccessError),
+}
+
+/// The state all requests share.
+pub(crate) struct Server {
+    pub(crate) chain: Chain,
+    pub(crate) discovery: Discovery,
+    pub(crate) proxy: Proxy,
+    pub(crate) checks: Vec<HealthCheck>,
+    pub(crate) extra: Option<Extra>,
+    pub(crate) tls: Arc<rustls::ServerConfig>,
+    pub(crate) client_ca: Arc<ClientCa>,
+    pub(crate) front_proxy_ca: Option<Arc<ClientCa>>,
+    pub(crate) jwks_uri: String,
+    /// Watches and connections end when it is cancelled.
+    pub(crate) draining: CancellationToken,
+    background: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.background.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// An API server. Cheap to clone; its background tasks end with the last clone.
+#[derive(Clone)]
+pub struct ApiServer {
+    server: Arc<Server>,
+}
+
+impl std::fmt::Debug for ApiServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ApiServer")
+    }
+}
+
+impl ApiServer {
+    /// Puts the server together and begins to bring the bootstrap roles into the cluster. Binds nothing. Needs a Tokio
+    /// runtime, and a registry that has been started.
+    pub fn build(config: ServerConfig, registry: Arc<Registry>) -> Result<Self, BuildError> {
+        let cache = |group: &str, plural: &str| {
+            // The rows named here are built in.
+            let row = api::resource::find(group, "v1", plural).cloned();
+            row.map(|row| registry.cache(&row)).unwrap_or_else(|| unreachable!("{group}/{plural} is built in"))
+        };
+        const RBAC: &str = "rbac.authorization.k8s.io";
+        let rbac = Arc::new(Rbac::new(
+            ["clusterroles", "roles", "clusterrolebindings", "rolebindings"].map(|plural| cache(RBAC, plural)),
+        ));
+        let graph = NodeCaches {
+            pods: cache("", "pods"),
+            volumes: cache("", "persistentvolumes"),
+            attachments: cache("storage.k8s.io", "volumeattachments"),
+        };
+        let api_audiences =
+            if config.api_audiences.is_empty() { vec![config.issuer.clone()] } else { config.api_audiences };
+        let service_accounts = Arc::new(ServiceAccounts {
+            keys: config.service_account_keys,
+            issuer: config.issuer,
+            api_audiences,
+            accounts: cache("", "serviceaccounts"),
+            pods: cache("", "pods"),
+            secrets: cache("", "secrets"),
+            nodes: cache("", "nodes"),
+        });
+        let authenticator = Authenticator {
+            service_accounts,
+            bootstrap: BootstrapTokens { secrets: cache("", "secrets") },
+            static_tokens: config.static_tokens,
+            front_proxy_names: config.front_proxy_names,
+            anonymous: config.anonymous,
+        };
+        let roles_ready = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let mut checks = vec![HealthCheck::live("ping", || Ok(())), HealthCheck::live("log", || Ok(()))];
+        checks.extend(config.checks);
+        let ready = roles_ready.clone();
+        checks.push(HealthCheck::ready("poststarthook/rbac/bootstrap-roles", move || {
+            if ready.load(std::sync::atomic::Ordering::Acquire) { Ok(()) } else { Err("not finished".into()) }
+        }));
+        let draining = CancellationToken::new();
+        let shutdown = draining.clone();
+        checks.push(HealthCheck::ready("shutdown", move || {
+            if shutdown.is_cancelled() { Err("process is shutting down".into()) } else { Ok(()) }
+        }));
+        let background = vec![
+            tokio::spawn({
+                let registry = registry.clone();
+                async move {
+                    bootstrap::reconcile(&registry).await;
+                    roles_ready.store(true, std::sync::atomic::Ordering::Release);
+                }
+            }),
+            tokio::spawn(aggregation::run(registry.clone(), rbac.clone())),
+        ];
+        let server = Server {
+            tls: Arc::new(tls::config(config.serving, &config.client_ca)?),
+            proxy: Proxy::new(config.kubelet, &cache)?,
+            chain: Chain {
+                authorizer: Authorizer::new(config.authorization, rbac, graph),
+                registry,
+                authenticator,
+                fairness: Fairness::new(config.in_flight),
+                metrics: Arc::new(Metrics::new()),
+            },
+            jwks_uri: format!("https://{}/openid/v1/jwks", config.advertised),
+            discovery: Discovery::new(config.advertised),
+            checks,
+            extra: config.extra_routes.map(|(prefixes, router)| Extra { prefixes, router }),
+            client_ca: config.client_ca,
+            front_proxy_ca: config.front_proxy_ca,
+            draining,
+            background,
+        };
+        Ok(Self { server: Arc::new(server) })
+    }
+
+    /// Answers HTTPS on a listener until `shutdown`, then drains: watches end, other requests may finish. May be called
+    /// for several listeners.
+    pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) {
+        listen::serve(self.server.clone(), listener, shutdown).await;
+    }
+
+    /// Carries out a request from this process: the whole chain, `request.user` being believed.
+    pub async fn call(&self, request: Request) -> Result<Reply, Status> {
+        self.server.chain.call(request).await
+    }
+
+    /// The registry behind the chain, for its caches and its catalog.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.server.chain.registry
+    }
+
+    /// Whether everything `/readyz` asks is well; else what is not.
+    pub fn ready(&self) -> Result<(), Vec<String>> {
+        let failing = |check: &HealthCheck| (check.check)().err().map(|why| format!("{}: {why}", check.name));
+        let failed: Vec<String> = self.server.checks.iter().filter_map(failing).collect();
+        if failed.is_empty() { Ok(()) } else { Err(failed) }
+    }
+}
