@@ -29,7 +29,7 @@ const DEFERRED_BYTES: usize = 512 << 10;
 const RESERVE: Revision = 1 << 16;
 /// How many times `checkpoint_bytes` of log may come together while one checkpoint is being saved.
 const OUTRUN: u64 = 8;
-/// How long to wait after a checkpoint failed.
+/// How long to wait after a checkpoint or a spare segment failed.
 const RETRY: Duration = Duration::from_secs(1);
 /// How much may be saved to one open checkpoint before its memory is let go.
 const BUSY_BYTES: u64 = 64 << 20;
@@ -81,6 +81,7 @@ pub(super) struct Committer {
     /// How many bytes the live entries take in the log, which bounds what a checkpoint needs.
     live_bytes: u64,
     making_spare: bool,
+    spare_at: Option<Instant>,
     /// Whether the last commit was refused, so that only the first one is logged.
     refusing: bool,
     broken: Option<Arc<io::Error>>,
@@ -124,6 +125,7 @@ impl Committer {
             retry_at: None,
             live_bytes,
             making_spare: false,
+            spare_at: None,
             refusing: false,
             broken: None,
             closing: None,
@@ -298,6 +300,7 @@ impl Committer {
             return;
         }
         if !self.making_spare
+            && self.spare_at.is_none_or(|at| Instant::now() >= at)
             && let Some((name, bytes)) = self.log.wants_spare()
         {
             let (disk, reserve) = (self.disk.clone(), room_for(self.live_bytes));
@@ -348,6 +351,7 @@ impl Committer {
         match done {
             Done::Spare { name, result } => {
                 self.making_spare = false;
+                self.spare_at = result.is_err().then(|| Instant::now() + RETRY);
                 match result {
                     Ok(()) => self.log.add_spare(name),
                     Err(error) => tracing::debug!(%error, "cannot make a log segment ahead of need"),
