@@ -81,7 +81,12 @@ impl Namespace {
             route::add_veth(&mut socket, &host, &peer, 1500, target).expect("kernel feature veth");
             configure(&mut socket, name, address);
         });
-        other.run(|| configure(&mut Socket::route().unwrap(), other_name, other_address));
+        other.run(|| {
+            let mut socket = Socket::route().unwrap();
+            configure(&mut socket, other_name, other_address);
+            route::settle(&mut socket, other_name, |link| link.operational).unwrap();
+        });
+        self.run(|| route::settle(&mut Socket::route().unwrap(), name, |link| link.operational).unwrap());
     }
 
     /// Adds a route.

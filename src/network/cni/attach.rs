@@ -188,6 +188,8 @@ fn connect(request: &Request, subnet: &SubnetEnv, namespace: &File, address: Ipv
     let subnet = subnet.subnet;
     namespace::inside(namespace, || configure(&request.interface, address, subnet))
         .doing(|| format!("configuring {} in {}", request.interface, request.namespace))?;
+    route::settle(&mut socket, &host, |link| link.operational && link.forwarding)
+        .doing(|| format!("reading link {host}"))?;
     let interfaces = [
         Interface { name: &network.bridge, mac: bridge.mac, sandbox: None },
         Interface { name: &host, mac: host_mac, sandbox: None },
@@ -255,7 +257,8 @@ fn configure(interface: &str, address: Ipv4Addr, subnet: Ipv4Cidr) -> io::Result
         metric: 0,
         kernel: false,
     };
-    route::add_route(&mut socket, &default)
+    route::add_route(&mut socket, &default)?;
+    route::settle(&mut socket, interface, |link| link.operational)
 }
 
 fn bring_up_loopback(socket: &mut Socket) -> io::Result<()> {

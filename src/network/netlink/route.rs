@@ -6,6 +6,7 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
@@ -34,13 +35,17 @@ const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_MASTER: u16 = 10;
+const IFLA_OPERSTATE: u16 = 16;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const IFLA_INFO_SLAVE_DATA: u16 = 5;
+const IFLA_BRPORT_STATE: u16 = 1;
 const IFLA_BRPORT_MODE: u16 = 4;
+const BR_STATE_FORWARDING: u8 = 3;
+const IF_OPER_UP: u8 = 6;
 const VETH_INFO_PEER: u16 = 1;
 
 const IFLA_VXLAN_ID: u16 = 1;
@@ -85,6 +90,10 @@ pub(crate) struct Link {
     pub(crate) up: bool,
     pub(crate) loopback: bool,
     pub(crate) master: u32,
+    /// The kernel has noticed that there is somebody at the other end, and sends.
+    pub(crate) operational: bool,
+    /// The bridge it is a port of forwards to it.
+    pub(crate) forwarding: bool,
     pub(crate) vxlan: Option<Vxlan>,
 }
 
@@ -155,6 +164,19 @@ pub(crate) fn link(socket: &mut Socket, name: &str) -> io::Result<Option<Link>> 
     }
 }
 
+/// Waits until the kernel has worked off what follows a link's coming up, which it does a little later: until then
+/// packets are lost, and a lost ARP request is asked again only after a second. Gives up in silence after a second.
+pub(crate) fn settle(socket: &mut Socket, name: &str, settled: impl Fn(&Link) -> bool) -> io::Result<()> {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(1) {
+        if link(socket, name)?.is_none_or(|link| settled(&link)) {
+            break;
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    Ok(())
+}
+
 fn parse_link(payload: &[u8]) -> Option<Link> {
     let header = payload.get(..16)?;
     let flags = ne32(&header[8..12]);
@@ -166,7 +188,10 @@ fn parse_link(payload: &[u8]) -> Option<Link> {
             IFLA_MTU => link.mtu = ne32(value),
             IFLA_ADDRESS => link.mac = *value.first_chunk().unwrap_or(&[0; 6]),
             IFLA_MASTER => link.master = ne32(value),
+            IFLA_OPERSTATE => link.operational = value.first() == Some(&IF_OPER_UP),
             IFLA_LINKINFO => {
+                let port = attribute(value, IFLA_INFO_SLAVE_DATA).and_then(|data| attribute(data, IFLA_BRPORT_STATE));
+                link.forwarding = port.and_then(|state| state.first()) == Some(&BR_STATE_FORWARDING);
                 link.kind = attribute(value, IFLA_INFO_KIND).map(cstr).unwrap_or_default();
                 if link.kind == "vxlan" {
                     link.vxlan = attribute(value, IFLA_INFO_DATA).map(parse_vxlan);
