@@ -6,6 +6,8 @@
 //! still is the one we would start: same configuration, same program, same network namespace, and answering. Otherwise it is replaced, which no
 //! container notices for longer than the replacement takes.
 //!
+//! Under systemd this needs `KillMode=process` and `Delegate=yes` in the unit, or stopping the unit kills containerd, shims and containers.
+//!
 //! Everything it uses comes from [`Config`], so that several can run on one machine.
 
 mod config;

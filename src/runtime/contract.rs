@@ -37,7 +37,8 @@ pub trait Runtime: Send + Sync + 'static {
     /// Sandboxes, in no order.
     fn list_sandboxes<'a>(&'a self, filter: &'a SandboxFilter) -> Call<'a, Vec<Sandbox>>;
 
-    /// Makes a container in a ready sandbox and returns its id. `sandbox` must be the spec the sandbox was made from.
+    /// Makes a container in a ready sandbox and returns its id. `sandbox` must be the spec the sandbox was made from. In a sandbox that is not ready
+    /// this fails, or (containerd 2) starting the container does.
     fn create_container<'a>(
         &'a self,
         sandbox_id: &'a str,

@@ -96,13 +96,16 @@ impl Error {
             }
             Code::NotFound => Error::NotFound(message),
             Code::AlreadyExists => Error::AlreadyExists(message),
+            // UNKNOWN up to 1.7, FAILED_PRECONDITION from 2.0 on.
+            Code::Unknown | Code::FailedPrecondition if message.contains("is reserved for") => {
+                Error::AlreadyExists(message)
+            }
             Code::FailedPrecondition => Error::InvalidState(message),
             Code::Unavailable | Code::Cancelled => Error::Unavailable(message),
             Code::DeadlineExceeded => Error::DeadlineExceeded { what, after },
             Code::Unimplemented => Error::Unimplemented(what),
             Code::Unknown | Code::Internal if is_transport_failure(&status) => Error::Unavailable(message),
             Code::Unknown if is_wrong_state(&message) => Error::InvalidState(message),
-            Code::Unknown if message.contains("is reserved for") => Error::AlreadyExists(message),
             Code::Unknown if message.contains("context deadline exceeded") && what == "exec_sync" => {
                 Error::DeadlineExceeded { what, after }
             }

@@ -1,7 +1,7 @@
 //! The process: started into a session of its own, or found running.
 
 use std::fs::File;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -109,12 +109,23 @@ impl Process {
     }
 
     fn signal(&self, signal: Signal) {
-        let alive = match &self.kind {
-            Kind::Child(child) => child.id().is_some(),
-            Kind::Adopted(fd) => start_time(self.pid).is_some() && fd.get_ref().as_fd().try_clone_to_owned().is_ok(),
-        };
-        if alive {
-            let _ = kill(Pid::from_raw(self.pid), signal);
+        match &self.kind {
+            // Its pid is its own until it has been waited for.
+            Kind::Child(child) if child.id().is_some() => drop(kill(Pid::from_raw(self.pid), signal)),
+            Kind::Child(_) => {}
+            Kind::Adopted(fd) => {
+                // SAFETY: the descriptor is open as long as it is borrowed, and no siginfo is passed.
+                #[allow(unsafe_code)]
+                unsafe {
+                    libc::syscall(
+                        libc::SYS_pidfd_send_signal,
+                        fd.get_ref().as_raw_fd(),
+                        signal as i32,
+                        std::ptr::null::<libc::siginfo_t>(),
+                        0_u32,
+                    )
+                };
+            }
         }
     }
 }

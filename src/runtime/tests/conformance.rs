@@ -112,7 +112,12 @@ async fn rules(runtime: &dyn Runtime, sandbox: &SandboxSpec, container: &Contain
     check!(runtime.stop_sandbox(&pod), "ok").unwrap();
     check!(runtime.stop_sandbox(&pod), "ok").unwrap();
     let late = ContainerSpec { metadata: ContainerMetadata { name: "late".into(), attempt: 0 }, ..container.clone() };
-    check!(runtime.create_container(&pod, &late, sandbox), "invalid state").unwrap_err();
+    // containerd 2 notices only when the container is to be started.
+    let late = match runtime.create_container(&pod, &late, sandbox).await {
+        Ok(id) => runtime.start_container(&id).await,
+        Err(error) => Err(error),
+    };
+    assert_eq!(kind(&late), "invalid state", "{late:?}");
     check!(runtime.port_forward(&pod, 80), "invalid state").unwrap_err();
     assert_eq!(runtime.sandbox_status(&pod).await.unwrap().sandbox.state, SandboxState::NotReady);
     check!(runtime.remove_sandbox(&pod), "ok").unwrap();
