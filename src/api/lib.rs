@@ -9,7 +9,9 @@ pub mod object;
 pub mod patch;
 pub mod protobuf;
 pub mod prune;
+pub mod qos;
 pub mod quantity;
+pub mod quota;
 pub mod quote;
 pub mod request;
 pub mod resource;
@@ -18,6 +20,7 @@ pub mod selector;
 pub mod status;
 pub mod strategic_merge;
 pub mod time;
+pub mod tree;
 pub mod user;
 pub mod validation;
 

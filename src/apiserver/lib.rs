@@ -27,7 +27,8 @@ mod strategy;
 mod table;
 #[cfg(test)]
 mod testing;
-mod tree;
+
+use api::tree;
 
 pub use authentication::x509::{CaError, ClientCa};
 pub use authentication::{KeyError, ServiceAccountKeys, TokenFile, TokenFileError};

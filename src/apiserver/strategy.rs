@@ -26,7 +26,7 @@ use serde_json::Value;
 use crate::defaults::Defaults;
 
 /// The quality-of-service class of a pod.
-pub(crate) use pod::quality as pod_quality;
+pub(crate) use api::qos::class as pod_quality;
 
 /// What becomes of dependents when a delete does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

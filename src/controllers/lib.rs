@@ -23,6 +23,7 @@ mod pod_control;
 mod pod_gc;
 mod pods;
 mod replicaset;
+mod resource_quota;
 mod root_ca;
 mod service_endpoints;
 mod serviceaccount;
@@ -55,6 +56,7 @@ const CONTROLLERS: &[Row] = &[
     row("replicationcontroller-controller", "replication-controller", |s| {
         s.start(replicaset::replication_controllers(s))
     }),
+    row("resourcequota-controller", "resourcequota-controller", |s| s.start(resource_quota::controller(s))),
     row("root-ca-certificate-publisher-controller", "root-ca-cert-publisher", |s| s.start(root_ca::controller(s))),
     row("serviceaccount-controller", "service-account-controller", |s| s.start(serviceaccount::controller(s))),
     row("taint-eviction-controller", "taint-eviction-controller", |s| s.start(taint_eviction::controller(s))),

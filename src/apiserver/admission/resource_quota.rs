@@ -1,12 +1,10 @@
 //! ResourceQuota: a namespace's sum of what it asks for stays within its quotas. Each charge is a compare-and-swap of the
 //! quota's status, so that writes side by side cannot both take the last of it; the quota controller corrects the sums.
 
-mod usage;
-
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::quantity::Quantity;
+use api::quota::{self as usage, Amounts};
 use api::{Object, Status};
 use futures::FutureExt;
 use serde_json::Value;
@@ -14,8 +12,6 @@ use serde_json::Value;
 use super::{Attributes, Plugin, Step, Verb};
 use crate::Registry;
 use crate::tree::Tree;
-
-type Amounts = BTreeMap<String, Quantity>;
 
 pub(super) fn plugin() -> Plugin {
     Plugin::validating(

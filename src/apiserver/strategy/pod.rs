@@ -1,6 +1,7 @@
 //! Pods, and the pod specs inside other kinds: defaults, what a new pod begins with, how long it may take to go.
 
 use api::User;
+use api::qos::class as quality;
 use serde_json::{Value, json};
 
 use super::Strategy;
@@ -165,28 +166,6 @@ fn prepare_create(pod: &mut Value, _: &User) {
             "message": "Scheduling is blocked due to non-empty scheduling gates",
         }]);
         pod.put("status.conditions", condition);
-    }
-}
-
-/// The class that decides who is evicted first: all limits given and equal to the requests; some given; none.
-pub(crate) fn quality(pod: &Value) -> &'static str {
-    let zero = |quantity: &Value| api::quantity::Quantity::from_json(quantity).is_ok_and(|q| q.is_zero());
-    let (mut any, mut all) = (false, true);
-    for container in pod.items("spec.containers").iter().chain(pod.items("spec.initContainers")) {
-        for resource in ["cpu", "memory"] {
-            let of = |kind: &str| {
-                container.at("resources").and_then(|r| r.at(kind)).and_then(|k| k.get(resource)).filter(|q| !zero(q))
-            };
-            let (request, limit) = (of("requests"), of("limits"));
-            any |= request.is_some() || limit.is_some();
-            let parse = |quantity: Option<&Value>| quantity.and_then(|q| api::quantity::Quantity::from_json(q).ok());
-            all &= limit.is_some() && parse(request) == parse(limit);
-        }
-    }
-    match (any, all) {
-        (false, _) => "BestEffort",
-        (_, true) => "Guaranteed",
-        _ => "Burstable",
     }
 }
 

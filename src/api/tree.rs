@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 /// Paths into a tree. A path that leads nowhere reads as absent; writing makes the way.
-pub(crate) trait Tree {
+pub trait Tree {
     /// The value at the path, unless it is absent or null.
     fn at(&self, path: &str) -> Option<&Value>;
     /// The value at the path, to change.

@@ -1,18 +1,22 @@
-//! What an object counts for, in the names of quotas.
+//! What an object counts for, in the names of quotas: admission charges it, the quota controller sums it up.
 
-use api::Resource;
-use api::quantity::{Format, Quantity};
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
-use super::Amounts;
+use crate::Resource;
+use crate::quantity::{Format, Quantity};
 use crate::tree::Tree;
+
+/// How much of what.
+pub type Amounts = BTreeMap<String, Quantity>;
 
 /// Kinds that quotas also name without `count/`.
 const COUNTED: [&str; 7] =
     ["configmaps", "persistentvolumeclaims", "pods", "replicationcontrollers", "resourcequotas", "secrets", "services"];
 
 /// Everything the object counts for.
-pub(super) fn of(resource: &Resource, object: &Value) -> Amounts {
+pub fn of(resource: &Resource, object: &Value) -> Amounts {
     let mut all = Amounts::new();
     let one = || Quantity::new(1, Format::DecimalSI);
     all.insert(format!("count/{}", resource.qualified()), one());
@@ -105,7 +109,7 @@ fn claim(claim: &Value, all: &mut Amounts) {
 }
 
 /// Whether a quota counts the object at all: quotas with scopes count pods only.
-pub(super) fn in_scope(quota: &Value, resource: &Resource, object: &Value) -> bool {
+pub fn in_scope(quota: &Value, resource: &Resource, object: &Value) -> bool {
     let plain =
         quota.items("spec.scopes").iter().filter_map(Value::as_str).map(|scope| (scope, "Exists", &[] as &[Value]));
     let selected = quota.items("spec.scopeSelector.matchExpressions").iter();
@@ -117,7 +121,7 @@ pub(super) fn in_scope(quota: &Value, resource: &Resource, object: &Value) -> bo
     if !(resource.group.is_empty() && &*resource.plural == "pods") {
         return false;
     }
-    let best_effort = || crate::strategy::pod_quality(object) == "BestEffort";
+    let best_effort = || crate::qos::class(object) == "BestEffort";
     let terminating = || object.int("spec.activeDeadlineSeconds").is_some();
     scopes.all(|(scope, operator, values)| match scope {
         "BestEffort" => best_effort(),
@@ -151,7 +155,7 @@ pub(super) fn in_scope(quota: &Value, resource: &Resource, object: &Value) -> bo
 }
 
 /// What a quota limits and some container does not say: `cpu for: c1,c2; memory for: c1`.
-pub(super) fn missing(quota: &Value, resource: &Resource, object: &Value) -> Option<String> {
+pub fn missing(quota: &Value, resource: &Resource, object: &Value) -> Option<String> {
     if !(resource.group.is_empty() && &*resource.plural == "pods") {
         return None;
     }

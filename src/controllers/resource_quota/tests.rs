@@ -1,0 +1,47 @@
+use super::*;
+use crate::Options;
+use crate::testing::Running;
+use api::DeleteOptions;
+use client::testing::Cluster;
+
+fn pod(name: &str, cpu: &str) -> Value {
+    let container = json!({ "name": "c", "resources": { "requests": { "cpu": cpu } } });
+    json!({ "metadata": { "namespace": "a", "name": name }, "spec": { "containers": [container] } })
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_is_given_back() {
+    let cluster = Cluster::new();
+    let (client, quotas) = (cluster.client(), kinds::resource_quotas());
+    cluster.seed(&kinds::pods(), pod("one", "500m"));
+    cluster.seed(&kinds::pods(), pod("two", "1500m"));
+    cluster.seed(&kinds::config_maps(), json!({ "metadata": { "namespace": "a", "name": "m" } }));
+    let hard = json!({ "pods": "5", "requests.cpu": "4", "count/configmaps": "2", "count/deployments.apps": "1" });
+    client.create(&quotas, "a", json!({ "metadata": { "name": "q" }, "spec": { "hard": hard } })).await.unwrap();
+    let running = Running::start(&cluster, &["resourcequota-controller"], Options::default());
+    let used = |pods: &str, cpu: &str| {
+        let expect =
+            json!({ "pods": pods, "requests.cpu": cpu, "count/configmaps": "1", "count/deployments.apps": "0" });
+        move |all: &[Value]| all[0]["status"]["used"] == expect
+    };
+    let now = running.until(&quotas, used("2", "2")).await;
+    assert_eq!(now[0]["status"]["hard"], hard);
+    client.delete(&kinds::pods(), "a", "one", DeleteOptions::default()).await.unwrap();
+    running.until(&quotas, used("1", "1500m")).await;
+    let ended = Patch::Merge(json!({ "status": { "phase": "Succeeded" } }));
+    client.patch(&kinds::pods(), "a", "two", "status", ended).await.unwrap();
+    running.until(&quotas, used("0", "0")).await;
+    running.stop().await;
+}
+
+#[test]
+fn the_status_is_written_only_when_it_differs() {
+    let check = |status: Value, expect: Option<Value>| {
+        let quota = json!({ "spec": { "hard": { "cpu": "1" } }, "status": status });
+        let used = Amounts::from([("cpu".to_owned(), Quantity::parse("500m").unwrap())]);
+        assert_eq!(correction(&quota, &used), expect);
+    };
+    check(json!({ "hard": { "cpu": "1000m" }, "used": { "cpu": "0.5" } }), None);
+    let status = json!({ "hard": { "cpu": "1" }, "used": { "cpu": "500m", "pods": null } });
+    check(json!({ "hard": { "cpu": "1" }, "used": { "cpu": "500m", "pods": "3" } }), Some(status));
+}
