@@ -3,6 +3,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod body;
+mod kind;
 pub(crate) mod listen;
 mod other;
 pub(crate) mod path;

@@ -190,16 +190,7 @@ fn rules(authorizer: &Authorizer, request: &Request, body: &Value) -> Result<Val
     if namespace.is_empty() {
         return Err(Status::bad_request("no namespace on request"));
     }
-    let mut rules = authorizer.rbac.rules(&request.user, namespace);
-    if request.user.in_group(api::user::MASTERS) {
-        rules.push(Rule {
-            verbs: vec!["*".into()],
-            api_groups: vec!["*".into()],
-            resources: vec!["*".into()],
-            ..Rule::default()
-        });
-        rules.push(Rule { verbs: vec!["*".into()], non_resource_urls: vec!["*".into()], ..Rule::default() });
-    }
+    let rules = authorizer.rbac.rules(&request.user, namespace);
     let (paths, resources): (Vec<Rule>, Vec<Rule>) =
         rules.into_iter().partition(|rule| !rule.non_resource_urls.is_empty());
     // Nodes may do more than can be listed.

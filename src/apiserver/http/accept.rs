@@ -108,7 +108,8 @@ pub(crate) fn negotiate(header: &str, offer: Offer) -> Result<Accepted, Status> 
             "PartialObjectMetadata" | "PartialObjectMetadataList" if is_meta_v1 && offer.shapes => Shape::Metadata,
             _ => continue,
         };
-        if shape == Shape::Table && encoding == Encoding::Protobuf {
+        // Who asks for rows or metadata in protobuf asks for them in JSON as well.
+        if shape != Shape::Whole && encoding == Encoding::Protobuf {
             continue;
         }
         return Ok(Accepted { encoding, shape });

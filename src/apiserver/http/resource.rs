@@ -8,6 +8,7 @@ use http::{Method, Response, header};
 use serde_json::Value;
 
 use super::accept::{Offer, Shape};
+use super::kind::Expected;
 use super::respond::{self, Form};
 use super::{Incoming, body, form, plain_form, protobuf, warn, watch};
 use crate::chain::Pass;
@@ -130,6 +131,7 @@ fn watch_options(incoming: &Incoming<'_>) -> Result<api::WatchOptions, Status> {
 async fn operation(row: &Resource, incoming: Incoming<'_>) -> Result<Operation, Status> {
     let Incoming { info, query, request } = incoming;
     let (head, content) = request.into_parts();
+    let expected = Expected::new(row, &info.subresource);
     let header = |name| super::text(&head.headers, name).to_owned();
     let (agent, content_type) = (header(header::USER_AGENT), header(header::CONTENT_TYPE));
     Ok(match &*info.verb {
@@ -139,9 +141,9 @@ async fn operation(row: &Resource, incoming: Incoming<'_>) -> Result<Operation, 
             let kind = if info.verb == "create" { "CreateOptions" } else { "UpdateOptions" };
             let mut options = query.write(kind, &agent, false)?;
             let bytes = body::read(content).await?;
-            let document = body::object(&bytes, &content_type, protobuf::decode)?;
+            let document = body::object(&bytes, &content_type, |bytes| protobuf::decode(bytes, expected.triple()))?;
             options.duplicate_fields = document.duplicates;
-            let value = of_kind(row, &info.subresource, document.value)?;
+            let value = expected.check(document.value)?;
             if info.verb == "create" { Operation::Create(value, options) } else { Operation::Update(value, options) }
         }
         "patch" => {
@@ -151,7 +153,7 @@ async fn operation(row: &Resource, incoming: Incoming<'_>) -> Result<Operation, 
             let (patch, duplicates) = body::patch(&bytes, &content_type, row.builtin)?;
             options.duplicate_fields = duplicates;
             let patch = match patch {
-                Patch::Apply(value) => Patch::Apply(of_kind(row, &info.subresource, value)?),
+                Patch::Apply(value) => Patch::Apply(expected.check(value)?),
                 patch => patch,
             };
             Operation::Patch(patch, options)
@@ -160,7 +162,10 @@ async fn operation(row: &Resource, incoming: Incoming<'_>) -> Result<Operation, 
             let bytes = body::read(content).await?;
             let document = match bytes.is_empty() {
                 true => None,
-                false => Some(body::object(&bytes, &content_type, protobuf::decode)?.value),
+                false => {
+                    let decode = |bytes: &[u8]| protobuf::decode(bytes, ("", "v1", "DeleteOptions"));
+                    Some(body::object(&bytes, &content_type, decode)?.value)
+                }
             };
             let options = query.delete(document.as_ref())?;
             if verb == "delete" {
@@ -171,43 +176,6 @@ async fn operation(row: &Resource, incoming: Incoming<'_>) -> Result<Operation, 
         }
         _ => return Err(Status::method_not_allowed()),
     })
-}
-
-/// A body as an object of the kind the path is for: what it says of itself has to fit, and is filled in where it says nothing.
-fn of_kind(row: &Resource, subresource: &str, mut value: Value) -> Result<Value, Status> {
-    let described = (!subresource.is_empty()).then(|| subresource::describe(row, subresource)).and_then(|s| s.kind);
-    let (expect_version, expect_kind) = match described {
-        Some((group, version, kind)) if group.is_empty() => (version.to_owned(), kind),
-        Some((group, version, kind)) => (format!("{group}/{version}"), kind),
-        None => (row.api_version(), &*row.kind),
-    };
-    let Some(object) = value.as_object_mut() else {
-        let why = format!(
-            "the object provided is unrecognized (must be of type {expect_kind}): couldn't get version/kind; json parse error: cannot unmarshal into Go value of type struct"
-        );
-        return Err(Status::bad_request(why));
-    };
-    let said = |object: &serde_json::Map<String, Value>, field: &str| {
-        object.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
-    };
-    let (version, kind) = (said(object, "apiVersion"), said(object, "kind"));
-    if !version.is_empty() && version != expect_version {
-        let same_group = |a: &str, b: &str| a.split_once('/').map(|(g, _)| g) == b.split_once('/').map(|(g, _)| g);
-        // A subresource takes its kind at any version of its group: `policy/v1beta1` evictions are still sent.
-        if described.is_none() || !same_group(&version, &expect_version) {
-            return Err(Status::bad_request(format!(
-                "the API version in the data ({version}) does not match the expected API version ({expect_version})"
-            )));
-        }
-    }
-    if !kind.is_empty() && kind != expect_kind {
-        return Err(Status::bad_request(format!(
-            "the kind in the data ({kind}) does not match the expected kind ({expect_kind})"
-        )));
-    }
-    object.insert("apiVersion".into(), expect_version.into());
-    object.insert("kind".into(), expect_kind.into());
-    Ok(value)
 }
 
 /// Whether a form shows objects whole: only then can frames be shared.

@@ -77,6 +77,12 @@ pub(crate) fn whole(code: u16, content_type: &str, bytes: Bytes) -> Response<Bod
 
 /// One object.
 pub(crate) fn object(code: u16, resource: &Resource, object: &Arc<Object>, form: &Form) -> Response<Body> {
+    if form.accepted.encoding == Encoding::Protobuf {
+        return match super::protobuf::encode(object) {
+            Ok(bytes) => whole(code, form.accepted.encoding.content_type(), bytes),
+            Err(failure) => status(&failure),
+        };
+    }
     let mut out = Vec::with_capacity(object.json_len());
     match form.accepted.shape {
         Shape::Whole => object.write_json(&mut out),
@@ -87,12 +93,6 @@ pub(crate) fn object(code: u16, resource: &Resource, object: &Arc<Object>, form:
             shape::table_row(resource, object, form.include, &mut out);
             out.extend_from_slice(b"]}");
         }
-    }
-    if form.accepted.encoding == Encoding::Protobuf {
-        return match super::protobuf::encode(resource, &out) {
-            Ok(bytes) => whole(code, form.accepted.encoding.content_type(), bytes),
-            Err(failure) => status(&failure),
-        };
     }
     render(code, std::iter::once(out), form)
 }

@@ -13,10 +13,10 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, Response, header};
 use watch_cache::ChangeKind;
 
-use super::accept::Shape;
+use super::accept::{Encoding, Shape};
 use super::resource::is_plain;
 use super::respond::Form;
-use super::shape;
+use super::{protobuf, shape};
 use crate::metrics::LongRunning;
 use crate::registry::{Delivery, Verdict, Watch};
 use crate::server::Server;
@@ -32,9 +32,11 @@ pub(super) async fn serve(
     counted: Option<LongRunning>,
 ) -> Result<Response<Body>, Status> {
     let watch = server.chain.registry.watch(&request).await?;
-    let encoder = Encoder { resource: request.resource.clone(), form, columns_sent: false };
+    let mut encoder = Encoder { resource: request.resource.clone(), form, columns_sent: false };
     let end = server.draining.clone();
     if super::text(http.headers(), header::UPGRADE).eq_ignore_ascii_case("websocket") {
+        // Messages are text.
+        encoder.form.accepted.encoding = Encoding::Json;
         let (mut parts, _) = http.into_parts();
         let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &())
             .await
@@ -42,6 +44,7 @@ pub(super) async fn serve(
         return Ok(upgrade.on_upgrade(move |socket| over_websocket(socket, watch, encoder, end, counted)));
     }
     let content_type = match encoder.form.accepted.shape {
+        _ if encoder.form.accepted.encoding == Encoding::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
         Shape::Whole => "application/json",
         Shape::Table => "application/json;as=Table;g=meta.k8s.io;v=v1",
         Shape::Metadata => "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
@@ -121,7 +124,6 @@ impl Encoder {
 
     fn line(&mut self, delivery: &Delivery) -> Option<Bytes> {
         if is_plain(&self.form)
-            && self.resource.stored_as.is_none()
             && let Some(change) = delivery.shared()
         {
             let encode = || {
@@ -150,6 +152,10 @@ impl Encoder {
                 return Some(self.bookmark(*revision, *initial_events_end));
             }
             Delivery::Error(status) => {
+                if self.form.accepted.encoding == Encoding::Protobuf {
+                    let status = serde_json::to_value(&**status).unwrap_or_default();
+                    return Some(protobuf_frame("ERROR", protobuf::encode_value(&status)));
+                }
                 let mut line = b"{\"type\":\"ERROR\",\"object\":".to_vec();
                 // A Status can always be written.
                 let _ = serde_json::to_writer(&mut line, &**status);
@@ -162,6 +168,9 @@ impl Encoder {
     }
 
     fn event(&self, kind: &str, object: &Arc<Object>, columns: bool) -> Bytes {
+        if self.form.accepted.encoding == Encoding::Protobuf {
+            return protobuf_frame(kind, protobuf::encode(object));
+        }
         let mut line = Vec::with_capacity(object.json_len() + 64);
         line.extend_from_slice(b"{\"type\":\"");
         line.extend_from_slice(kind.as_bytes());
@@ -183,9 +192,9 @@ impl Encoder {
     fn bookmark(&self, revision: u64, initial_events_end: bool) -> Bytes {
         let annotations =
             if initial_events_end { ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" } else { "" };
-        let (kind, version, more) = match self.form.accepted.shape {
-            Shape::Whole => (&*self.resource.kind, self.resource.api_version(), ""),
-            Shape::Metadata => ("PartialObjectMetadata", "meta.k8s.io/v1".to_owned(), ""),
+        let (kind, version) = match self.form.accepted.shape {
+            Shape::Whole => (&*self.resource.kind, self.resource.api_version()),
+            Shape::Metadata => ("PartialObjectMetadata", "meta.k8s.io/v1".to_owned()),
             Shape::Table => {
                 let line = format!(
                     "{{\"type\":\"BOOKMARK\",\"object\":{{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{{\"resourceVersion\":\"{revision}\"}},\"columnDefinitions\":[],\"rows\":[{{\"cells\":[],\"object\":{{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{{\"resourceVersion\":\"{revision}\"{annotations}}}}}}}]}}}}\n"
@@ -194,8 +203,24 @@ impl Encoder {
             }
         };
         let line = format!(
-            "{{\"type\":\"BOOKMARK\",\"object\":{{\"kind\":\"{kind}\",\"apiVersion\":\"{version}\",\"metadata\":{{\"resourceVersion\":\"{revision}\"{annotations}}}{more}}}}}\n"
+            "{{\"type\":\"BOOKMARK\",\"object\":{{\"kind\":\"{kind}\",\"apiVersion\":\"{version}\",\"metadata\":{{\"resourceVersion\":\"{revision}\"{annotations}}}}}}}\n"
         );
+        if self.form.accepted.encoding == Encoding::Protobuf {
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+            return protobuf_frame("BOOKMARK", protobuf::encode_value(&event["object"]));
+        }
         line.into()
+    }
+}
+
+/// One event as protobuf; an object that cannot be written ends up as the error it is.
+fn protobuf_frame(kind: &str, object: Result<Bytes, Status>) -> Bytes {
+    match object {
+        Ok(object) => api::protobuf::watch_frame(kind, &object).into(),
+        Err(status) => {
+            let status = serde_json::to_value(&status).unwrap_or_default();
+            let status = protobuf::encode_value(&status).unwrap_or_default();
+            api::protobuf::watch_frame("ERROR", &status).into()
+        }
     }
 }
