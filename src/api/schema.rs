@@ -7,6 +7,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+mod atomic;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -37,6 +37,7 @@ pub use catalog::Catalog;
 pub use fairness::InFlight;
 pub use health::HealthCheck;
 pub use http::tls::{CertificateError, ServingCertificate};
+pub use openapi::{CustomResource, OpenApi};
 pub use proxy::{KubeletAccess, KubeletAccessError};
 pub use registry::{Delivery, Registry, RegistryConfig, RegistryError, Verdict, Watch};
 pub use server::{ApiServer, BuildError, ServerConfig};

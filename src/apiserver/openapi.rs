@@ -1,18 +1,285 @@
-//! The OpenAPI documents, `/openapi/v2` and `/openapi/v3`.
+//! The OpenAPI documents, `/openapi/v2` and `/openapi/v3`: what `kubectl explain` shows, and how clients know what fields
+//! there are, how they merge, and what each path understands.
+//!
+//! The documents are large and rarely asked for (clients keep them by their hashes), so none is held: one is made from
+//! the tables when it is wanted, part by part. What is held is the hash of each.
+
+mod contents;
+mod custom;
+mod descriptions;
+mod document;
+mod gnostic;
+mod paths;
+mod schemas;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::Arc;
 
 use api::Status;
+use arc_swap::ArcSwap;
+use aws_lc_rs::digest::{SHA512, digest};
 use axum::body::Body;
-use http::{HeaderMap, Response};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use parking_lot::Mutex;
+use serde_json::{Map, json};
 
-use crate::Catalog;
-use crate::http::query::Query;
+pub use custom::CustomResource;
+use document::Encoding;
 
-/// Answers a path below `/openapi/`.
-pub(crate) fn serve(
-    _catalog: &Catalog,
-    _path: &str,
-    _query: &Query,
-    _headers: &HeaderMap,
-) -> Result<Response<Body>, Status> {
-    Err(Status::no_such_path())
+/// Upstream compresses what is at least this large.
+const GZIP_MIN: usize = 128 * 1024;
+
+/// The documents of a server.
+#[derive(Clone, Debug, Default)]
+pub struct OpenApi(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    custom: ArcSwap<Vec<CustomResource>>,
+    hashes: Mutex<Hashes>,
+    /// One document is made at a time: making one takes some tens of megabytes.
+    making: Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Hashes {
+    /// Rises with every change, so that no hash of an older state is kept.
+    generation: u64,
+    /// By document, and for version 2 by encoding.
+    known: HashMap<String, Arc<str>>,
+}
+
+impl OpenApi {
+    /// Puts these custom resources into the documents, in place of all that were there. Takes effect with the next request.
+    pub fn publish(&self, custom: Vec<CustomResource>) {
+        let is_builtin = |name: &str| !name.starts_with("v2 ") && contents::names(&[]).contains(name);
+        let before = self.0.custom.swap(Arc::new(custom));
+        let now = self.0.custom.load();
+        let touched = contents::names(&before.iter().chain(now.iter()).cloned().collect::<Vec<_>>());
+        let mut hashes = self.0.hashes.lock();
+        hashes.generation += 1;
+        // Groups of built-in kinds rarely have custom ones; where they have, the hash is made again.
+        let rows = || before.iter().chain(now.iter()).map(|custom| &custom.resource);
+        let mixed =
+            |name: &str| rows().any(|row| paths::root(&row.group, &row.version).trim_start_matches('/') == name);
+        hashes.known.retain(|name, _| is_builtin(name) && !(touched.contains(name) && mixed(name)));
+    }
+
+    /// Answers `GET` of a path below `/openapi/`; `hash` is the query's. Makes documents on a thread of their own.
+    pub async fn answer(&self, path: &str, hash: Option<&str>, headers: &HeaderMap) -> Result<Response<Body>, Status> {
+        let asked = Asked {
+            accept: text(headers, header::ACCEPT),
+            etag: text(headers, header::IF_NONE_MATCH),
+            gzip: text(headers, header::ACCEPT_ENCODING).split(',').any(|coding| coding.trim().starts_with("gzip")),
+            hash: hash.filter(|hash| !hash.is_empty()).map(str::to_owned),
+        };
+        let (inner, path) = (self.0.clone(), path.trim_matches('/').to_owned());
+        let made = tokio::task::spawn_blocking(move || inner.answer(&path, &asked)).await;
+        made.map_err(|_| Status::internal("making an OpenAPI document failed"))?
+    }
+}
+
+/// What a request says.
+struct Asked {
+    accept: String,
+    etag: String,
+    gzip: bool,
+    hash: Option<String>,
+}
+
+impl Inner {
+    fn answer(&self, path: &str, asked: &Asked) -> Result<Response<Body>, Status> {
+        match path.strip_prefix("openapi/").unwrap_or_default() {
+            "v2" => self.whole(asked),
+            "v3" => self.index(asked),
+            path => match path.strip_prefix("v3/") {
+                Some(name) => self.document(name, asked),
+                None => Err(Status::no_such_path()),
+            },
+        }
+    }
+
+    fn whole(&self, asked: &Asked) -> Result<Response<Body>, Status> {
+        let encoding = negotiate(&asked.accept, "v2")?;
+        let custom = self.custom.load_full();
+        let name = format!("v2 {encoding:?}");
+        let known = self.hashes.lock().known.get(&name).cloned();
+        if let Some(hash) = known.filter(|hash| asked.has(hash)) {
+            return Ok(not_modified(&hash));
+        }
+        let generation = self.hashes.lock().generation;
+        let bytes = self.make(|| contents::whole(&custom, encoding));
+        let hash = hash_of(&bytes);
+        self.learn(generation, &name, &hash);
+        let mut response = body(bytes, content_type(encoding, "v2"), asked);
+        tag(&mut response, &hash);
+        Ok(response)
+    }
+
+    /// Where the documents of version 3 are, each with its hash.
+    fn index(&self, asked: &Asked) -> Result<Response<Body>, Status> {
+        let custom = self.custom.load_full();
+        let paths = contents::names(&custom).into_iter().map(|name| {
+            let url = format!("/openapi/v3/{name}?hash={}", self.hash(&name, &custom));
+            (name, json!({ "serverRelativeURL": url }))
+        });
+        let bytes = json!({ "paths": paths.collect::<Map<_, _>>() }).to_string().into_bytes();
+        let hash: Arc<str> = hash_of(&bytes);
+        if asked.has(&hash) {
+            return Ok(not_modified(&hash));
+        }
+        let mut response = body(bytes, "application/json", asked);
+        tag(&mut response, &hash);
+        Ok(response)
+    }
+
+    fn document(&self, name: &str, asked: &Asked) -> Result<Response<Body>, Status> {
+        let custom = self.custom.load_full();
+        if !contents::names(&custom).contains(name) {
+            return Err(Status::no_such_path());
+        }
+        let encoding = negotiate(&asked.accept, "v3")?;
+        let hash = self.hash(name, &custom);
+        if let Some(wanted) = &asked.hash
+            && **wanted != *hash
+        {
+            return Ok(moved(&format!("/openapi/v3/{name}?hash={hash}")));
+        }
+        let mut response = match asked.has(&hash) {
+            true => not_modified(&hash),
+            false => {
+                let bytes = self.make(|| contents::document(name, &custom, encoding));
+                body(bytes, content_type(encoding, "v3"), asked)
+            }
+        };
+        tag(&mut response, &hash);
+        if asked.hash.is_some() {
+            // Another document would have another address.
+            let forever = HeaderValue::from_static("public, max-age=31536000, immutable");
+            response.headers_mut().insert(header::CACHE_CONTROL, forever);
+        }
+        Ok(response)
+    }
+
+    /// The hash of a document of version 3, the same for all encodings.
+    fn hash(&self, name: &str, custom: &[CustomResource]) -> Arc<str> {
+        let generation = {
+            let hashes = self.hashes.lock();
+            if let Some(hash) = hashes.known.get(name) {
+                return hash.clone();
+            }
+            hashes.generation
+        };
+        let hash = hash_of(&self.make(|| contents::document(name, custom, Encoding::Json)));
+        self.learn(generation, name, &hash);
+        hash
+    }
+
+    fn make(&self, document: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
+        let _one_at_a_time = self.making.lock();
+        document()
+    }
+
+    fn learn(&self, generation: u64, name: &str, hash: &Arc<str>) {
+        let mut hashes = self.hashes.lock();
+        if hashes.generation == generation {
+            hashes.known.insert(name.to_owned(), hash.clone());
+        }
+    }
+}
+
+impl Asked {
+    /// Whether the client has the document already.
+    fn has(&self, hash: &str) -> bool {
+        self.etag.split(',').map(|etag| etag.trim().trim_start_matches("W/").trim_matches('"')).any(|etag| etag == hash)
+    }
+}
+
+/// The preferred encoding of those accepted: client-go asks for protobuf and nothing else.
+fn negotiate(accept: &str, version: &str) -> Result<Encoding, Status> {
+    let accept = if accept.trim().is_empty() { "*/*" } else { accept };
+    for clause in accept.split(',').take(64) {
+        let media_type = clause.split(';').next().unwrap_or_default().trim();
+        match media_type {
+            "application/json" | "application/*" | "*/*" => return Ok(Encoding::Json),
+            _ => {}
+        }
+        // `@` is what clients ask with; it is not allowed in a media type, so the answer has a point there.
+        if media_type == format!("application/com.github.proto-openapi.spec.{version}@v1.0+protobuf")
+            || media_type == content_type(Encoding::Protobuf, version)
+        {
+            return Ok(Encoding::Protobuf);
+        }
+    }
+    Err(Status::not_acceptable(&format!("application/json, {}", content_type(Encoding::Protobuf, version))))
+}
+
+fn content_type(encoding: Encoding, version: &str) -> &'static str {
+    match (encoding, version) {
+        (Encoding::Json, _) => "application/json",
+        (Encoding::Protobuf, "v2") => "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+        (Encoding::Protobuf, _) => "application/com.github.proto-openapi.spec.v3.v1.0+protobuf",
+    }
+}
+
+fn hash_of(bytes: &[u8]) -> Arc<str> {
+    let mut hash = String::with_capacity(128);
+    for byte in digest(&SHA512, bytes).as_ref() {
+        // Writing into a String cannot fail.
+        let _ = write!(hash, "{byte:02X}");
+    }
+    hash.into()
+}
+
+fn body(bytes: Vec<u8>, content_type: &'static str, asked: &Asked) -> Response<Body> {
+    let compressed = (asked.gzip && bytes.len() >= GZIP_MIN).then(|| {
+        let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 8), Compression::fast());
+        encoder.write_all(&bytes).and_then(|()| encoder.finish())
+    });
+    let mut response = match compressed {
+        Some(Ok(compressed)) => {
+            let mut response = Response::new(Body::from(compressed));
+            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            response
+        }
+        _ => Response::new(Body::from(bytes)),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    response
+}
+
+fn not_modified(hash: &str) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    tag(&mut response, hash);
+    response
+}
+
+fn moved(to: &str) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    if let Ok(to) = HeaderValue::from_str(to) {
+        response.headers_mut().insert(header::LOCATION, to);
+    }
+    response
+}
+
+fn tag(response: &mut Response<Body>, hash: &str) {
+    let headers = response.headers_mut();
+    if let Ok(etag) = HeaderValue::from_str(&format!("\"{hash}\"")) {
+        headers.insert(header::ETAG, etag);
+    }
+    headers.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+}
+
+fn text(headers: &HeaderMap, name: header::HeaderName) -> String {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
 }

@@ -23,6 +23,7 @@ use crate::health::HealthCheck;
 use crate::http::tls::{self, ServingCertificate};
 use crate::http::{Extra, listen};
 use crate::metrics::Metrics;
+use crate::openapi::OpenApi;
 use crate::proxy::{KubeletAccess, Proxy};
 
 /// Everything the API server has to be told.
@@ -75,6 +76,7 @@ pub enum BuildError {
 pub(crate) struct Server {
     pub(crate) chain: Chain,
     pub(crate) discovery: Discovery,
+    pub(crate) openapi: OpenApi,
     pub(crate) proxy: Proxy,
     pub(crate) checks: Vec<HealthCheck>,
     pub(crate) extra: Option<Extra>,
@@ -175,6 +177,7 @@ impl ApiServer {
             },
             jwks_uri: format!("https://{}/openid/v1/jwks", config.advertised),
             discovery: Discovery::new(config.advertised),
+            openapi: OpenApi::default(),
             checks,
             extra: config.extra_routes.map(|(prefixes, router)| Extra { prefixes, router }),
             client_ca: config.client_ca,
@@ -199,6 +202,11 @@ impl ApiServer {
     /// The registry behind the chain, for its caches and its catalog.
     pub fn registry(&self) -> &Arc<Registry> {
         &self.server.chain.registry
+    }
+
+    /// The OpenAPI documents, into which custom resources are published.
+    pub fn openapi(&self) -> &OpenApi {
+        &self.server.openapi
     }
 
     /// Whether everything `/readyz` asks is well; else what is not.

@@ -49,7 +49,7 @@ pub(super) async fn serve(server: &Arc<Server>, incoming: Incoming<'_>) -> Resul
             public(respond::whole(200, "application/jwk-set+json", keys.into()))
         }
         path if path.starts_with("/openapi/") => {
-            return crate::openapi::serve(server.chain.registry.catalog(), path, query, headers);
+            return server.openapi.answer(path, query.get("hash"), headers).await;
         }
         path => {
             let catalog = server.chain.registry.catalog();

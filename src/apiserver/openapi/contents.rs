@@ -1,0 +1,166 @@
+//! Which documents there are, and what stands in each.
+
+use std::collections::BTreeSet;
+
+use api::{Resource, resource, schema};
+use serde_json::json;
+
+use super::custom::CustomResource;
+use super::descriptions::Descriptions;
+use super::document::{Document, Encoding, Version};
+use super::paths::{self, Names, group_word, tag};
+use super::schemas::{Kinds, Types, meta};
+use crate::discovery::subresource;
+
+/// What every group-version's document needs beside its kinds.
+const EVERYWHERE: &[&str] =
+    &["meta/v1.APIResourceList", "meta/v1.DeleteOptions", "meta/v1.Status", "meta/v1.WatchEvent"];
+const VERSION_INFO: &str = "io.k8s.apimachinery.pkg.version.Info";
+
+/// The names of the documents of version 3, below `/openapi/v3/`.
+pub(super) fn names(custom: &[CustomResource]) -> BTreeSet<String> {
+    let mut names: BTreeSet<String> =
+        [".well-known/openid-configuration", "api", "apis", "openid/v1/jwks", "version"].map(str::to_owned).into();
+    for (group, version) in group_versions(custom) {
+        names.insert(paths::root(&group, &version).trim_start_matches('/').to_owned());
+        if !group.is_empty() {
+            names.insert(format!("apis/{group}"));
+        }
+    }
+    names
+}
+
+/// One document of version 3. The name must be one of [`names`].
+pub(super) fn document(name: &str, custom: &[CustomResource], encoding: Encoding) -> Vec<u8> {
+    let mut document = Document::new(Version::V3, encoding);
+    write(name, custom, &mut BTreeSet::new(), &mut document);
+    document.finish()
+}
+
+/// The one document of version 2.
+pub(super) fn whole(custom: &[CustomResource], encoding: Encoding) -> Vec<u8> {
+    let mut document = Document::new(Version::V2, encoding);
+    let mut written = BTreeSet::new();
+    for name in names(custom) {
+        write(&name, custom, &mut written, &mut document);
+    }
+    document.finish()
+}
+
+fn write(name: &str, custom: &[CustomResource], written: &mut BTreeSet<String>, document: &mut Document) {
+    let parts: Vec<&str> = name.split('/').collect();
+    match parts.as_slice() {
+        ["api", version] => group_version("", version, custom, written, document),
+        ["apis", group, version] => group_version(group, version, custom, written, document),
+        ["api"] => discovery("/api/", "getCoreAPIVersions", "core", "APIVersions", written, document),
+        ["apis"] => discovery("/apis/", "getAPIVersions", "apis", "APIGroupList", written, document),
+        ["apis", group] => {
+            let word = group_word(group);
+            let tag = tag(group, "");
+            let tag = tag.trim_end_matches('_');
+            discovery(&format!("/apis/{group}/"), &format!("get{word}APIGroup"), tag, "APIGroup", written, document);
+        }
+        ["version"] => {
+            paths::write_discovery("/version/", "getCodeVersion", "version", VERSION_INFO, document);
+            if written.insert(VERSION_INFO.to_owned()) {
+                document.schema(VERSION_INFO, &version_info());
+            }
+        }
+        [".well-known", _] => {
+            paths::write_discovery(
+                "/.well-known/openid-configuration/",
+                "getServiceAccountIssuerOpenIDConfiguration",
+                "WellKnown",
+                "",
+                document,
+            );
+        }
+        _ => paths::write_discovery("/openid/v1/jwks/", "getServiceAccountIssuerOpenIDKeyset", "openid", "", document),
+    }
+}
+
+fn discovery(path: &str, id: &str, tag: &str, kind: &str, written: &mut BTreeSet<String>, document: &mut Document) {
+    paths::write_discovery(path, id, tag, &meta(kind), document);
+    let types = Types::from([&*format!("meta/v1.{kind}")]);
+    types.write(&Descriptions::of("", ""), &kinds(), written, document);
+}
+
+fn group_version(
+    group: &str,
+    version: &str,
+    custom: &[CustomResource],
+    written: &mut BTreeSet<String>,
+    document: &mut Document,
+) {
+    let is_here = |row: &Resource| &*row.group == group && &*row.version == version;
+    let rows = || resource::builtin().iter().filter(|row| is_here(row));
+    let custom = || custom.iter().filter(|custom| is_here(&custom.resource));
+
+    let word = group_word(group) + &paths::capital(version);
+    let root = format!("{}/", paths::root(group, version));
+    paths::write_discovery(
+        &root,
+        &format!("get{word}APIResources"),
+        &tag(group, version),
+        &meta("APIResourceList"),
+        document,
+    );
+    for row in rows() {
+        let name =
+            |kind: &str| schema::for_kind(group, version, kind).map(schema::Message::openapi_name).unwrap_or_default();
+        paths::write(row, &Names { object: name(&row.kind), list: name(&row.list_kind) }, document);
+    }
+    for custom in custom() {
+        paths::write(&custom.resource, &custom.names(), document);
+    }
+
+    let descriptions = Descriptions::of(group, version);
+    let messages = rows().flat_map(|row| messages(row)).chain(custom().flat_map(|custom| parts(&custom.resource)));
+    let messages: BTreeSet<&str> = messages.map(|message| &*message.name).chain(EVERYWHERE.iter().copied()).collect();
+    let metadata = if custom().next().is_some() { &["meta/v1.ObjectMeta", "meta/v1.ListMeta"] as &[&str] } else { &[] };
+    let types = Types::from(messages.into_iter().chain(metadata.iter().copied()));
+    types.write(&descriptions, &kinds(), written, document);
+    if written.insert(meta("Patch")) {
+        let description = descriptions.of_type(&meta("Patch"));
+        document.schema(&meta("Patch"), &json!({ "type": "object", "description": description }));
+    }
+    for custom in custom() {
+        custom.write(&descriptions, document);
+    }
+}
+
+/// The messages of a built-in row: its kind, its lists, what its subresources take.
+fn messages(row: &Resource) -> impl Iterator<Item = &'static schema::Message> {
+    let kinds = [&row.kind, &row.list_kind].map(|kind| schema::for_kind(&row.group, &row.version, kind));
+    // Kinds that are only made have no lists, and `List` of any group would be that of the API machinery.
+    kinds.into_iter().flatten().filter(|message| message.is_kind).chain(parts(row))
+}
+
+fn parts(row: &Resource) -> impl Iterator<Item = &'static schema::Message> {
+    let parts = row.subresources.iter().filter(|name| !paths::connects(row, name));
+    let kinds = parts.filter_map(|name| subresource::describe(row, name).kind);
+    kinds.filter_map(|(group, version, kind)| schema::for_kind(group, version, kind))
+}
+
+fn kinds() -> Kinds {
+    Kinds::new(group_versions(&[]).into_iter().collect())
+}
+
+fn group_versions(custom: &[CustomResource]) -> BTreeSet<(String, String)> {
+    let rows = resource::builtin().iter().chain(custom.iter().map(|custom| &custom.resource));
+    rows.map(|row| (row.group.to_string(), row.version.to_string())).collect()
+}
+
+fn version_info() -> serde_json::Value {
+    let words =
+        ["major", "minor", "gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler", "platform"];
+    let more = ["emulationMajor", "emulationMinor", "minCompatibilityMajor", "minCompatibilityMinor"];
+    let text = |word: &&str| ((*word).to_owned(), json!({ "type": "string" }));
+    let properties: serde_json::Map<_, _> = words.iter().chain(&more).map(text).collect();
+    json!({
+        "description": "Info contains versioning information: how the binary was built and which API it serves.",
+        "type": "object",
+        "required": words,
+        "properties": properties,
+    })
+}

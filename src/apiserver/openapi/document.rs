@@ -1,0 +1,129 @@
+//! Writing a document: parts go in one by one and are encoded at once, so that no document is held as a tree.
+
+use serde_json::{Value, json};
+
+use super::gnostic::{self, v2, v3};
+
+/// The version of OpenAPI a document is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    V2,
+    V3,
+}
+
+impl Version {
+    /// Where schemas are found.
+    pub(super) fn reference(self, name: &str) -> Value {
+        match self {
+            Self::V2 => Value::from(format!("#/definitions/{name}")),
+            Self::V3 => Value::from(format!("#/components/schemas/{name}")),
+        }
+    }
+}
+
+/// How a document is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Json,
+    Protobuf,
+}
+
+/// A document in the making.
+pub(super) struct Document {
+    pub(super) version: Version,
+    encoding: Encoding,
+    paths: Vec<u8>,
+    schemas: Vec<u8>,
+}
+
+impl Document {
+    pub(super) fn new(version: Version, encoding: Encoding) -> Self {
+        Self { version, encoding, paths: Vec::new(), schemas: Vec::new() }
+    }
+
+    /// Adds a path and its operations.
+    pub(super) fn path(&mut self, path: &str, item: &Value) {
+        match (self.encoding, self.version) {
+            (Encoding::Json, _) => json_member(path, item, &mut self.paths),
+            (Encoding::Protobuf, Version::V2) => gnostic::entry(2, path, v2::path_item, item, &mut self.paths),
+            (Encoding::Protobuf, Version::V3) => gnostic::entry(1, path, v3::path_item, item, &mut self.paths),
+        }
+    }
+
+    /// Adds a schema.
+    pub(super) fn schema(&mut self, name: &str, schema: &Value) {
+        match (self.encoding, self.version) {
+            (Encoding::Json, _) => json_member(name, schema, &mut self.schemas),
+            (Encoding::Protobuf, Version::V2) => gnostic::entry(1, name, v2::schema, schema, &mut self.schemas),
+            (Encoding::Protobuf, Version::V3) => gnostic::entry(1, name, v3::schema, schema, &mut self.schemas),
+        }
+    }
+
+    /// The whole document.
+    pub(super) fn finish(self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.paths.len() + self.schemas.len() + 512);
+        let bearer = json!({ "BearerToken": {
+            "type": "apiKey", "name": "authorization", "in": "header", "description": "Bearer Token authentication",
+        }});
+        match (self.version, self.encoding) {
+            (Version::V2, Encoding::Json) => {
+                out.extend_from_slice(b"{\"swagger\":\"2.0\",\"info\":");
+                out.extend_from_slice(info("v1.35.0").to_string().as_bytes());
+                json_object(b",\"paths\":", &self.paths, &mut out);
+                json_object(b",\"definitions\":", &self.schemas, &mut out);
+                out.extend_from_slice(b",\"securityDefinitions\":");
+                out.extend_from_slice(bearer.to_string().as_bytes());
+                out.extend_from_slice(b",\"security\":[{\"BearerToken\":[]}]}");
+            }
+            (Version::V3, Encoding::Json) => {
+                out.extend_from_slice(b"{\"openapi\":\"3.0.0\",\"info\":");
+                out.extend_from_slice(info("unversioned").to_string().as_bytes());
+                json_object(b",\"paths\":", &self.paths, &mut out);
+                json_object(b",\"components\":{\"schemas\":", &self.schemas, &mut out);
+                out.extend_from_slice(b",\"securitySchemes\":");
+                out.extend_from_slice(bearer.to_string().as_bytes());
+                out.extend_from_slice(b"}}");
+            }
+            (Version::V2, Encoding::Protobuf) => {
+                let rest = json!({
+                    "swagger": "2.0", "info": info("v1.35.0"),
+                    "securityDefinitions": bearer, "security": [{ "BearerToken": [] }],
+                });
+                gnostic::encode(&v2::DOCUMENT, &rest, &mut out);
+                gnostic::bytes(8, &self.paths, &mut out);
+                gnostic::bytes(9, &self.schemas, &mut out);
+            }
+            (Version::V3, Encoding::Protobuf) => {
+                let rest = json!({ "openapi": "3.0.0", "info": info("unversioned") });
+                gnostic::encode(&v3::DOCUMENT, &rest, &mut out);
+                gnostic::bytes(4, &self.paths, &mut out);
+                let mut components = Vec::with_capacity(self.schemas.len() + 256);
+                gnostic::bytes(1, &self.schemas, &mut components);
+                gnostic::encode(&v3::COMPONENTS, &json!({ "securitySchemes": bearer }), &mut components);
+                gnostic::bytes(5, &components, &mut out);
+            }
+        }
+        out
+    }
+}
+
+fn info(version: &str) -> Value {
+    json!({ "title": "Kubernetes", "version": version })
+}
+
+fn json_member(name: &str, value: &Value, out: &mut Vec<u8>) {
+    if !out.is_empty() {
+        out.push(b',');
+    }
+    // Writing JSON into a Vec cannot fail.
+    let _ = serde_json::to_writer(&mut *out, name);
+    out.push(b':');
+    let _ = serde_json::to_writer(out, value);
+}
+
+fn json_object(name: &[u8], members: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    out.push(b'{');
+    out.extend_from_slice(members);
+    out.push(b'}');
+}
