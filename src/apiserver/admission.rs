@@ -5,6 +5,7 @@ mod default_tolerations;
 mod limit_ranger;
 mod namespace_lifecycle;
 mod node_restriction;
+mod pod_security;
 mod priority;
 mod resource_quota;
 mod runtime_class;
@@ -128,6 +129,7 @@ pub(crate) fn plugins(more: &[Plugin], disabled: &[String]) -> Vec<Plugin> {
         service_account::plugin(),
         node_restriction::plugin(),
         taint_nodes::plugin(),
+        pod_security::plugin(),
         priority::plugin(),
         default_tolerations::plugin(),
         default_classes::storage(),

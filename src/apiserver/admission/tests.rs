@@ -173,3 +173,34 @@ async fn nodes_write_about_themselves() {
     let patch = Operation::Patch(api::Patch::Merge(label), WriteOptions::default());
     assert!(call("nodes/n1", patch).await.unwrap_err().contains("is not allowed to modify labels"));
 }
+
+#[tokio::test]
+async fn namespaces_say_what_pods_may_ask() {
+    let server = with_account().await;
+    let label = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
+    server.merge("namespaces/a", label).await.unwrap();
+    server.registry.catch_up().await.unwrap();
+    let status = server.create("pods", pod("p")).await.unwrap_err();
+    let expect = "pods \"p\" is forbidden: violates PodSecurity \"restricted:latest\": allowPrivilegeEscalation != false \
+                  (container \"c\" must set securityContext.allowPrivilegeEscalation=false), unrestricted capabilities \
+                  (container \"c\" must set securityContext.capabilities.drop=[\"ALL\"]), runAsNonRoot != true (pod or \
+                  container \"c\" must set securityContext.runAsNonRoot=true), seccompProfile (pod or container \"c\" must \
+                  set securityContext.seccompProfile.type to \"RuntimeDefault\" or \"Localhost\")";
+    assert_eq!((status.code, status.message.as_str()), (403, expect));
+    let mut good = pod("p");
+    good["spec"]["securityContext"] = json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
+    let context = json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
+    good["spec"]["containers"][0]["securityContext"] = context;
+    server.create("pods", good).await.unwrap();
+    let baseline = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "baseline"}}});
+    server.merge("namespaces/a", baseline).await.unwrap();
+    server.registry.catch_up().await.unwrap();
+    server.create("pods", pod("q")).await.unwrap();
+    let mut greedy = pod("r");
+    greedy["spec"]["hostNetwork"] = true.into();
+    greedy["spec"]["containers"][0]["securityContext"] = json!({"privileged": true});
+    let status = server.create("pods", greedy).await.unwrap_err();
+    let expect = "pods \"r\" is forbidden: violates PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true), \
+                  privileged (container \"c\" must not set securityContext.privileged=true)";
+    assert_eq!(status.message, expect);
+}

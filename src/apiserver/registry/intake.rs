@@ -23,6 +23,14 @@ impl Registry {
         let (group, version, kind) = part.kind(resource);
         name_kind(&mut body, group, version, kind)?;
         let mut unknown = Vec::new();
+        if !resource.builtin {
+            // Whatever else a custom kind holds, its metadata is everybody's.
+            if let (Some(metadata), Some(message)) = (body.get_mut("metadata"), schema::message("meta/v1.ObjectMeta")) {
+                let dropped = prune::decode(metadata, message)
+                    .map_err(|error| Status::bad_request(error.for_kind(kind, version)))?;
+                unknown.extend(dropped.into_iter().map(|path| format!("metadata.{path}")));
+            }
+        }
         if let Some(message) = schema::for_kind(group, version, kind).filter(|_| resource.builtin) {
             unknown = prune::decode(&mut body, message)
                 .map_err(|error| Status::bad_request(error.for_kind(kind, version)))?;
