@@ -19,7 +19,7 @@ struct Scene {
     cluster: Cluster,
     synced: watch::Receiver<Synced>,
     outside: Namespace,
-    _proxy: Background,
+    proxy: Option<Background>,
     node: Node,
 }
 
@@ -31,12 +31,15 @@ impl Scene {
         node.config.node_ip = Some("192.168.9.1".parse().unwrap());
         let outside = Namespace::new();
         node.namespace.wire("up0", "192.168.9.1/24", &outside, "eth0", "192.168.9.2/24");
-        let (sender, synced) = watch::channel(Synced::default());
-        let (config, client) = (Arc::new(node.config.clone()), cluster.client());
-        let proxy = Background::start(&node.namespace, |shutdown| crate::proxy::run(config, client, shutdown, sender));
-        let scene = Self { cluster, synced, outside, _proxy: proxy, node };
-        eventually("the first transaction", || scene.synced.borrow().transactions > 0);
-        scene
+        let (proxy, synced) = start(&node, &cluster);
+        Self { cluster, synced, outside, proxy: Some(proxy), node }
+    }
+
+    /// Ends the proxy and starts another one.
+    fn restart(&mut self) {
+        self.proxy = None;
+        let (proxy, synced) = start(&self.node, &self.cluster);
+        (self.proxy, self.synced) = (Some(proxy), synced);
     }
 
     /// Makes a change and waits for the transaction that follows.
@@ -95,6 +98,15 @@ impl Scene {
         let error = from.ask_within(to, Duration::from_millis(300)).map_err(|error| error.kind());
         assert_eq!(error, Err(ErrorKind::TimedOut), "{to}\n{}", self.node.namespace.explain());
     }
+}
+
+/// Runs the proxy on a node, and waits for its first transaction.
+fn start(node: &Node, cluster: &Cluster) -> (Background, watch::Receiver<Synced>) {
+    let (sender, synced) = watch::channel(Synced::default());
+    let (config, client) = (Arc::new(node.config.clone()), cluster.client());
+    let proxy = Background::start(&node.namespace, |shutdown| crate::proxy::run(config, client, shutdown, sender));
+    eventually("the first transaction", || synced.borrow().transactions > 0);
+    (proxy, synced)
 }
 
 fn slice(pods: &[&Pod]) -> Value {
@@ -191,26 +203,28 @@ fn policy_local_keeps_the_clients_address() {
 
 #[test]
 fn choices_are_spread_and_with_affinity_remembered() {
-    let scene = Scene::new();
+    let mut scene = Scene::new();
     let pods: Vec<_> = ["a", "b", "c"].map(|name| scene.node.pod(name, json!([]))).into();
     let servers: Vec<_> = pods.iter().map(|pod| pod.serve(8080)).collect();
     let client = scene.node.pod("client", json!([]));
-    let answers = |count: usize| -> HashSet<String> {
+    let answers = |scene: &Scene, count: usize| -> HashSet<String> {
         (0..count).map(|_| scene.ask(&client.namespace, "10.43.0.9:80")).collect()
     };
     let all: Vec<_> = pods.iter().collect();
     scene.service(json!({}), &all);
     let mut seen = HashSet::new();
     eventually("all three to be chosen", || {
-        seen.extend(answers(1));
+        seen.extend(answers(&scene, 1));
         seen.len() == 3
     });
 
     // Switched on while it runs: the first choice stays.
     let sticky = json!({ "spec": { "sessionAffinity": "ClientIP" } });
     scene.change(|| scene.patch(&kinds::services(), "web", sticky));
-    let first = answers(20);
+    let first = answers(&scene, 20);
     assert_eq!(first.len(), 1, "{first:?}\n{}", scene.node.namespace.explain());
+    scene.restart();
+    assert_eq!(answers(&scene, 20), first);
     // Another endpoint goes: still the same. The chosen one goes: another, which stays.
     let name = first.iter().next().unwrap().split(' ').next().unwrap().to_owned();
     let chosen = ["a", "b", "c"].iter().position(|n| *n == name).unwrap();
@@ -219,9 +233,9 @@ fn choices_are_spread_and_with_affinity_remembered() {
         pods.iter().enumerate().filter(|(n, _)| !gone.contains(n)).map(|(_, pod)| pod).collect()
     };
     scene.endpoints(&without(&[other]));
-    assert_eq!(answers(20), first);
+    assert_eq!(answers(&scene, 20), first);
     scene.endpoints(&without(&[chosen]));
-    let second = answers(20);
+    let second = answers(&scene, 20);
     assert!(second.len() == 1 && second != first, "{second:?} after {first:?}");
     drop(servers);
 }
