@@ -37,6 +37,8 @@ pub enum Command {
     Images(ImagesArgs),
     /// Make, list and remove the tokens that workers join with
     Token(TokenArgs),
+    /// Stop what an isopod left on this machine and take it apart: containers, mounts, network, data
+    Reset(ResetArgs),
     /// Print the version
     Version,
     /// Print a completion script for a shell
@@ -94,6 +96,29 @@ pub struct NodeArgs {
     /// Interface for traffic between pods of different nodes [default: the one with the node's address]
     #[arg(long, env = "ISOPOD_FLANNEL_IFACE", value_name = "NAME", help_heading = "Node")]
     pub flannel_iface: Option<String>,
+}
+
+impl NodeArgs {
+    /// The flags of a node of which only the data directory matters.
+    pub fn for_teardown(data_dir: &std::path::Path) -> Self {
+        Self {
+            config: config_file::DEFAULT.into(),
+            data_dir: data_dir.into(),
+            verbose: 0,
+            node_name: None,
+            with_node_id: false,
+            node_ip: None,
+            node_external_ip: None,
+            node_label: Vec::new(),
+            node_taint: Vec::new(),
+            container_runtime_endpoint: None,
+            snapshotter: None,
+            resolv_conf: None,
+            pod_manifest_path: None,
+            max_pods: 0,
+            flannel_iface: None,
+        }
+    }
 }
 
 /// `isopod server`.
@@ -265,6 +290,20 @@ pub enum TokenCommand {
     Generate,
     /// List the tokens
     List,
+}
+
+/// `isopod reset`.
+#[derive(Args, Debug)]
+pub struct ResetArgs {
+    /// Where the node's state lies
+    #[arg(long, short = 'd', env = "ISOPOD_DATA_DIR", default_value = bootstrap::data_dir::DEFAULT, value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// Stop and unmount everything, but keep the data directory
+    #[arg(long)]
+    pub keep_data: bool,
+    /// Do not ask
+    #[arg(long, short = 'y')]
+    pub yes: bool,
 }
 
 fn parse_mode(text: &str) -> Result<u32, String> {

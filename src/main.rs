@@ -1,3 +1,92 @@
 //! isopod: a whole Kubernetes cluster in one binary.
 
-fn main() {}
+mod agent;
+mod cli;
+mod images;
+mod instance;
+mod logging;
+mod loopback;
+mod node;
+mod node_identity;
+mod preflight;
+mod progress;
+mod ready;
+mod reset;
+mod server;
+mod settings;
+mod shutdown;
+mod token;
+mod version;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use cli::{Cli, Command};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The name under which containerd calls this binary as its CNI plugin.
+const CNI_PLUGIN: &str = "isopod-cni";
+
+fn main() -> ExitCode {
+    let mut args: Vec<_> = std::env::args_os().collect();
+    if args.first().is_some_and(|name| std::path::Path::new(name).file_name().is_some_and(|name| name == CNI_PLUGIN)) {
+        return network::cni::main();
+    }
+    args = match cli::config_file::expand(args, &Cli::command(), |name| std::env::var_os(name)) {
+        Ok(args) => args,
+        Err(error) => return failed(&error),
+    };
+    match run(Cli::parse_from(args).command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Server(args) => {
+            logging::init(args.node.verbose);
+            block_on(server::run(*args))
+        }
+        Command::Agent(args) => {
+            logging::init(args.node.verbose);
+            block_on(agent::run(*args))
+        }
+        Command::Images(args) => block_on(images::run(args)),
+        Command::Token(args) => block_on(token::run(args)),
+        Command::Reset(args) => {
+            logging::init(0);
+            block_on(reset::run(args))
+        }
+        Command::Version => {
+            println(&format!("isopod {}", version::LONG));
+            Ok(())
+        }
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "isopod", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+fn block_on(future: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    // One backend for all TLS and signatures in the process. It is set here, once, before anything uses it.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future)
+}
+
+/// For a person or a script: the answer of a command.
+#[expect(clippy::print_stdout, reason = "a command's answer belongs on standard output")]
+fn println(line: &str) {
+    println!("{line}");
+}
+
+/// One line that says what is wrong, with its causes.
+#[expect(clippy::print_stderr, reason = "the last words of the process, whether or not logs are set up")]
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("isopod: {error:#}");
+    ExitCode::FAILURE
+}

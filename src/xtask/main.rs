@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod schema;
 
 #[derive(Parser)]
@@ -27,10 +28,13 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Measure the release binary; one JSON line a figure
+    Bench(bench::BenchArgs),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Schema { facts, table, check } => schema::run(&facts, &table, check),
+        Task::Bench(args) => bench::run(&args),
     }
 }

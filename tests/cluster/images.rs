@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use runtime::images::archive::{Archive, Entry};
+
 /// An archive of `busybox.local/busybox:1`: Debian's static busybox with its applets, and nothing else.
 pub(crate) fn busybox() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
@@ -16,5 +18,10 @@ pub(crate) fn busybox() -> PathBuf {
 
 fn archive() -> Vec<u8> {
     let busybox = std::fs::read("/bin/busybox").expect("busybox-static is installed by tests/run");
-    runtime::images::archive::busybox_archive("busybox.local/busybox:1", &busybox)
+    let applets = std::process::Command::new("/bin/busybox").arg("--list").output().expect("busybox runs").stdout;
+    let mut entries = vec![Entry::file("bin/busybox", 0o755, busybox), Entry::directory("tmp", 0o1777)];
+    let applets = String::from_utf8(applets).expect("applets have plain names");
+    entries.extend(applets.lines().map(|name| Entry::symlink(format!("bin/{name}"), "busybox")));
+    let image = Archive { name: "busybox.local/busybox:1".into(), entries, cmd: vec!["sh".into()], ..Archive::default() };
+    image.build()
 }

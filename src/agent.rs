@@ -1,0 +1,109 @@
+//! `isopod agent`: a worker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bootstrap::data_dir::create_private;
+use bootstrap::join::agent::{Membership, fetch_ca, join, kept};
+use bootstrap::token::Token;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::AgentArgs;
+use crate::instance::Instance;
+use crate::node::Node;
+use crate::progress::Progress;
+use crate::settings::Paths;
+use crate::shutdown::on_signal;
+use crate::{node, node_identity, ready};
+
+/// Joins, and runs the node until a signal.
+pub async fn run(args: AgentArgs) -> Result<()> {
+    let (server, token) = server_and_token(&args)?;
+    node::check(&args.node)?;
+    Node::preflight(&args.node)?;
+    let paths = Paths::of(&args.node)?;
+    let address = node_identity::address(&args.node)?;
+    if paths.data.token().exists() {
+        bail!("{} is a server's: an agent needs a --data-dir of its own", paths.data.root().display());
+    }
+    // The first contact writes nothing: a wrong server or token leaves no trace.
+    if kept(&paths.data.agent(""))?.is_none() {
+        first_contact(&server, &token).await?;
+    }
+    create_private(paths.data.root())?;
+    let _instance = Instance::acquire(&paths)?;
+    ready::clear(&paths);
+    let name = node_identity::name(&args.node, &paths.data)?;
+    let progress = Arc::new(Progress::begin(&format!("isopod agent {name} joins {server}")));
+    let shutdown = CancellationToken::new();
+    on_signal(shutdown.clone());
+    let node = Node { args: args.node, paths, name, address, server_url: server.to_string() };
+    let (membership, runtime) = tokio::select! {
+        both = async { tokio::try_join!(membership(&server, &token, &node, &progress), node.start_runtime(&progress)) } => both?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    let farewell = format!("\n  This machine is a worker of {server}. There: kubectl get nodes\n");
+    node.run(membership, runtime, progress, shutdown, farewell).await
+}
+
+fn server_and_token(args: &AgentArgs) -> Result<(http::Uri, Token)> {
+    let Some(server) = &args.server else { bail!("--server is missing: the URL of the server to join, https://HOST:6443") };
+    let url: http::Uri = server.trim_end_matches('/').parse().with_context(|| format!("--server {server:?} is no URL"))?;
+    if url.scheme_str() != Some("https") || url.host().is_none() {
+        bail!("--server {server:?} must be of the form https://HOST:6443");
+    }
+    let token = match (&args.token, &args.token_file) {
+        (Some(token), _) => token.clone(),
+        (None, Some(file)) => std::fs::read_to_string(file).with_context(|| format!("--token-file {}", file.display()))?,
+        (None, None) => bail!("--token is missing: the content of the server's <data-dir>/server/token"),
+    };
+    Ok((url, Token::parse(&token)?))
+}
+
+/// Waits for the server, if it is not there yet; fails where waiting would not help.
+async fn first_contact(server: &http::Uri, token: &Token) -> Result<()> {
+    if token.ca_hash.is_none() {
+        tracing::warn!("the token carries no CA hash: whoever answers at {server} is trusted");
+    }
+    retry(|| fetch_ca(server, token)).await.map(drop)
+}
+
+/// Joins anew at every start: certificates are fresh, settings current. Where the server is away, what an earlier join left will do.
+async fn membership(server: &http::Uri, token: &Token, node: &Node, progress: &Progress) -> Result<Membership> {
+    let dir = node.paths.data.agent("");
+    progress.doing("joining");
+    let addresses = [node.address];
+    let attempt = || join(server, token, &dir, &node.name, &addresses);
+    let membership = match (attempt().await, kept(&dir)?) {
+        (Ok(membership), _) => membership,
+        (Err(bootstrap::Error::Unreachable { why, .. }), Some(kept)) => {
+            tracing::warn!(%server, why, "the server is away; starting with what an earlier join left");
+            kept
+        }
+        (Err(error), _) if !worth_retrying(&error) => return Err(error.into()),
+        (Err(_), _) => retry(attempt).await?,
+    };
+    progress.done("joined the cluster");
+    Ok(membership)
+}
+
+fn worth_retrying(error: &bootstrap::Error) -> bool {
+    use bootstrap::Error::{Refused, Unreachable};
+    matches!(error, Unreachable { .. } | Refused { retry: true, .. })
+}
+
+async fn retry<T, F: Future<Output = bootstrap::Result<T>>>(mut attempt: impl FnMut() -> F) -> Result<T> {
+    let mut wait = Duration::from_millis(500);
+    loop {
+        match attempt().await {
+            Ok(done) => return Ok(done),
+            Err(error) if worth_retrying(&error) => {
+                tracing::warn!(error = %error, retry_in_ms = wait.as_millis() as u64, "will try again");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(Duration::from_secs(15));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! One isopod a data directory: a lock that the kernel lets go when the process ends, however it ends.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::settings::Paths;
+
+/// Held while this process is the one of its data directory.
+pub struct Instance {
+    _lock: Flock<File>,
+}
+
+impl Instance {
+    /// Becomes the one process of the data directory, or says which one is.
+    pub fn acquire(paths: &Paths) -> Result<Self> {
+        let mut file = open(paths)?;
+        let mut holder = String::new();
+        let _ = file.read_to_string(&mut holder);
+        let Ok(mut lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else {
+            bail!("isopod runs already with data directory {} (process {})", paths.data.root().display(), holder.trim());
+        };
+        lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| write!(lock, "{}", std::process::id())).context("cannot write the pid file")?;
+        Ok(Self { _lock: lock })
+    }
+
+    /// Asks the process of the data directory to end, and waits until it has.
+    pub fn end_other(paths: &Paths) -> Result<()> {
+        if !paths.run.join("isopod.pid").exists() {
+            return Ok(());
+        }
+        for attempt in 0..300 {
+            let mut file = open(paths)?;
+            let mut holder = String::new();
+            let _ = file.read_to_string(&mut holder);
+            if Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok() {
+                return Ok(());
+            }
+            if let Ok(pid) = holder.trim().parse::<i32>() {
+                let signal = if attempt < 200 { Signal::SIGTERM } else { Signal::SIGKILL };
+                let _ = kill(Pid::from_raw(pid), signal);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        bail!("the isopod of data directory {} does not end", paths.data.root().display())
+    }
+}
+
+fn open(paths: &Paths) -> Result<File> {
+    let path = paths.run.join("isopod.pid");
+    std::fs::create_dir_all(&paths.run).with_context(|| format!("cannot make {}", paths.run.display()))?;
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    file.with_context(|| format!("cannot open {}", path.display()))
+}

@@ -1,0 +1,313 @@
+//! `isopod server`: the control plane, and this machine as a node.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+
+use anyhow::{Context, Result};
+use api::User;
+use apiserver::{
+    ApiServer, AuthorizationMode, ClientCa, InFlight, KubeletAccess, Registry, RegistryConfig, ServerConfig, ServiceAccountKeys,
+    ServingCertificate, TokenFile,
+};
+use bootstrap::certificates::{Names, ServerCertificates};
+use bootstrap::data_dir::{create_private, write};
+use bootstrap::join::agent::{Membership, keep, prepare};
+use bootstrap::join::server::Joins;
+use bootstrap::kubeconfig;
+use bootstrap::token::Token;
+use client::Client;
+use embedded_store::{DurableOptions, DurableStore, Store};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::ServerArgs;
+use crate::instance::Instance;
+use crate::loopback::Loopback;
+use crate::node::Node;
+use crate::progress::Progress;
+use crate::settings::{Paths, ServerSettings};
+use crate::shutdown::on_signal;
+use crate::{node, node_identity, preflight, ready};
+
+/// Paths served beside the API.
+const JOIN_PREFIXES: [&str; 2] = [bootstrap::join::CA_PATH, bootstrap::join::JOIN_PATH];
+
+/// A server's parts, made but not running.
+struct Server {
+    args: ServerArgs,
+    settings: ServerSettings,
+    paths: Paths,
+    name: String,
+    address: IpAddr,
+    advertise: IpAddr,
+}
+
+/// Parse → build → spawn → wait → drain.
+pub async fn run(args: ServerArgs) -> Result<()> {
+    let server = Server::check(args)?;
+    let token = server.wanted_token()?;
+    create_private(server.paths.data.root())?;
+    let _instance = Instance::acquire(&server.paths)?;
+    ready::clear(&server.paths);
+    let progress = Arc::new(Progress::begin(&format!("isopod server {}", server.name)));
+    let shutdown = CancellationToken::new();
+    on_signal(shutdown.clone());
+
+    let certificates = server.certificates()?;
+    let token = Token::ensure(&server.paths.data, certificates.ca.cert(), token.as_deref())?;
+    let store = server.open_store().await?;
+    progress.done("store");
+
+    // The runtime takes the longest: it starts while the control plane does.
+    let node = server.node();
+    let runtime = tokio::spawn({
+        let progress = progress.clone();
+        async move {
+            match node {
+                Some(node) => Ok(Some((node.start_runtime(&progress).await?, node))),
+                None => anyhow::Ok(None),
+            }
+        }
+    });
+    let plane = server.control_plane(store.clone(), certificates, token, &shutdown).await?;
+    progress.done("API server");
+    let mut tasks = JoinSet::new();
+    server.spawn_loops(&plane, &shutdown, &mut tasks);
+
+    let outcome = tokio::select! {
+        runtime = runtime => match runtime.context("starting the container runtime")?? {
+            Some((runtime, node)) => server.run_node(node, runtime, &plane, progress.clone(), shutdown.clone()).await,
+            None => {
+                ready::announce(&server.paths, &server.advertise.to_string());
+                progress.finish(&server.farewell());
+                shutdown.cancelled().await;
+                Ok(())
+            }
+        },
+        () = shutdown.cancelled() => Ok(()),
+    };
+    shutdown.cancel();
+    while tasks.join_next().await.is_some() {}
+    store.close().await.context("the store cannot be closed; it will replay its log at the next start")?;
+    outcome
+}
+
+/// The control plane, answering.
+struct ControlPlane {
+    joins: Arc<Joins>,
+    client: Client,
+}
+
+impl Server {
+    /// Everything that can be wrong with the flags and the machine, before anything is made.
+    fn check(args: ServerArgs) -> Result<Self> {
+        let settings = ServerSettings::new(&args)?;
+        node::check(&args.node)?;
+        if !args.disable_agent {
+            Node::preflight(&args.node)?;
+        }
+        preflight::port(args.bind_address, args.https_listen_port, "--https-listen-port")?;
+        let paths = Paths::of(&args.node)?;
+        let address = node_identity::address(&args.node)?;
+        let name = node_identity::name(&args.node, &paths.data)?;
+        let advertise = args.advertise_address.unwrap_or(address);
+        Ok(Self { settings, paths, name, address, advertise, args })
+    }
+
+    fn wanted_token(&self) -> Result<Option<String>> {
+        match (&self.args.token, &self.args.token_file) {
+            (Some(token), _) => Ok(Some(token.clone())),
+            (None, Some(file)) => {
+                let text = std::fs::read_to_string(file).with_context(|| format!("--token-file {}", file.display()))?;
+                Ok(Some(text.trim().to_owned()))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn port(&self) -> u16 {
+        self.args.https_listen_port
+    }
+
+    fn url(&self, host: &str) -> String {
+        if host.contains(':') { format!("https://[{host}]:{}", self.port()) } else { format!("https://{host}:{}", self.port()) }
+    }
+
+    /// Where this machine's own clients reach the API: loopback, unless it listens elsewhere only.
+    fn local_url(&self) -> String {
+        match self.args.bind_address {
+            any if any.is_unspecified() => self.url("127.0.0.1"),
+            one => self.url(&one.to_string()),
+        }
+    }
+
+    fn certificates(&self) -> Result<ServerCertificates> {
+        let mut addresses = vec![IpAddr::from([127, 0, 0, 1]), self.address, self.advertise, self.settings.kubernetes_ip];
+        let mut extra = Vec::new();
+        for san in &self.args.tls_san {
+            match san.parse() {
+                Ok(address) => addresses.push(address),
+                Err(_) => extra.push(san.clone()),
+            }
+        }
+        addresses.extend(Some(self.args.bind_address).filter(|ip| !ip.is_unspecified()));
+        addresses.sort();
+        addresses.dedup();
+        let cluster_domain = self.settings.cluster.cluster_domain.clone();
+        let names = Names { node_name: self.name.clone(), addresses, extra, cluster_domain };
+        let certificates = ServerCertificates::ensure(&self.paths.data, &names)?;
+        let path = self.args.write_kubeconfig.clone().unwrap_or_else(|| self.paths.kubeconfig());
+        let text = kubeconfig::render("isopod", &self.local_url(), certificates.ca.cert(), "admin", &certificates.admin)?;
+        write(&path, text.as_bytes(), self.args.write_kubeconfig_mode)?;
+        Ok(certificates)
+    }
+
+    async fn open_store(&self) -> Result<Arc<dyn Store>> {
+        if self.args.ephemeral {
+            return Ok(embedded_store::memory());
+        }
+        let dir = self.paths.data.server("db");
+        create_private(&self.paths.data.server(""))?;
+        let open = {
+            let dir = dir.clone();
+            move || DurableStore::open(&dir, DurableOptions::default())
+        };
+        let store = tokio::task::spawn_blocking(open).await.context("opening the store")?;
+        Ok(store.with_context(|| format!("the store in {} cannot be opened; nothing in it was changed", dir.display()))?)
+    }
+
+    async fn control_plane(
+        &self,
+        store: Arc<dyn Store>,
+        certificates: ServerCertificates,
+        token: Token,
+        shutdown: &CancellationToken,
+    ) -> Result<ControlPlane> {
+        let registry = Registry::start(
+            store,
+            RegistryConfig {
+                service_cidr: (self.settings.service_cidr.network().address.into(), self.settings.service_cidr.prefix),
+                node_ports: self.settings.node_ports.clone(),
+                cluster_domain: self.settings.cluster.cluster_domain.clone(),
+                advertise: SocketAddr::new(self.advertise, self.port()),
+                ..RegistryConfig::default()
+            },
+        );
+        let registry = registry.await.context("the registry does not start")?;
+        // The join's routes need a client of the server they are part of.
+        let late = Arc::new(OnceLock::new());
+        let client = Client::new(Arc::new(Loopback(late.clone())), User::new("system:apiserver", [api::user::MASTERS]));
+        let config = self.server_config(&certificates)?;
+        let joins = Arc::new(Joins {
+            ca: certificates.ca,
+            token,
+            cluster: self.settings.cluster.clone(),
+            client: client.clone(),
+        });
+        let prefixes = JOIN_PREFIXES.map(str::to_owned).to_vec();
+        let config = ServerConfig { extra_routes: Some((prefixes, joins.clone().router())), ..config };
+        let api = ApiServer::build(config, registry).context("the API server cannot be built")?;
+        // Set once, here.
+        let _ = late.set(api.clone());
+        let listen = SocketAddr::new(self.args.bind_address, self.port());
+        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        tokio::spawn({
+            let (api, shutdown) = (api.clone(), shutdown.clone());
+            async move { api.serve(listener, shutdown).await }
+        });
+        while let Err(failing) = api.ready() {
+            tracing::debug!(?failing, "not ready yet");
+            tokio::select! {
+                () = tokio::time::sleep(std::time::Duration::from_millis(5)) => {}
+                () = shutdown.cancelled() => anyhow::bail!("stopped before the API server was ready: {}", failing.join(", ")),
+            }
+        }
+        Ok(ControlPlane { joins, client })
+    }
+
+    fn server_config(&self, certificates: &ServerCertificates) -> Result<ServerConfig> {
+        let ca = certificates.ca.cert();
+        let kubelet = &certificates.kubelet_client;
+        Ok(ServerConfig {
+            serving: Arc::new(ServingCertificate::from_pem(&certificates.apiserver.cert, &certificates.apiserver.key)?),
+            client_ca: Arc::new(ClientCa::from_pem(ca)?),
+            front_proxy_ca: Some(Arc::new(ClientCa::from_pem(certificates.front_proxy_ca.cert())?)),
+            front_proxy_names: vec!["front-proxy-client".into()],
+            service_account_keys: ServiceAccountKeys::from_pem(&certificates.service_account.key, &[])?,
+            issuer: format!("https://kubernetes.default.svc.{}", self.settings.cluster.cluster_domain),
+            api_audiences: Vec::new(),
+            kubelet: KubeletAccess::from_pem(ca, &kubelet.cert, &kubelet.key)?,
+            authorization: vec![AuthorizationMode::Node, AuthorizationMode::Rbac],
+            anonymous: true,
+            static_tokens: TokenFile::default(),
+            extra_routes: None,
+            checks: Vec::new(),
+            in_flight: InFlight::default(),
+            advertised: format!("{}:{}", self.advertise, self.port()),
+        })
+    }
+
+    fn spawn_loops(&self, plane: &ControlPlane, shutdown: &CancellationToken, tasks: &mut JoinSet<()>) {
+        if !self.args.disable_controller_manager {
+            let options = controllers::Options {
+                cluster_cidrs: vec![self.settings.cluster.cluster_cidr.clone()],
+                root_ca_pem: plane.joins.ca.cert().to_owned(),
+                ..controllers::Options::default()
+            };
+            tasks.spawn(controllers::run(plane.client.clone(), options, shutdown.clone()));
+        }
+        if !self.args.disable_scheduler {
+            let client = plane.client.acting_as(User::new("system:kube-scheduler", Vec::<String>::new()), "kube-scheduler");
+            tasks.spawn(scheduler::run(client, shutdown.clone()));
+        }
+        if self.settings.dns {
+            let (client, address) = (plane.client.clone(), self.settings.cluster.cluster_dns);
+            tasks.spawn(async move {
+                if let Err(error) = addons::dns::publish(&client, address).await {
+                    tracing::error!(%error, "the kube-dns Service cannot be made");
+                }
+            });
+        }
+    }
+
+    fn node(&self) -> Option<Node> {
+        (!self.args.disable_agent).then(|| Node {
+            args: self.args.node.clone(),
+            paths: self.paths.clone(),
+            name: self.name.clone(),
+            address: self.address,
+            server_url: self.local_url(),
+        })
+    }
+
+    /// The server's own node gets its certificates without a join: it is the one who signs them.
+    fn membership(&self, joins: &Joins) -> Result<Membership> {
+        let dir = self.paths.data.agent("");
+        let (request, keys) = prepare(&dir, &self.name, &[self.address])?;
+        Ok(keep(&dir, joins.ca.cert().to_owned(), keys, joins.issue(&request)?)?)
+    }
+
+    async fn run_node(
+        &self,
+        node: Node,
+        runtime: Arc<dyn runtime::Runtime>,
+        plane: &ControlPlane,
+        progress: Arc<Progress>,
+        shutdown: CancellationToken,
+    ) -> Result<()> {
+        let membership = self.membership(&plane.joins)?;
+        node.run(membership, runtime, progress, shutdown, self.farewell()).await
+    }
+
+    /// What to do next.
+    fn farewell(&self) -> String {
+        let kubeconfig = self.args.write_kubeconfig.clone().unwrap_or_else(|| self.paths.kubeconfig());
+        format!(
+            "\n  export KUBECONFIG={}\n  kubectl get nodes\n\n  Add a worker, on another machine:\n  isopod agent --server {} --token \"$(cat {} on this one)\"\n",
+            kubeconfig.display(),
+            self.url(&self.advertise.to_string()),
+            self.paths.data.token().display(),
+        )
+    }
+}

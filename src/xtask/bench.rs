@@ -1,0 +1,59 @@
+//! `cargo xtask bench NAME`: measures the release binary; one JSON line a figure. docs/benchmarks.md keeps them.
+
+mod api;
+mod idle;
+mod machine;
+mod startup;
+mod store;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+/// `cargo xtask bench`.
+#[derive(Args)]
+pub(crate) struct BenchArgs {
+    /// What to measure
+    name: Name,
+    /// The binary to measure; build it with cargo build --release
+    #[arg(long, default_value = "target/release/isopod")]
+    binary: PathBuf,
+    /// Seconds to watch an idle server
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Name {
+    /// Empty directory to API, to a Ready node, to a running pod
+    Startup,
+    /// Memory, processor and disk of a server with nothing to do
+    Idle,
+    /// Requests over TLS: writes, reads, lists, watches
+    Api,
+    /// The store alone, beside etcd
+    Store,
+}
+
+pub(crate) fn run(args: &BenchArgs) -> Result<()> {
+    match args.name {
+        Name::Store => store::run(),
+        _ if !args.binary.is_file() => {
+            anyhow::bail!(
+                "{}: no such binary; build it with cargo build --release, or name one with --binary",
+                args.binary.display()
+            )
+        }
+        Name::Startup => startup::run(&args.binary),
+        Name::Idle => idle::run(&args.binary, args.seconds),
+        Name::Api => api::run(&args.binary),
+    }
+}
+
+/// Prints one figure.
+#[expect(clippy::print_stdout, reason = "figures are this program's output")]
+fn figure(bench: &str, name: &str, value: f64, unit: &str) {
+    let rounded = (value * 1000.0).round() / 1000.0;
+    println!("{}", serde_json::json!({"bench": bench, "figure": name, "value": rounded, "unit": unit}));
+}
