@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{DeleteOptions, Operation, Reply, Request, Resource, Status, User, WriteOptions};
+use futures::{StreamExt, stream};
 use serde_json::Value;
 
 use super::{Rule, policy};
 use crate::Registry;
 
 const GROUP: &str = "rbac.authorization.k8s.io";
+/// Writes under way at once.
+const SIDE_BY_SIDE: usize = 64;
 const AUTOUPDATE: &str = "/metadata/annotations/rbac.authorization.kubernetes.io~1autoupdate";
 
 /// Tries until all of it is there.
@@ -21,13 +24,15 @@ pub(crate) async fn reconcile(registry: &Registry) {
     let mut objects = policy::objects();
     loop {
         let mut failed = Vec::new();
-        for (plural, namespace, name, expected) in objects {
-            if let Err(status) = ensure(registry, plural, namespace, &name, &expected).await {
-                failed.push((plural, namespace, name, expected));
-                if failed.len() == 1 {
-                    tracing::warn!(%status, plural, "a bootstrap role or binding cannot be written, will try again");
-                }
+        // Side by side, so that they share the store's syncs: there are a hundred of them at the first start.
+        let attempts: Vec<_> = objects.into_iter().map(|object| attempt(registry, object)).collect();
+        let mut attempts = stream::iter(attempts).buffer_unordered(SIDE_BY_SIDE);
+        while let Some(outcome) = attempts.next().await {
+            let Some((status, object)) = outcome else { continue };
+            if failed.is_empty() {
+                tracing::warn!(%status, plural = object.0, "a bootstrap role or binding cannot be written, will try again");
             }
+            failed.push(object);
         }
         if failed.is_empty() {
             return;
@@ -36,6 +41,15 @@ pub(crate) async fn reconcile(registry: &Registry) {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(10));
     }
+}
+
+type Bootstrap = (&'static str, &'static str, String, Value);
+
+/// One object; what went wrong, with the object to try again.
+async fn attempt(registry: &Registry, object: Bootstrap) -> Option<(Status, Bootstrap)> {
+    let (plural, namespace, name, expected) = &object;
+    let status = ensure(registry, plural, namespace, name, expected).await.err()?;
+    Some((status, object))
 }
 
 async fn ensure(

@@ -276,7 +276,8 @@ const CLUSTER_BINDINGS: &[(&str, &[&str])] = &[
     ("system:discovery", &["g:system:authenticated"]),
     ("system:basic-user", &["g:system:authenticated"]),
     ("system:public-info-viewer", &["g:system:authenticated", "g:system:unauthenticated"]),
-    ("system:node-proxier", &["u:system:kube-proxy"]),
+    // Nodes run the service proxy, the pod network and cluster DNS themselves, under their own identity.
+    ("system:node-proxier", &["u:system:kube-proxy", "g:system:nodes"]),
     ("system:kube-controller-manager", &["u:system:kube-controller-manager"]),
     ("system:kube-dns", &["s:kube-dns"]),
     ("system:kube-scheduler", &["u:system:kube-scheduler"]),
