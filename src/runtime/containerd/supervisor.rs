@@ -133,9 +133,7 @@ impl Watch {
                 Ended::Abandoned => return,
                 Ended::Stop(done) => {
                     process.stop(GRACE).await;
-                    let _ = std::fs::remove_file(self.config.pid_file());
-                    self.state.send_replace(State::Stopped);
-                    let _ = done.send(());
+                    self.stopped(done);
                     return;
                 }
                 Ended::Died => {}
@@ -149,26 +147,38 @@ impl Watch {
                 log = process::last_words(&self.config.log_file),
                 "containerd ended, restarting it"
             );
-            process = loop {
-                tokio::select! {
-                    () = tokio::time::sleep(backoff) => {}
-                    request = self.stops.recv() => {
-                        if let Some(done) = request {
-                            self.state.send_replace(State::Stopped);
-                            let _ = done.send(());
-                        }
-                        return;
+            let again = async {
+                loop {
+                    tokio::time::sleep(backoff).await;
+                    backoff = (backoff * 2).min(BACKOFF.1);
+                    match start(&self.config, &self.programs).await {
+                        Ok(process) => return process,
+                        Err(error) => tracing::warn!(%error, retry_in = ?backoff, "containerd cannot be started"),
                     }
                 }
-                backoff = (backoff * 2).min(BACKOFF.1);
-                match start(&self.config, &self.programs).await {
-                    Ok(process) => break process,
-                    Err(error) => tracing::warn!(%error, retry_in = ?backoff, "containerd cannot be started"),
+            };
+            process = tokio::select! {
+                process = again => process,
+                request = self.stops.recv() => {
+                    let Some(done) = request else { return };
+                    // One that was just being started is in the pid file.
+                    if let Some(Found::Current(mut half) | Found::Outdated(mut half)) = Process::find(&self.config, &self.programs.containerd) {
+                        half.stop(GRACE).await;
+                    }
+                    self.stopped(done);
+                    return;
                 }
             };
             tracing::info!(pid = process.pid, "containerd runs again");
             self.state.send_replace(State::Running { pid: process.pid });
         }
+    }
+
+    fn stopped(&self, done: oneshot::Sender<()>) {
+        let _ = std::fs::remove_file(self.config.pid_file());
+        self.state.send_replace(State::Stopped);
+        // Whoever asked may have given up.
+        let _ = done.send(());
     }
 
     async fn watch(&mut self, process: &mut Process) -> Ended {

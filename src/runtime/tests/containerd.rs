@@ -292,8 +292,17 @@ async fn another_configuration_replaces_containerd_and_keeps_containers() {
     let config = supervisor.config().clone();
     supervisor.stop().await;
     assert!(node.cri.version().await.unwrap_err().is_transient());
-    node.supervisor = Some(runtime::containerd::Supervisor::start(config).await.unwrap());
+    let supervisor = runtime::containerd::Supervisor::start(config.clone()).await.unwrap();
     assert_eq!(node.state(&web).await, ContainerState::Running);
+
+    // A stop in the middle of a restart leaves nothing running either.
+    let mut state = supervisor.state();
+    let State::Running { pid } = *state.borrow_and_update() else { panic!("not running") };
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+    soon(state.wait_for(|state| *state == State::Restarting)).await.unwrap();
+    soon(supervisor.stop()).await;
+    assert_eq!(*state.borrow(), State::Stopped);
+    assert!(node.cri.version().await.unwrap_err().is_transient());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -362,4 +371,25 @@ fn docker_save(name: &str, change: impl FnOnce(&mut String)) -> Vec<u8> {
     put(&mut archive, "config.json", config.as_bytes());
     put(&mut archive, "manifest.json", manifest.as_bytes());
     archive.into_inner().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_overlayfs_does_not_work_images_are_copied() {
+    use nix::mount::{MsFlags, mount};
+    let dir = tempfile::tempdir().unwrap();
+    // An overlay cannot be the upper layer of another one. The node's end unmounts it.
+    let root = node::config(dir.path()).root;
+    let [lower, upper, work] = ["lower", "upper", "work"].map(|part| dir.path().join(part));
+    for part in [&lower, &upper, &work, &root] {
+        std::fs::create_dir_all(part).unwrap();
+    }
+    let options = format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
+    mount(Some("overlay"), &root, Some("overlay"), MsFlags::empty(), Some(options.as_str())).unwrap();
+    let node = Node::start_in(dir).await;
+    let config = std::fs::read_to_string(node.supervisor().config().config_dir.join("config.toml")).unwrap();
+    assert!(config.contains("snapshotter = \"native\""), "{config}");
+    let sandbox = node.sandbox("native");
+    let pod = node.cri.run_sandbox(&sandbox).await.unwrap();
+    node.run(&pod, &sandbox, &node.container("web", "echo copied > /file; cat /file")).await;
+    node.logged(&sandbox, "web", "stdout F copied").await;
 }
