@@ -41,6 +41,8 @@ pub(crate) struct Agent {
     pub(crate) pods: Mutex<HashMap<String, Arc<Object>>>,
     /// Which pod a container or sandbox belongs to.
     pub(crate) owners: Mutex<HashMap<String, String>>,
+    /// Processes that ended lately, by the id of their container or sandbox: the runtime's hint may come before its status shows it.
+    pub(crate) exits: Mutex<HashMap<String, tokio::time::Instant>>,
     port: AtomicU16,
 }
 
@@ -63,6 +65,7 @@ impl Agent {
             tokens: Tokens::default(),
             pods: Mutex::default(),
             owners: Mutex::default(),
+            exits: Mutex::default(),
             port: AtomicU16::new(config.listen.port()),
             node,
             services,

@@ -90,7 +90,10 @@ impl Dispatcher {
                 Some(hint) = hints.next() => match hint.kind {
                     EventKind::Resync => self.agent.wakers.wake_all(),
                     EventKind::Image => {}
-                    _ => {
+                    kind => {
+                        if let EventKind::Exited(_) = kind {
+                            self.agent.exits.lock().insert(hint.id.clone(), tokio::time::Instant::now());
+                        }
                         let owner = self.agent.owners.lock().get(&hint.id).cloned();
                         if let Some(uid) = owner {
                             self.agent.wakers.wake(&uid);

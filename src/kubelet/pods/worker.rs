@@ -15,6 +15,7 @@ use std::time::Duration;
 use api::Object;
 use client::events::EventType::Warning;
 use jiff::{SignedDuration, Timestamp};
+use runtime::types::SandboxState;
 use tokio::sync::{Notify, watch};
 use tracing::{Instrument, info, info_span, warn};
 
@@ -65,6 +66,10 @@ pub(crate) struct Worker {
     mount_failure: String,
     prepared: bool,
 }
+
+/// A hint of an end is believed for so long against a status that says otherwise.
+const BEHIND: Duration = Duration::from_secs(5);
+const BEHIND_RETRY: Duration = Duration::from_millis(20);
 
 /// When to look again without being asked.
 type Wake = Option<Timestamp>;
@@ -211,16 +216,31 @@ impl Worker {
     }
 
     async fn look(&mut self, pod: &Pod) -> Result<Observed, Error> {
-        let observed = self.observer.look(&*self.agent.runtime, &self.uid).await?;
-        let ids = observed
-            .sandboxes
-            .iter()
-            .map(|s| s.id.clone())
-            .chain(observed.containers.iter().map(|c| c.id().to_owned()));
-        self.agent.owners.lock().extend(ids.map(|id| (id, self.uid.clone())));
+        let observed = loop {
+            let observed = self.observer.look(&*self.agent.runtime, &self.uid).await?;
+            let ids = observed
+                .sandboxes
+                .iter()
+                .map(|s| s.id.clone())
+                .chain(observed.containers.iter().map(|c| c.id().to_owned()));
+            self.agent.owners.lock().extend(ids.map(|id| (id, self.uid.clone())));
+            if !self.is_behind(&observed) {
+                break observed;
+            }
+            tokio::time::sleep(BEHIND_RETRY).await;
+        };
         messages::read(&self.agent.config, &self.uid, &observed, &mut self.messages);
         self.probes.follow(pod, &observed);
         Ok(observed)
+    }
+
+    /// Whether the runtime has hinted at an end that its status does not show yet.
+    fn is_behind(&self, observed: &Observed) -> bool {
+        let mut exits = self.agent.exits.lock();
+        exits.retain(|_, at| at.elapsed() < BEHIND);
+        let ready = observed.sandboxes.iter().filter(|s| s.state == SandboxState::Ready).map(|s| s.id.as_str());
+        let alive = observed.running().map(super::observed::Instance::id).chain(ready);
+        alive.into_iter().any(|id| exits.contains_key(id))
     }
 
     /// Decides whether the pod may run here, and whether its time is up.
