@@ -90,7 +90,11 @@ pub(super) async fn open(io: impl Io, protocol: &str, options: StreamOptions) ->
         (None, None)
     };
     let (sizes, resize) = mpsc::channel(4);
-    let done = tokio::spawn(write(sink, queue, form));
+    let lowest = [(options.stdout, 1), (options.stderr && !options.tty, 2)]
+        .iter()
+        .find(|(wanted, _)| *wanted)
+        .map_or(3, |(_, c)| *c);
+    let done = tokio::spawn(write(sink, queue, form, lowest));
     tokio::spawn(async move {
         read(source, form, stdin_far, sizes).await;
         let _ = gone.send(());
@@ -135,12 +139,10 @@ fn pump(channel: u8, out: mpsc::Sender<Out>) -> (Writer, tokio::task::JoinHandle
     (Box::pin(near) as Writer, task)
 }
 
-async fn write<S: Io>(mut sink: Sink<S>, mut queue: mpsc::Receiver<Out>, form: Form) {
-    // Upstream's server greets on every output channel, so that clients see the connection work.
-    for channel in [1, 2, 3] {
-        if sink.send(form.message(channel, b"")).await.is_err() {
-            return;
-        }
+async fn write<S: Io>(mut sink: Sink<S>, mut queue: mpsc::Receiver<Out>, form: Form, lowest: u8) {
+    // An empty message on the first output channel tells the client that the connection stands, as upstream's does.
+    if sink.send(form.message(lowest, b"")).await.is_err() {
+        return;
     }
     loop {
         let message = tokio::select! {

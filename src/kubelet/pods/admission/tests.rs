@@ -1,1 +1,36 @@
+use serde_json::{Value, json};
 
+use super::*;
+
+fn pod(spec: Value) -> Pod {
+    Pod::from_api(serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": spec})).unwrap())
+}
+
+#[test]
+fn what_does_not_fit_is_named() {
+    let check = |cpu: &str, room: Room, expect: Option<&str>| {
+        let spec = json!({"containers": [{"name": "a", "resources": {"requests": {"cpu": cpu, "memory": "1Mi"}}}]});
+        assert_eq!(fits(&pod(spec), &room).map(|v| v.reason).as_deref(), expect);
+    };
+    let room = Room { pods: 0, max_pods: 2, cpu: (500, 1000), memory: (0, 10 << 20) };
+    check("500m", room, None);
+    check("501m", room, Some("OutOfcpu"));
+    check("1m", Room { pods: 2, ..room }, Some("OutOfpods"));
+    check("1m", Room { memory: (10 << 20, 10 << 20), ..room }, Some("OutOfmemory"));
+}
+
+#[test]
+fn nodes_are_selected_by_label_and_name() {
+    let labels = BTreeMap::from([("disk".to_owned(), "ssd".to_owned()), ("cores".to_owned(), "8".to_owned())]);
+    let check = |expression: Value, expect: bool| {
+        let terms = json!({"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}});
+        let found = selected(&pod(json!({"containers": [], "affinity": {"nodeAffinity": terms}})), &labels, "n1");
+        assert_eq!(found, expect, "{expression}");
+    };
+    check(json!({"key": "disk", "operator": "In", "values": ["ssd", "nvme"]}), true);
+    check(json!({"key": "disk", "operator": "NotIn", "values": ["ssd"]}), false);
+    check(json!({"key": "gpu", "operator": "DoesNotExist"}), true);
+    check(json!({"key": "cores", "operator": "Gt", "values": ["4"]}), true);
+    check(json!({"key": "cores", "operator": "Lt", "values": ["4"]}), false);
+    assert!(!selected(&pod(json!({"containers": [], "nodeSelector": {"disk": "hdd"}})), &labels, "n1"));
+}
