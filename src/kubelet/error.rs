@@ -8,7 +8,7 @@ use std::path::PathBuf;
 pub enum Error {
     /// A call on the API failed.
     #[error("{0}")]
-    Api(#[from] api::Status),
+    Api(Box<api::Status>),
     /// A call on the container runtime failed.
     #[error("{0}")]
     Runtime(#[from] runtime::Error),
@@ -33,6 +33,12 @@ pub enum Error {
 
 /// The result of this crate's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl From<api::Status> for Error {
+    fn from(status: api::Status) -> Self {
+        Self::Api(Box::new(status))
+    }
+}
 
 impl Error {
     pub(crate) fn io(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Error {

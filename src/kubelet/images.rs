@@ -30,8 +30,11 @@ pub(crate) struct NoImage {
 /// Bounds pulls, and remembers failed ones.
 pub(crate) struct Puller {
     slots: Semaphore,
-    failures: Mutex<(Backoffs, HashMap<String, (Timestamp, String)>)>,
+    failures: Mutex<Failures>,
 }
+
+/// Back-offs, and when and why the last pull failed.
+type Failures = (Backoffs, HashMap<String, (Timestamp, String)>);
 
 impl Puller {
     pub(crate) fn new(parallel: usize, backoff: (Duration, Duration)) -> Self {

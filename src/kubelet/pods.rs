@@ -79,14 +79,14 @@ impl Dispatcher {
                 () = synced.synced(), if subscription.is_none() => {
                     let (snapshot, changes) = self.cache.subscribe();
                     subscription = Some(changes);
-                    snapshot.range("", None).for_each(|object| self.from_api(object, false));
+                    snapshot.range("", None).for_each(|object| self.take_object(object, false));
                     self.sweep().await;
                 }
                 changes = next(&mut subscription) => match changes {
-                    Some(changes) => changes.iter().for_each(|c| self.from_api(&c.object, c.kind == ChangeKind::Deleted)),
+                    Some(changes) => changes.iter().for_each(|c| self.take_object(&c.object, c.kind == ChangeKind::Deleted)),
                     None => subscription = Some(self.catch_up()),
                 },
-                Some(pods) = manifests.recv() => self.from_manifests(pods),
+                Some(pods) = manifests.recv() => self.take_manifests(pods),
                 Some(hint) = hints.next() => match hint.kind {
                     EventKind::Resync => self.agent.wakers.wake_all(),
                     EventKind::Image => {}
@@ -121,12 +121,12 @@ impl Dispatcher {
             .filter(|(uid, _)| !present.contains(uid.as_str()) && !self.statics.contains_key(*uid))
             .map(|(_, sender)| sender.borrow().object.clone())
             .collect();
-        missing.iter().for_each(|object| self.from_api(object, true));
-        snapshot.range("", None).for_each(|object| self.from_api(object, false));
+        missing.iter().for_each(|object| self.take_object(object, true));
+        snapshot.range("", None).for_each(|object| self.take_object(object, false));
         changes
     }
 
-    fn from_api(&mut self, object: &Arc<Object>, deleted: bool) {
+    fn take_object(&mut self, object: &Arc<Object>, deleted: bool) {
         if let Some(uid) = self.mirrored(object) {
             return self.mirror(&uid, object, deleted);
         }

@@ -66,7 +66,6 @@ pub(crate) fn config_for(cluster: &Cluster, dir: &std::path::Path) -> Config {
 pub(crate) struct Node {
     pub(crate) cluster: Cluster,
     pub(crate) runtime: FakeRuntime,
-    pub(crate) agent: Arc<Agent>,
     pub(crate) dir: tempfile::TempDir,
     stop: CancellationToken,
 }
@@ -95,8 +94,8 @@ impl Node {
         change(&mut config);
         let agent = Arc::new(Agent::new(config, cluster.client(), Arc::new(runtime.clone()), Cgroups::none()));
         let stop = CancellationToken::new();
-        tokio::spawn(pods::run(agent.clone(), stop.clone()));
-        Self { cluster, runtime, agent, dir, stop }
+        tokio::spawn(pods::run(agent, stop.clone()));
+        Self { cluster, runtime, dir, stop }
     }
 
     /// Stops this agent and starts another on the same runtime, API and directory.

@@ -106,7 +106,7 @@ impl Observer {
         let mut sandboxes =
             runtime.list_sandboxes(&SandboxFilter { labels: labels.clone(), ..Default::default() }).await?;
         let listed = runtime.list_containers(&ContainerFilter { labels, ..Default::default() }).await?;
-        sandboxes.sort_by(|a, b| (b.created_at, b.metadata.attempt).cmp(&(a.created_at, a.metadata.attempt)));
+        sandboxes.sort_by_key(|s| std::cmp::Reverse((s.created_at, s.metadata.attempt)));
         let mut containers = Vec::with_capacity(listed.len());
         for container in listed {
             let known = self.exited.get(&container.id).filter(|_| container.state == ContainerState::Exited);
@@ -126,7 +126,7 @@ impl Observer {
             };
             containers.push(Instance { sandbox_id: container.sandbox_id, status });
         }
-        containers.sort_by(|a, b| (b.status.created_at, b.attempt()).cmp(&(a.status.created_at, a.attempt())));
+        containers.sort_by_key(|c| std::cmp::Reverse((c.status.created_at, c.attempt())));
         self.exited = containers
             .iter()
             .filter(|c| c.state() == ContainerState::Exited)

@@ -147,7 +147,7 @@ impl Dispatcher {
     }
 
     /// Takes over the state of the folder.
-    pub(super) fn from_manifests(&mut self, pods: Vec<Arc<Object>>) {
+    pub(super) fn take_manifests(&mut self, pods: Vec<Arc<Object>>) {
         let now: HashMap<String, Arc<Object>> = pods.into_iter().map(|o| (o.meta.uid.to_string(), o)).collect();
         let gone: Vec<String> = self.statics.keys().filter(|uid| !now.contains_key(*uid)).cloned().collect();
         for uid in gone {

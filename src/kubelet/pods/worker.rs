@@ -106,11 +106,12 @@ impl Worker {
                 let wake = tokio::select! {
                     biased;
                     _ = ending.wait_for(Desired::is_ending) => break,
-                    wake = self.sync() => wake,
+                    // Boxed, so that a pod that rests costs little.
+                    wake = Box::pin(self.sync()) => wake,
                 };
                 self.sleep(wake).await;
             }
-            self.terminate().await;
+            Box::pin(self.terminate()).await;
         }
         .instrument(span)
         .await;
@@ -176,7 +177,7 @@ impl Worker {
     async fn sync(&mut self) -> Wake {
         let retry = self.after(self.agent.config.timing.retry);
         loop {
-            let Some(pod) = self.pod() else { return None };
+            let pod = self.pod()?;
             let observed = match self.look(&pod).await {
                 Ok(observed) => observed,
                 Err(error) => {

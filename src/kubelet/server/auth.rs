@@ -55,11 +55,14 @@ pub(super) fn tls(config: &Config) -> Result<Arc<ServerConfig>> {
     Ok(Arc::new(tls))
 }
 
+/// User, groups, verb and subresource.
+type Access = (String, Vec<String>, &'static str, &'static str);
+
 /// Remembers what the API server said.
 #[derive(Default)]
 pub(super) struct Auth {
     tokens: Mutex<HashMap<String, (Instant, Option<User>)>>,
-    access: Mutex<HashMap<(String, Vec<String>, &'static str, &'static str), (Instant, bool)>>,
+    access: Mutex<HashMap<Access, (Instant, bool)>>,
 }
 
 #[derive(Deserialize, Default)]

@@ -221,14 +221,13 @@ pub(super) fn tunnel(io: impl Io) -> DuplexStream {
         };
         let inward = async {
             while let Some(Ok(message)) = source.next().await {
-                match message {
-                    Message::Binary(bytes) => {
-                        if to.write_all(&bytes).await.is_err() {
-                            return;
-                        }
-                    }
+                let sent = match message {
+                    Message::Binary(bytes) => to.write_all(&bytes).await,
                     Message::Close(_) => break,
-                    _ => {}
+                    _ => Ok(()),
+                };
+                if sent.is_err() {
+                    return;
                 }
             }
             let _ = to.shutdown().await;

@@ -13,7 +13,7 @@ fn mount_tables_are_read_with_their_escapes() {
 #[test]
 fn host_paths_are_what_they_claim() {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("file"), "").unwrap();
+    fs::write(dir.path().join("file"), "").unwrap();
     let check = |name: &str, kind: &str, fine: bool| {
         assert_eq!(host_path::check(&dir.path().join(name), kind).is_ok(), fine, "{name} {kind}");
     };
@@ -48,10 +48,10 @@ fn keys_are_chosen_and_renamed() {
 #[test]
 fn a_group_owns_what_it_is_given() {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("f"), "").unwrap();
+    fs::write(dir.path().join("f"), "").unwrap();
     // Any user may give files to the own group.
     let group = nix::unistd::getgid().as_raw();
     Ownership { group: Some(group), user: None, only_on_mismatch: false }.apply(dir.path(), false).unwrap();
-    let mode = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().mode();
+    let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().mode();
     assert_eq!((mode("") & 0o2070, mode("f") & 0o060), (0o2070, 0o060));
 }

@@ -14,7 +14,7 @@ pub(crate) fn phase(pod: &Pod, init: &[ContainerStatus], regular: &[ContainerSta
         let status = init.iter().find(|s| s.name == container.name);
         let (now, last) = states(status);
         if role_of_init(container) == Role::Sidecar {
-            pending_init |= !status.is_some_and(|s| s.started == Some(true));
+            pending_init |= status.is_none_or(|s| s.started != Some(true));
             continue;
         }
         match exit(now).or_else(|| exit(last)) {

@@ -133,6 +133,15 @@ impl Worker {
             warn!(error = message, "could not make the pod's sandbox, will retry");
             Done::Retry(None)
         };
+        if attempt > 0 {
+            self.agent.event(
+                pod,
+                None,
+                Normal,
+                "SandboxChanged",
+                "Pod sandbox changed, it will be killed and re-created.",
+            );
+        }
         let spec = match self.sandbox_spec(pod, attempt).await {
             Ok(spec) => spec,
             Err(error) => return fail(format!("Failed to create pod sandbox: {error}")),

@@ -116,18 +116,18 @@ impl Worker {
             Err(error) => return Err(Held::new("CreateContainerError", error)),
         };
         agent.owners.lock().insert(id.clone(), self.uid.clone());
-        agent.event(pod, Some(name), Normal, "Created", format!("Container created"));
+        agent.event(pod, Some(name), Normal, "Created", "Container created");
         if let Err(error) = agent.runtime.start_container(&id).await {
             return Err(Held::new("RunContainerError", error));
         }
         info!(container = name, id, attempt = start.attempt, "container started");
-        agent.event(pod, Some(name), Normal, "Started", format!("Container started"));
+        agent.event(pod, Some(name), Normal, "Started", "Container started");
         self.link_log(pod, name, &id, &at.sandbox_spec.log_directory.join(&container_spec.log_path));
         if let Some(hook) = container.lifecycle.as_ref().and_then(|l| l.post_start.as_ref()) {
             let ip = if pod.host_network() { agent.config.node_ips.first() } else { at.ips.first() }.copied();
             if let Err(why) = hooks::run(&agent, container, &id, ip, hook).await {
                 agent.event(pod, Some(name), Warning, "FailedPostStartHook", format!("PostStartHook failed: {why}"));
-                self.killing(pod, name, &format!("FailedPostStartHook"));
+                self.killing(pod, name, "FailedPostStartHook");
                 let grace = u64::try_from(pod.grace()).unwrap_or(30);
                 if let Err(error) = agent.runtime.stop_container(&id, std::time::Duration::from_secs(grace)).await {
                     warn!(container = name, %error, "could not stop a container whose postStart hook failed");
