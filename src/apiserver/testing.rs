@@ -202,7 +202,7 @@ impl TestClient {
         let name = ServerName::try_from("127.0.0.1").unwrap();
         let stream = tokio_rustls::TlsConnector::from(self.tls.clone()).connect(name, stream).await.unwrap();
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-        tokio::spawn(connection);
+        tokio::spawn(connection.with_upgrades());
         let mut builder = Request::builder().method(method).uri(path).header("host", "localhost");
         for (name, value) in &self.headers {
             builder = builder.header(name, value);

@@ -69,10 +69,8 @@ impl Asks<'_> {
             return Ok(());
         }
         let mut rules = rules(object);
-        for selector in
-            object.pointer("/aggregationRule/clusterRoleSelectors").and_then(Value::as_array).into_iter().flatten()
-        {
-            let _ = selector;
+        let selectors = object.pointer("/aggregationRule/clusterRoleSelectors").and_then(Value::as_array);
+        if selectors.is_some_and(|selectors| !selectors.is_empty()) {
             // An aggregate may come to hold anything.
             rules.push(Rule {
                 verbs: vec!["*".into()],

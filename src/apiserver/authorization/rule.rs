@@ -86,7 +86,7 @@ impl Rule {
     /// The rule taken apart into atoms: what has to be covered, one by one.
     pub(crate) fn atoms(&self) -> Vec<Rule> {
         let mut atoms = Vec::new();
-        let one = |word: &Box<str>| vec![word.clone()];
+        let one = |word: &str| vec![Box::from(word)];
         for verb in &self.verbs {
             for url in &self.non_resource_urls {
                 atoms.push(Rule { verbs: one(verb), non_resource_urls: one(url), ..Rule::default() });
@@ -98,8 +98,8 @@ impl Rule {
                     if self.resource_names.is_empty() {
                         atoms.push(atom);
                     } else {
-                        let named = |name| Rule { resource_names: one(name), ..atom.clone() };
-                        atoms.extend(self.resource_names.iter().map(named));
+                        let named = |name: &str| Rule { resource_names: one(name), ..atom.clone() };
+                        atoms.extend(self.resource_names.iter().map(|name| named(name)));
                     }
                 }
             }

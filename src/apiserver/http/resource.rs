@@ -87,7 +87,7 @@ fn check_path(row: &Resource, incoming: &Incoming<'_>) -> Result<(), Status> {
     if !info.rest.is_empty() && !subresource::is_connect(row, &info.subresource) {
         return Err(Status::no_such_path());
     }
-    let in_namespace = !info.namespace.is_empty() && !(row.is_core() && &*row.plural == "namespaces");
+    let in_namespace = !info.namespace.is_empty() && (!row.is_core() || &*row.plural != "namespaces");
     let everywhere = row.is_namespaced() && !in_namespace;
     if (in_namespace && !row.is_namespaced()) || (everywhere && info.named) {
         return Err(Status::no_such_path());

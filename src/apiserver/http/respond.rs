@@ -206,7 +206,7 @@ fn render(code: u16, chunks: impl Iterator<Item = Vec<u8>> + Send + 'static, for
             let mut gzip = encoder.take()?;
             gzip.write_all(&chunk).ok()?;
             if last {
-                return Some(gzip.finish().ok()?);
+                return gzip.finish().ok();
             }
             let out = std::mem::take(gzip.get_mut());
             encoder = Some(gzip);

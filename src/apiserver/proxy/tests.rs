@@ -1,4 +1,14 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http_body_util::BodyExt;
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
 use super::backend::{Place, place};
+use crate::testing::{Ca, TestServer};
 
 #[test]
 fn places_are_taken_apart() {
@@ -13,4 +23,181 @@ fn places_are_taken_apart() {
     ] {
         assert_eq!(place(text), expect.map(|(https, name, port)| Place { https, name, port }), "{text}");
     }
+}
+
+/// Answers what kubelets and pods are asked: tells the request line, echoes on upgraded connections.
+async fn far_end(tls: Option<Arc<rustls::ServerConfig>>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let tls = tls.clone();
+            tokio::spawn(async move {
+                let service = hyper::service::service_fn(answer);
+                let builder = hyper::server::conn::http1::Builder::new();
+                match tls {
+                    Some(tls) => {
+                        let stream = tokio_rustls::TlsAcceptor::from(tls).accept(stream).await.unwrap();
+                        assert!(stream.get_ref().1.peer_certificates().is_some(), "kubelets see our certificate");
+                        drop(builder.serve_connection(TokioIo::new(stream), service).with_upgrades().await);
+                    }
+                    None => drop(builder.serve_connection(TokioIo::new(stream), service).with_upgrades().await),
+                }
+            });
+        }
+    });
+    address
+}
+
+async fn answer(
+    mut request: http::Request<hyper::body::Incoming>,
+) -> Result<http::Response<String>, std::convert::Infallible> {
+    assert!(!request.headers().contains_key("authorization"), "credentials stay with us");
+    let line = format!("{} {}", request.method(), request.uri());
+    let response = http::Response::builder();
+    Ok(if request.headers().contains_key("upgrade") {
+        let upgrade = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let (mut reader, mut writer) = tokio::io::split(TokioIo::new(upgrade.await.unwrap()));
+            drop(tokio::io::copy(&mut reader, &mut writer).await);
+        });
+        response
+            .status(101)
+            .header("connection", "Upgrade")
+            .header("upgrade", "SPDY/3.1")
+            .header("x-line", line)
+            .body(String::new())
+    } else if line.contains("tailLines=7") {
+        response.status(400).body("container \"a\" in pod \"p\" is waiting to start: ContainerCreating".to_owned())
+    } else if line.contains("/moved") {
+        response.status(302).header("location", "/there").body(String::new())
+    } else {
+        response.body(line)
+    }
+    .unwrap())
+}
+
+/// A node whose kubelet is `kubelet`, a pod on it that serves at `pod`, and a pod of two containers that is nowhere.
+async fn populate(server: &TestServer, kubelet: SocketAddr, pod: SocketAddr) {
+    let admin = server.admin();
+    let merge = server.admin().with("content-type", "application/merge-patch+json");
+    let create = async |path: &str, body: serde_json::Value| {
+        let answer = admin.send(&format!("POST {path}"), body.to_string()).await;
+        assert_eq!(answer.code, 201, "{}", answer.text());
+    };
+    let patch = async |path: &str, body: serde_json::Value| {
+        let answer = merge.send(&format!("PATCH {path}"), body.to_string()).await;
+        assert_eq!(answer.code, 200, "{}", answer.text());
+    };
+    let space = "/api/v1/namespaces/default";
+    create("/api/v1/nodes", json!({"metadata": {"name": "n"}})).await;
+    let status = json!({"status": {
+        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet.port()}}}});
+    patch("/api/v1/nodes/n/status", status).await;
+    create(&format!("{space}/serviceaccounts"), json!({"metadata": {"name": "default"}})).await;
+    let spec =
+        json!({"nodeName": "n", "containers": [{"name": "a", "image": "i", "ports": [{"containerPort": pod.port()}]}]});
+    create(&format!("{space}/pods"), json!({"metadata": {"name": "p"}, "spec": spec})).await;
+    patch(
+        &format!("{space}/pods/p/status"),
+        json!({"status": {"podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]}}),
+    )
+    .await;
+    let spec = json!({"containers": [{"name": "a", "image": "i"}, {"name": "b", "image": "i"}]});
+    create(&format!("{space}/pods"), json!({"metadata": {"name": "two"}, "spec": spec})).await;
+    let ports = json!([{"name": "http", "port": 80}]);
+    create(&format!("{space}/services"), json!({"metadata": {"name": "web"}, "spec": {"ports": ports}})).await;
+    let slice = json!({"metadata": {"name": "web-1", "labels": {"kubernetes.io/service-name": "web"}}, "addressType": "IPv4",
+        "endpoints": [{"addresses": ["127.0.0.1"]}], "ports": [{"name": "http", "port": pod.port()}]});
+    create("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", slice).await;
+}
+
+fn serving_tls(ca: &Ca) -> Arc<rustls::ServerConfig> {
+    let (chain, key) = ca.issue("system:node:n", &["system:nodes"], &["127.0.0.1"]);
+    let serving = crate::ServingCertificate::from_pem(&chain, &key).unwrap();
+    let trusted = crate::ClientCa::from_pem(&ca.pem).unwrap();
+    let mut tls = crate::http::tls::config(Arc::new(serving), &trusted).unwrap();
+    tls.alpn_protocols.clear();
+    Arc::new(tls)
+}
+
+#[tokio::test]
+async fn requests_reach_kubelets_pods_and_services() {
+    let server = TestServer::start().await;
+    let kubelet = far_end(Some(serving_tls(&server.ca))).await;
+    let pod = far_end(None).await;
+    populate(&server, kubelet, pod).await;
+    let admin = server.admin();
+    let space = "/api/v1/namespaces/default";
+    for (request, code, told) in [
+        (format!("GET {space}/pods/p/log"), 200, "GET /containerLogs/default/p/a".to_owned()),
+        (
+            format!("GET {space}/pods/p/log?follow=1&tailLines=3&container=a"),
+            200,
+            "/containerLogs/default/p/a?follow=1&tailLines=3".into(),
+        ),
+        (format!("GET {space}/pods/p/log?container=z"), 400, "container z is not valid for pod p".into()),
+        (format!("GET {space}/pods/p/log?tailLines=7"), 400, "is waiting to start: ContainerCreating".into()),
+        (format!("GET {space}/pods/p/log?tailLines=-1"), 422, "must be greater than or equal to 0".into()),
+        (
+            format!("GET {space}/pods/two/log"),
+            400,
+            "a container name must be specified for pod two, choose one of: [a b]".into(),
+        ),
+        (format!("GET {space}/pods/two/log?container=a"), 200, String::new()),
+        (
+            format!("POST {space}/pods/two/exec?container=a&command=ls&stdout=1"),
+            400,
+            "pod two does not have a host assigned".into(),
+        ),
+        (
+            format!("POST {space}/pods/p/exec?command=ls"),
+            400,
+            "you must specify at least 1 of stdin, stdout, stderr".into(),
+        ),
+        (format!("GET {space}/pods/p/proxy"), 301, String::new()),
+        (format!("GET {space}/pods/p/proxy/a/b?c=d"), 200, "GET /a/b?c=d".into()),
+        (format!("POST {space}/pods/p/proxy"), 200, "POST /".into()),
+        (format!("PUT {space}/pods/http:p:{}/proxy/x", pod.port()), 200, "PUT /x".into()),
+        (format!("GET {space}/services/web:http/proxy/y"), 200, "GET /y".into()),
+        (
+            format!("GET {space}/services/web:81/proxy/y"),
+            503,
+            "no service port \\\"81\\\" found for service \\\"web\\\"".into(),
+        ),
+        (format!("GET {space}/services/kubernetes2/proxy/y"), 404, "not found".into()),
+        ("GET /api/v1/nodes/n/proxy/healthz".into(), 200, "GET /healthz".into()),
+        ("GET /api/v1/nodes/z/proxy/healthz".into(), 404, "nodes \\\"z\\\" not found".into()),
+    ] {
+        let answer = admin.send(&request, "").await;
+        assert_eq!(answer.code, code, "{request}: {}", answer.text());
+        assert!(answer.text().contains(&told), "{request}: {}", answer.text());
+    }
+    let moved = admin.get(&format!("{space}/pods/p/proxy/moved")).await;
+    assert_eq!(moved.headers["location"], format!("{space}/pods/p/proxy/there"));
+}
+
+#[tokio::test]
+async fn upgraded_connections_pass_through() {
+    let server = TestServer::start().await;
+    let kubelet = far_end(Some(serving_tls(&server.ca))).await;
+    populate(&server, kubelet, kubelet).await;
+    let client = server.admin().with("connection", "Upgrade").with("upgrade", "SPDY/3.1");
+    let request =
+        "POST /api/v1/namespaces/default/pods/p/exec?command=echo&command=a%20b&stdin=1&stdout=1&stderr=1&tty=1";
+    let mut response = client.open(request, "").await;
+    assert_eq!(response.status(), 101);
+    assert_eq!(
+        response.headers()["x-line"],
+        "POST /exec/default/p/a?input=1&output=1&tty=1&command=echo&command=a%20b"
+    );
+    let mut stream = TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap());
+    stream.write_all(b"hello").await.unwrap();
+    let mut echo = [0; 5];
+    stream.read_exact(&mut echo).await.unwrap();
+    assert_eq!(&echo, b"hello");
+    drop(response.into_body().collect().await);
+    let refused = client.send("GET /api/v1/namespaces/default/pods/p/portforward?ports=x", "").await;
+    assert!(refused.text().contains("unable to parse \\\"x\\\" as a port"), "{}", refused.text());
 }

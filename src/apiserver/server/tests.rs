@@ -333,3 +333,67 @@ async fn garbage_gets_a_status() {
     let answer = server.admin().get("/metrics").await.text();
     assert!(answer.contains("apiserver_panics_total 0"), "{answer}");
 }
+
+#[tokio::test]
+async fn requests_of_this_process_take_the_same_way() {
+    let server = TestServer::start().await;
+    let row = |plural| api::resource::find("", "v1", plural).unwrap().clone();
+    let request = |user: api::User, plural, operation| api::Request {
+        user: std::sync::Arc::new(user),
+        resource: row(plural),
+        namespace: "default".into(),
+        name: "x".into(),
+        subresource: String::new(),
+        operation,
+    };
+    let get = || api::Operation::Get { resource_version: None };
+    let told =
+        |outcome: Result<api::Reply, api::Status>| outcome.err().map(|status| status.message).unwrap_or_default();
+    let deployments = api::User::controller("deployment-controller");
+    assert_eq!(told(server.api.call(request(deployments.clone(), "pods", get())).await), "pods \"x\" not found");
+    assert_eq!(
+        told(server.api.call(request(deployments, "secrets", get())).await),
+        "secrets \"x\" is forbidden: User \"system:serviceaccount:kube-system:deployment-controller\" cannot get resource \"secrets\" in API group \"\" in the namespace \"default\""
+    );
+}
+
+#[tokio::test]
+async fn nodes_read_what_their_pods_use() {
+    let server = TestServer::start().await;
+    let admin = server.admin();
+    for (path, body) in [
+        ("serviceaccounts", json!({"metadata": {"name": "default"}})),
+        ("secrets", json!({"metadata": {"name": "used"}})),
+        ("secrets", json!({"metadata": {"name": "unused"}})),
+        (
+            "pods",
+            json!({"metadata": {"name": "p"}, "spec": {"nodeName": "n", "containers": [{"name": "a", "image": "i",
+            "env": [{"name": "E", "valueFrom": {"secretKeyRef": {"name": "used", "key": "k"}}}]}]}}),
+        ),
+    ] {
+        check(&admin, &format!("POST /api/v1/namespaces/default/{path}"), &body.to_string(), 201, "").await;
+    }
+    let (node, other) =
+        (server.client("system:node:n", &["system:nodes"]), server.client("system:node:o", &["system:nodes"]));
+    let no_relationship = "no relationship found between node 'n' and this object";
+    for (client, request, code, told) in [
+        (&node, "GET /api/v1/namespaces/default/secrets/used", 200, "used"),
+        (&node, "GET /api/v1/namespaces/default/secrets/unused", 403, no_relationship),
+        (&other, "GET /api/v1/namespaces/default/secrets/used", 403, "no relationship found between node 'o'"),
+        (&node, "GET /api/v1/namespaces/default/secrets", 403, "No Object name found"),
+        (&node, "GET /api/v1/pods?fieldSelector=spec.nodeName%3Dn", 200, "PodList"),
+        (&node, "GET /api/v1/pods", 403, "can only list/watch pods with spec.nodeName field selector"),
+        (&node, "GET /api/v1/services", 200, "ServiceList"),
+        (&node, "GET /apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/n", 404, "not found"),
+        (
+            &node,
+            "GET /apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/o",
+            403,
+            "can only access node lease",
+        ),
+    ] {
+        check(client, request, "", code, told).await;
+    }
+    check(&admin, "DELETE /api/v1/namespaces/default/pods/p?gracePeriodSeconds=0", "", 200, "").await;
+    check(&node, "GET /api/v1/namespaces/default/secrets/used", "", 403, no_relationship).await;
+}
