@@ -1,5 +1,6 @@
 //! The registry over the memory store, driven as its callers drive it.
 
+mod clock;
 mod deletes;
 mod reads;
 mod subresources;

@@ -1,6 +1,7 @@
 //! Namespaces, nodes, quotas and limits, priorities, leases, certificates: kinds about the cluster itself.
 
 use api::User;
+use api::quantity::Quantity;
 use api::validation::field::{Error, Path};
 use api::validation::{dns1123_label, qualified_name};
 use embedded_store::Durability;
@@ -95,12 +96,55 @@ pub(super) const LIMIT_RANGE: Strategy = Strategy {
             }
         }
     },
+    validate: |range, errors| {
+        for (at, item) in range.items("spec.limits").iter().enumerate() {
+            let path = Path::root("spec").child("limits").index(at);
+            if item.text("type").is_empty() {
+                errors.push(Error::required(&path.child("type"), ""));
+            }
+            // Each bound may not exceed those that follow it.
+            let order = ["min", "defaultRequest", "default", "max"];
+            for (at, low) in order.iter().enumerate() {
+                for (name, amount) in item.entries(low) {
+                    let Ok(amount) = Quantity::from_json(amount) else { continue };
+                    for high in &order[at + 1..] {
+                        let above =
+                            item.at(high).and_then(|all| all.get(name)).and_then(|q| Quantity::from_json(q).ok());
+                        if let Some(above) = above.filter(|above| amount > *above) {
+                            let words = |word: &str| match word {
+                                "defaultRequest" => "default request".to_owned(),
+                                word => word.to_owned(),
+                            };
+                            let (low_word, high_word) = (words(low), words(high));
+                            let why = format!("{low_word} value {amount} is greater than {high_word} value {above}");
+                            errors.push(Error::invalid(&path.child(low).key(name), amount.to_string(), why));
+                        }
+                    }
+                }
+            }
+        }
+    },
     create_on_update: true,
     ..Strategy::DEFAULT
 };
 
-pub(super) const RESOURCE_QUOTA: Strategy =
-    Strategy { status: Some("{}"), create_on_update: true, returns_deleted: true, ..Strategy::DEFAULT };
+pub(super) const RESOURCE_QUOTA: Strategy = Strategy {
+    status: Some("{}"),
+    validate: |quota, errors| {
+        for (name, amount) in quota.entries("spec.hard") {
+            let path = Path::root("spec").child("hard").key(name);
+            errors.invalid_each(&path, name, qualified_name(name));
+            if Quantity::from_json(amount).is_ok_and(|amount| amount.signum() < 0) {
+                let value = amount.as_str().unwrap_or_default();
+                errors.push(Error::invalid(&path, value, "must be greater than or equal to 0"));
+            }
+        }
+    },
+    validate_update: |new, old, errors| immutable(new, old, "spec.scopes", errors),
+    create_on_update: true,
+    returns_deleted: true,
+    ..Strategy::DEFAULT
+};
 
 pub(super) const PRIORITY_CLASS: Strategy = Strategy {
     generation: true,
@@ -130,6 +174,16 @@ pub(super) const PRIORITY_CLASS: Strategy = Strategy {
 };
 
 pub(super) const LEASE: Strategy = Strategy {
+    validate: |lease, errors| {
+        let spec = Path::root("spec");
+        if let Some(seconds) = lease.int("spec.leaseDurationSeconds").filter(|seconds| *seconds <= 0) {
+            errors.push(Error::invalid(&spec.child("leaseDurationSeconds"), seconds, "must be greater than 0"));
+        }
+        if let Some(count) = lease.int("spec.leaseTransitions").filter(|count| *count < 0) {
+            let why = "must be greater than or equal to 0";
+            errors.push(Error::invalid(&spec.child("leaseTransitions"), count, why));
+        }
+    },
     create_on_update: true,
     unconditional_update: false,
     durability: Durability::Deferred,

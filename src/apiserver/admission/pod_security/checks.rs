@@ -69,7 +69,7 @@ fn named<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 /// The names of the containers of which `wrong` holds; `None` when there are none.
-fn offenders<'a>(spec: &'a Value, wrong: impl Fn(&Value) -> bool) -> Option<Vec<&'a str>> {
+fn offenders(spec: &Value, wrong: impl Fn(&Value) -> bool) -> Option<Vec<&str>> {
     let names: Vec<&str> = containers(spec).filter(|c| wrong(c)).map(|c| c.text("name")).collect();
     (!names.is_empty()).then_some(names)
 }
