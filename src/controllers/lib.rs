@@ -30,6 +30,7 @@ mod serviceaccount;
 mod taint_eviction;
 #[cfg(test)]
 mod testing;
+mod volume_protection;
 
 use std::sync::Arc;
 
@@ -51,6 +52,12 @@ const CONTROLLERS: &[Row] = &[
     row("namespace-controller", "namespace-controller", |s| s.start(namespace::controller(s))),
     row("node-ipam-controller", "node-controller", |s| s.start(node_ipam::controller(s))),
     row("node-lifecycle-controller", "node-controller", |s| s.start(node_lifecycle::controller(s))),
+    row("persistentvolume-protection-controller", "pv-protection-controller", |s| {
+        s.start(volume_protection::volumes(s))
+    }),
+    row("persistentvolumeclaim-protection-controller", "pvc-protection-controller", |s| {
+        s.start(volume_protection::claims(s))
+    }),
     row("pod-garbage-collector-controller", "pod-garbage-collector", |s| s.start(pod_gc::controller(s))),
     row("replicaset-controller", "replicaset-controller", |s| s.start(replicaset::replica_sets(s))),
     row("replicationcontroller-controller", "replication-controller", |s| {
@@ -59,7 +66,8 @@ const CONTROLLERS: &[Row] = &[
     row("resourcequota-controller", "resourcequota-controller", |s| s.start(resource_quota::controller(s))),
     row("root-ca-certificate-publisher-controller", "root-ca-cert-publisher", |s| s.start(root_ca::controller(s))),
     row("serviceaccount-controller", "service-account-controller", |s| s.start(serviceaccount::controller(s))),
-    row("taint-eviction-controller", "taint-eviction-controller", |s| s.start(taint_eviction::controller(s))),
+    // As upstream: it has no role of its own.
+    row("taint-eviction-controller", "node-controller", |s| s.start(taint_eviction::controller(s))),
 ];
 
 struct Row {
