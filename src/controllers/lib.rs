@@ -19,6 +19,7 @@ mod node_lifecycle;
 mod nodes;
 mod options;
 mod ownership;
+mod persistent_volume;
 mod pod_control;
 mod pod_gc;
 mod pods;
@@ -52,6 +53,9 @@ const CONTROLLERS: &[Row] = &[
     row("namespace-controller", "namespace-controller", |s| s.start(namespace::controller(s))),
     row("node-ipam-controller", "node-controller", |s| s.start(node_ipam::controller(s))),
     row("node-lifecycle-controller", "node-controller", |s| s.start(node_lifecycle::controller(s))),
+    row("persistentvolume-binder-controller", "persistent-volume-binder", |s| {
+        s.start(persistent_volume::controller(s))
+    }),
     row("persistentvolume-protection-controller", "pv-protection-controller", |s| {
         s.start(volume_protection::volumes(s))
     }),
