@@ -48,14 +48,19 @@ pub async fn run(args: AgentArgs) -> Result<()> {
 }
 
 fn server_and_token(args: &AgentArgs) -> Result<(http::Uri, Token)> {
-    let Some(server) = &args.server else { bail!("--server is missing: the URL of the server to join, https://HOST:6443") };
-    let url: http::Uri = server.trim_end_matches('/').parse().with_context(|| format!("--server {server:?} is no URL"))?;
+    let Some(server) = &args.server else {
+        bail!("--server is missing: the URL of the server to join, https://HOST:6443")
+    };
+    let url: http::Uri =
+        server.trim_end_matches('/').parse().with_context(|| format!("--server {server:?} is no URL"))?;
     if url.scheme_str() != Some("https") || url.host().is_none() {
         bail!("--server {server:?} must be of the form https://HOST:6443");
     }
     let token = match (&args.token, &args.token_file) {
         (Some(token), _) => token.clone(),
-        (None, Some(file)) => std::fs::read_to_string(file).with_context(|| format!("--token-file {}", file.display()))?,
+        (None, Some(file)) => {
+            std::fs::read_to_string(file).with_context(|| format!("--token-file {}", file.display()))?
+        }
         (None, None) => bail!("--token is missing: the content of the server's <data-dir>/server/token"),
     };
     Ok((url, Token::parse(&token)?))

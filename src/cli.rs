@@ -131,7 +131,13 @@ pub struct ServerArgs {
     #[arg(long, env = "ISOPOD_BIND_ADDRESS", default_value = "0.0.0.0", value_name = "IP", help_heading = "Listener")]
     pub bind_address: IpAddr,
     /// Port of the API
-    #[arg(long, env = "ISOPOD_HTTPS_LISTEN_PORT", default_value_t = 6443, value_name = "PORT", help_heading = "Listener")]
+    #[arg(
+        long,
+        env = "ISOPOD_HTTPS_LISTEN_PORT",
+        default_value_t = 6443,
+        value_name = "PORT",
+        help_heading = "Listener"
+    )]
     pub https_listen_port: u16,
     /// Address that nodes and pods reach the API at [default: the node's address]
     #[arg(long, env = "ISOPOD_ADVERTISE_ADDRESS", value_name = "IP", help_heading = "Listener")]
@@ -140,25 +146,62 @@ pub struct ServerArgs {
     #[arg(long, env = "ISOPOD_TLS_SAN", value_name = "NAME", value_delimiter = ',', help_heading = "Listener")]
     pub tls_san: Vec<String>,
     /// Addresses of pods
-    #[arg(long, env = "ISOPOD_CLUSTER_CIDR", default_value = "10.42.0.0/16", value_name = "CIDR", help_heading = "Networking")]
+    #[arg(
+        long,
+        env = "ISOPOD_CLUSTER_CIDR",
+        default_value = "10.42.0.0/16",
+        value_name = "CIDR",
+        help_heading = "Networking"
+    )]
     pub cluster_cidr: String,
     /// Addresses of services
-    #[arg(long, env = "ISOPOD_SERVICE_CIDR", default_value = "10.43.0.0/16", value_name = "CIDR", help_heading = "Networking")]
+    #[arg(
+        long,
+        env = "ISOPOD_SERVICE_CIDR",
+        default_value = "10.43.0.0/16",
+        value_name = "CIDR",
+        help_heading = "Networking"
+    )]
     pub service_cidr: String,
     /// Ports for NodePort services
-    #[arg(long, env = "ISOPOD_SERVICE_NODE_PORT_RANGE", default_value = "30000-32767", value_name = "FROM-TO", help_heading = "Networking")]
+    #[arg(
+        long,
+        env = "ISOPOD_SERVICE_NODE_PORT_RANGE",
+        default_value = "30000-32767",
+        value_name = "FROM-TO",
+        help_heading = "Networking"
+    )]
     pub service_node_port_range: String,
     /// Address of cluster DNS [default: the tenth address of the service CIDR]
     #[arg(long, env = "ISOPOD_CLUSTER_DNS", value_name = "IP", help_heading = "Networking")]
     pub cluster_dns: Option<IpAddr>,
     /// Domain of the cluster
-    #[arg(long, env = "ISOPOD_CLUSTER_DOMAIN", default_value = "cluster.local", value_name = "NAME", help_heading = "Networking")]
+    #[arg(
+        long,
+        env = "ISOPOD_CLUSTER_DOMAIN",
+        default_value = "cluster.local",
+        value_name = "NAME",
+        help_heading = "Networking"
+    )]
     pub cluster_domain: String,
     /// How pods of different nodes reach each other
-    #[arg(long, env = "ISOPOD_FLANNEL_BACKEND", default_value = "vxlan", value_name = "BACKEND", help_heading = "Networking")]
+    #[arg(
+        long,
+        env = "ISOPOD_FLANNEL_BACKEND",
+        default_value = "vxlan",
+        value_name = "BACKEND",
+        help_heading = "Networking"
+    )]
     pub flannel_backend: FlannelBackend,
     /// Secret that workers join with [default: a random one, kept in <data-dir>/server/token]
-    #[arg(long, short = 't', env = "ISOPOD_TOKEN", value_name = "TOKEN", hide_env_values = true, help_heading = "Cluster")]
+    #[arg(
+        long,
+        short = 't',
+        env = "ISOPOD_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true,
+        help_heading = "Cluster"
+    )]
     pub token: Option<String>,
     /// File that holds the token
     #[arg(long, env = "ISOPOD_TOKEN_FILE", value_name = "FILE", conflicts_with = "token", help_heading = "Cluster")]
@@ -199,7 +242,14 @@ pub struct AgentArgs {
     #[arg(long, short = 's', env = "ISOPOD_URL", value_name = "URL", help_heading = "Cluster")]
     pub server: Option<String>,
     /// Token to join with: the content of the server's <data-dir>/server/token
-    #[arg(long, short = 't', env = "ISOPOD_TOKEN", value_name = "TOKEN", hide_env_values = true, help_heading = "Cluster")]
+    #[arg(
+        long,
+        short = 't',
+        env = "ISOPOD_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true,
+        help_heading = "Cluster"
+    )]
     pub token: Option<String>,
     /// File that holds the token
     #[arg(long, env = "ISOPOD_TOKEN_FILE", value_name = "FILE", conflicts_with = "token", help_heading = "Cluster")]
@@ -307,5 +357,8 @@ pub struct ResetArgs {
 }
 
 fn parse_mode(text: &str) -> Result<u32, String> {
-    u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777).ok_or_else(|| format!("{text:?} is no file mode in octal"))
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o777)
+        .ok_or_else(|| format!("{text:?} is no file mode in octal"))
 }

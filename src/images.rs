@@ -1,7 +1,7 @@
 //! `isopod images`: what a node's containerd holds.
 
 use anyhow::{Context, Result};
-use runtime::images::{ImportOptions, Images};
+use runtime::images::{Images, ImportOptions};
 
 use crate::cli::{ImagesArgs, ImagesCommand};
 use crate::println;
@@ -14,7 +14,10 @@ pub async fn run(args: ImagesArgs) -> Result<()> {
         None => Paths::new(&args.data_dir)?.containerd_socket(),
     };
     if !socket.exists() {
-        anyhow::bail!("there is no containerd at {}: is isopod running on this machine (with this --data-dir)?", socket.display());
+        anyhow::bail!(
+            "there is no containerd at {}: is isopod running on this machine (with this --data-dir)?",
+            socket.display()
+        );
     }
     let images = Images::new(&socket)?;
     match args.command {

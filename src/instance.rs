@@ -23,9 +23,16 @@ impl Instance {
         let mut holder = String::new();
         let _ = file.read_to_string(&mut holder);
         let Ok(mut lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else {
-            bail!("isopod runs already with data directory {} (process {})", paths.data.root().display(), holder.trim());
+            bail!(
+                "isopod runs already with data directory {} (process {})",
+                paths.data.root().display(),
+                holder.trim()
+            );
         };
-        lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| write!(lock, "{}", std::process::id())).context("cannot write the pid file")?;
+        lock.set_len(0)
+            .and_then(|()| lock.rewind())
+            .and_then(|()| write!(lock, "{}", std::process::id()))
+            .context("cannot write the pid file")?;
         Ok(Self { _lock: lock })
     }
 

@@ -11,7 +11,9 @@ pub fn init(verbose: u8) {
     let level = match verbose {
         0 if terminal => "warn",
         0 => "info",
-        1 => "debug,h2=info,hyper=info,hyper_util=info,rustls=info,tower=info,kube=info,sled=info,hickory_proto=info,hickory_server=warn",
+        1 => {
+            "debug,h2=info,hyper=info,hyper_util=info,rustls=info,tower=info,kube=info,sled=info,hickory_proto=info,hickory_server=warn"
+        }
         _ => "trace",
     };
     let quiet = "hickory_server=error,netlink_packet_route=error,netlink_proto=error,sled=warn";

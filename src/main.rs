@@ -27,12 +27,10 @@ use cli::{Cli, Command};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The name under which containerd calls this binary as its CNI plugin.
-const CNI_PLUGIN: &str = "isopod-cni";
-
 fn main() -> ExitCode {
     let mut args: Vec<_> = std::env::args_os().collect();
-    if args.first().is_some_and(|name| std::path::Path::new(name).file_name().is_some_and(|name| name == CNI_PLUGIN)) {
+    // containerd calls this binary as its CNI plugins, by their names.
+    if args.first().is_some_and(|name| network::cni::is_plugin_name(name)) {
         return network::cni::main();
     }
     args = match cli::config_file::expand(args, &Cli::command(), |name| std::env::var_os(name)) {

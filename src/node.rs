@@ -15,7 +15,7 @@ use client::Https;
 use client::{Client, kinds};
 use kubelet::Taint;
 use runtime::containerd::{Config as ContainerdConfig, Snapshotter, Supervisor};
-use runtime::images::{ImportOptions, Images};
+use runtime::images::{Images, ImportOptions};
 use runtime::{Cri, Runtime, Timeouts};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -53,23 +53,32 @@ impl Node {
         if args.container_runtime_endpoint.is_none() {
             crate::preflight::programs()?;
         }
-        crate::preflight::port(Ipv4Addr::UNSPECIFIED.into(), KUBELET_PORT, "another network namespace: it is the kubelet's")
+        crate::preflight::port(
+            Ipv4Addr::UNSPECIFIED.into(),
+            KUBELET_PORT,
+            "another network namespace: it is the kubelet's",
+        )
     }
 
     /// Starts what needs no cluster yet: the container runtime. Takes most of a node's start, so it runs beside the join.
     pub async fn start_runtime(&self, progress: &Progress) -> Result<Arc<dyn Runtime>> {
         let network = self.network_config(None)?;
-        network::cni::install(&network.cni_bin_dir, &std::env::current_exe().context("cannot find this program's own file")?)
-            .context("cannot install the CNI plugin")?;
+        network::cni::install(
+            &network.cni_bin_dir,
+            &std::env::current_exe().context("cannot find this program's own file")?,
+        )
+        .context("cannot install the CNI plugin")?;
         if let Some(endpoint) = &self.args.container_runtime_endpoint {
             let socket = endpoint.strip_prefix("unix://").unwrap_or(endpoint);
-            let cri = Cri::new(socket, Timeouts::default()).with_context(|| format!("--container-runtime-endpoint {endpoint}"))?;
+            let cri = Cri::new(socket, Timeouts::default())
+                .with_context(|| format!("--container-runtime-endpoint {endpoint}"))?;
             let version = cri.version().await.with_context(|| format!("no container runtime answers at {endpoint}"))?;
             tracing::info!(endpoint, ?version, "container runtime found");
             return Ok(Arc::new(cri));
         }
         progress.doing("starting containerd");
-        let supervisor = Supervisor::start(containerd_config(&self.paths, &self.args)).await.context("containerd does not start")?;
+        let supervisor =
+            Supervisor::start(containerd_config(&self.paths, &self.args)).await.context("containerd does not start")?;
         let cri = supervisor.cri(Timeouts::default())?.pinning([runtime::pause::IMAGE.to_owned()]);
         let images = supervisor.images()?;
         // Dropping it would leave containerd unwatched; it is watched as long as this process lives.
@@ -93,8 +102,9 @@ impl Node {
     ) -> Result<()> {
         let user = User::new(format!("system:node:{}", self.name), [api::user::NODES]);
         let identity = &membership.client;
-        let https = Https::new(&self.server_url, membership.ca.as_bytes(), identity.cert.as_bytes(), identity.key.as_bytes())
-            .context("cannot talk to the API server")?;
+        let https =
+            Https::new(&self.server_url, membership.ca.as_bytes(), identity.cert.as_bytes(), identity.key.as_bytes())
+                .context("cannot talk to the API server")?;
         let client = Client::new(Arc::new(https), user);
         let mut tasks = JoinSet::new();
         self.start_network(&membership, &client, &shutdown, &mut tasks)?;
@@ -200,8 +210,9 @@ impl Node {
 
     fn kubelet_config(&self, membership: &Membership, client: &Client) -> Result<kubelet::Config> {
         let data = &self.paths.data;
-        let serving = ServingCertificate::from_pem(&membership.serving.cert, &membership.serving.key)
-            .context("the kubelet's serving certificate is of no use; remove it from the data directory and start again")?;
+        let serving = ServingCertificate::from_pem(&membership.serving.cert, &membership.serving.key).context(
+            "the kubelet's serving certificate is of no use; remove it from the data directory and start again",
+        )?;
         let client_ca = CertificateDer::pem_slice_iter(membership.ca.as_bytes()).collect::<Result<Vec<_>, _>>();
         let caches = client.clone();
         Ok(kubelet::Config {
@@ -226,7 +237,9 @@ impl Node {
             max_pods: self.args.max_pods,
             provider_id: format!("isopod://{}", self.name),
             version: version::KUBELET.into(),
-            caches: Arc::new(move |resource, namespace, selector| caches.cache_selected(resource, namespace, selector, "")),
+            caches: Arc::new(move |resource, namespace, selector| {
+                caches.cache_selected(resource, namespace, selector, "")
+            }),
             max_parallel_pulls: 4,
             timing: kubelet::Timing::default(),
         })
@@ -280,7 +293,8 @@ pub fn containerd_config(paths: &Paths, args: &NodeArgs) -> ContainerdConfig {
 /// Imports every archive in the folder. One that is broken is named and left; the node starts all the same.
 async fn import_folder(images: &Images, folder: PathBuf) {
     let Ok(entries) = std::fs::read_dir(&folder) else { return };
-    let mut files: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|e| e.path())).filter(|p| p.is_file()).collect();
+    let mut files: Vec<PathBuf> =
+        entries.filter_map(|entry| entry.ok().map(|e| e.path())).filter(|p| p.is_file()).collect();
     files.sort();
     for file in files {
         let imported = async {
@@ -289,7 +303,9 @@ async fn import_folder(images: &Images, folder: PathBuf) {
         };
         match imported.await {
             Ok(names) => tracing::info!(file = %file.display(), ?names, "images imported"),
-            Err(error) => tracing::error!(file = %file.display(), error = %format!("{error:#}"), "an image archive cannot be imported"),
+            Err(error) => {
+                tracing::error!(file = %file.display(), error = %format!("{error:#}"), "an image archive cannot be imported")
+            }
         }
     }
 }
@@ -324,8 +340,11 @@ fn labels(flags: &[String]) -> Result<BTreeMap<String, String>> {
 }
 
 fn taint(text: &str) -> Result<Taint> {
-    let parts = text.rsplit_once(':').filter(|(_, effect)| ["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(effect));
-    let Some((key, effect)) = parts else { bail!("--node-taint {text:?} is not key=value:NoSchedule|PreferNoSchedule|NoExecute") };
+    let parts =
+        text.rsplit_once(':').filter(|(_, effect)| ["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(effect));
+    let Some((key, effect)) = parts else {
+        bail!("--node-taint {text:?} is not key=value:NoSchedule|PreferNoSchedule|NoExecute")
+    };
     let (key, value) = key.split_once('=').unwrap_or((key, ""));
     Ok(Taint { key: key.into(), value: value.into(), effect: effect.into() })
 }

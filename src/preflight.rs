@@ -7,7 +7,8 @@ use anyhow::{Context, Result, bail};
 
 /// Nodes run containers, which takes root.
 pub fn root() -> Result<()> {
-    let status = std::fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status: is /proc mounted?")?;
+    let status =
+        std::fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status: is /proc mounted?")?;
     let uid = status.lines().find_map(|line| line.strip_prefix("Uid:")).and_then(|ids| ids.split_whitespace().nth(1));
     if uid != Some("0") {
         bail!("isopod must run as root (try: sudo isopod …); only --disable-agent servers run as another user");
@@ -20,7 +21,9 @@ pub fn port(address: IpAddr, port: u16, flag: &str) -> Result<()> {
     match TcpListener::bind(SocketAddr::new(address, port)) {
         Ok(_) => Ok(()),
         Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {
-            bail!("port {port} is taken: stop what listens there (ss -ltnp 'sport = :{port}'), or choose another with {flag}")
+            bail!(
+                "port {port} is taken: stop what listens there (ss -ltnp 'sport = :{port}'), or choose another with {flag}"
+            )
         }
         Err(e) => Err(e).with_context(|| format!("cannot listen on {address}:{port}")),
     }
@@ -50,7 +53,8 @@ pub fn cgroups() -> Result<()> {
 pub fn programs() -> Result<()> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let there = |name: &str| std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
-    let missing: Vec<&str> = ["containerd", "containerd-shim-runc-v2", "runc"].into_iter().filter(|name| !there(name)).collect();
+    let missing: Vec<&str> =
+        ["containerd", "containerd-shim-runc-v2", "runc"].into_iter().filter(|name| !there(name)).collect();
     if !missing.is_empty() {
         bail!(
             "not found on PATH: {}. Install containerd and runc (Debian: apt-get install containerd runc), \

@@ -12,7 +12,9 @@ pub fn clear(paths: &Paths) {
 /// Notes that the node is ready. `address` is where other nodes reach this one.
 pub fn announce(paths: &Paths, address: &str) {
     let write = |name: &str, content: &str| std::fs::write(paths.run.join(name), content);
-    if let Err(error) = std::fs::create_dir_all(&paths.run).and_then(|()| write("address", address)).and_then(|()| write("ready", "")) {
+    if let Err(error) =
+        std::fs::create_dir_all(&paths.run).and_then(|()| write("address", address)).and_then(|()| write("ready", ""))
+    {
         tracing::warn!(%error, "cannot note that the node is ready");
     }
     if let Some(path) = std::env::var_os("NOTIFY_SOCKET") {

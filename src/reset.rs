@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use nix::mount::{MntFlags, umount2};
-use runtime::containerd::{self, Supervisor};
 use runtime::Timeouts;
+use runtime::containerd::{self, Supervisor};
 
 use crate::cli::{NodeArgs, ResetArgs};
 use crate::instance::Instance;
@@ -100,7 +100,8 @@ async fn stop_pods(paths: &Paths, keep_data: bool) -> Vec<(&'static str, Result<
 fn unmount_below(dir: &Path) {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let points = mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(|point| point.replace("\\040", " "));
-    let mut below: Vec<String> = points.filter(|point| Path::new(point).starts_with(dir) && Path::new(point) != dir).collect();
+    let mut below: Vec<String> =
+        points.filter(|point| Path::new(point).starts_with(dir) && Path::new(point) != dir).collect();
     below.reverse();
     for point in below {
         if let Err(error) = umount2(point.as_str(), MntFlags::MNT_DETACH) {
@@ -157,7 +158,9 @@ fn collect(dir: &Path, into: &mut Vec<std::path::PathBuf>) {
 fn remove(path: &Path) -> Result<()> {
     let outcome = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
     match outcome {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(anyhow::anyhow!("{}: {error}", path.display())),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(anyhow::anyhow!("{}: {error}", path.display()))
+        }
         _ => Ok(()),
     }
 }

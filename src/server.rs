@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use anyhow::{Context, Result};
 use api::User;
 use apiserver::{
-    ApiServer, AuthorizationMode, ClientCa, InFlight, KubeletAccess, Registry, RegistryConfig, ServerConfig, ServiceAccountKeys,
-    ServingCertificate, TokenFile,
+    ApiServer, AuthorizationMode, ClientCa, InFlight, KubeletAccess, Registry, RegistryConfig, ServerConfig,
+    ServiceAccountKeys, ServingCertificate, TokenFile,
 };
 use bootstrap::certificates::{Names, ServerCertificates};
 use bootstrap::data_dir::{create_private, write};
@@ -131,7 +131,11 @@ impl Server {
     }
 
     fn url(&self, host: &str) -> String {
-        if host.contains(':') { format!("https://[{host}]:{}", self.port()) } else { format!("https://{host}:{}", self.port()) }
+        if host.contains(':') {
+            format!("https://[{host}]:{}", self.port())
+        } else {
+            format!("https://{host}:{}", self.port())
+        }
     }
 
     /// Where this machine's own clients reach the API: loopback, unless it listens elsewhere only.
@@ -143,7 +147,8 @@ impl Server {
     }
 
     fn certificates(&self) -> Result<ServerCertificates> {
-        let mut addresses = vec![IpAddr::from([127, 0, 0, 1]), self.address, self.advertise, self.settings.kubernetes_ip];
+        let mut addresses =
+            vec![IpAddr::from([127, 0, 0, 1]), self.address, self.advertise, self.settings.kubernetes_ip];
         let mut extra = Vec::new();
         for san in &self.args.tls_san {
             match san.parse() {
@@ -158,7 +163,8 @@ impl Server {
         let names = Names { node_name: self.name.clone(), addresses, extra, cluster_domain };
         let certificates = ServerCertificates::ensure(&self.paths.data, &names)?;
         let path = self.args.write_kubeconfig.clone().unwrap_or_else(|| self.paths.kubeconfig());
-        let text = kubeconfig::render("isopod", &self.local_url(), certificates.ca.cert(), "admin", &certificates.admin)?;
+        let text =
+            kubeconfig::render("isopod", &self.local_url(), certificates.ca.cert(), "admin", &certificates.admin)?;
         write(&path, text.as_bytes(), self.args.write_kubeconfig_mode)?;
         Ok(certificates)
     }
@@ -174,7 +180,8 @@ impl Server {
             move || DurableStore::open(&dir, DurableOptions::default())
         };
         let store = tokio::task::spawn_blocking(open).await.context("opening the store")?;
-        Ok(store.with_context(|| format!("the store in {} cannot be opened; nothing in it was changed", dir.display()))?)
+        Ok(store
+            .with_context(|| format!("the store in {} cannot be opened; nothing in it was changed", dir.display()))?)
     }
 
     async fn control_plane(
@@ -258,7 +265,8 @@ impl Server {
             tasks.spawn(controllers::run(plane.client.clone(), options, shutdown.clone()));
         }
         if !self.args.disable_scheduler {
-            let client = plane.client.acting_as(User::new("system:kube-scheduler", Vec::<String>::new()), "kube-scheduler");
+            let client =
+                plane.client.acting_as(User::new("system:kube-scheduler", Vec::<String>::new()), "kube-scheduler");
             tasks.spawn(scheduler::run(client, shutdown.clone()));
         }
         if self.settings.dns {

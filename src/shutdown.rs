@@ -6,7 +6,8 @@ use tokio_util::sync::CancellationToken;
 /// Cancels `shutdown` at the first SIGTERM or SIGINT.
 pub fn on_signal(shutdown: CancellationToken) {
     tokio::spawn(async move {
-        let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+        else {
             return tracing::error!("signals cannot be caught: the process ends without draining");
         };
         tokio::select! {

@@ -38,7 +38,11 @@ pub async fn run(args: TokenArgs) -> Result<()> {
             let ca = ca.context("tokens are made on a server: there is no CA below this --data-dir")?;
             let token = create(&client, &ttl, description.as_deref(), &ca).await?;
             let rendered = token.render();
-            println(&if print_join_command { format!("isopod agent --server {server} --token {rendered}") } else { rendered });
+            println(&if print_join_command {
+                format!("isopod agent --server {server} --token {rendered}")
+            } else {
+                rendered
+            });
         }
         TokenCommand::Delete { tokens } => {
             for token in tokens {
@@ -89,7 +93,12 @@ async fn list(client: &Client) -> Result<()> {
         };
         let id = field("token-id").unwrap_or_default();
         let expires = field("expiration").unwrap_or_else(|| "<never>".into());
-        println(&format!("{:<24} {:<22} {}", format!("{id}.<hidden>"), expires, field("description").unwrap_or_default()));
+        println(&format!(
+            "{:<24} {:<22} {}",
+            format!("{id}.<hidden>"),
+            expires,
+            field("description").unwrap_or_default()
+        ));
     }
     Ok(())
 }
@@ -100,7 +109,8 @@ fn duration(text: &str) -> Result<Option<Span>> {
         return Ok(None);
     }
     let (number, unit) = text.split_at(text.len().saturating_sub(1));
-    let number: i64 = number.parse().ok().filter(|n| *n > 0).with_context(|| format!("--ttl {text:?} is no duration such as 24h"))?;
+    let number: i64 =
+        number.parse().ok().filter(|n| *n > 0).with_context(|| format!("--ttl {text:?} is no duration such as 24h"))?;
     Ok(Some(match unit {
         "s" => number.seconds(),
         "m" => number.minutes(),

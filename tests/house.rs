@@ -84,7 +84,9 @@ fn unsafe_stays_where_it_is_allowed_and_is_justified() {
             continue;
         }
         let uses = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-        let uses = uses.filter(|line| line.contains("unsafe {") || line.contains("unsafe fn") || line.contains("unsafe impl")).count();
+        let uses = uses
+            .filter(|line| line.contains("unsafe {") || line.contains("unsafe fn") || line.contains("unsafe impl"))
+            .count();
         let allowed = ["src/runtime/", "src/network/", "embedded-store/"].iter().any(|dir| shown.starts_with(dir));
         assert!(uses == 0 || allowed, "{shown} uses unsafe");
         let reasons = text.matches("SAFETY:").count();
@@ -97,7 +99,8 @@ fn unsafe_stays_where_it_is_allowed_and_is_justified() {
 fn api_paths_are_spelled_only_in_the_http_parts() {
     for file in rust_files() {
         let shown = file.strip_prefix(root()).unwrap().display().to_string();
-        let own = shown.starts_with("src/apiserver/") || shown.starts_with("src/client/https") || shown.contains("tests");
+        let own =
+            shown.starts_with("src/apiserver/") || shown.starts_with("src/client/https") || shown.contains("tests");
         if own {
             continue;
         }

@@ -15,7 +15,11 @@ pub const DEFAULT: &str = "/etc/isopod/config.yaml";
 
 /// The arguments with those of the configuration files put in front, for `server` and `agent`.
 /// `env_set` tells whether a flag's environment variable is set: it wins over the files.
-pub fn expand(args: Vec<OsString>, command: &clap::Command, env: impl Fn(&str) -> Option<OsString>) -> Result<Vec<OsString>> {
+pub fn expand(
+    args: Vec<OsString>,
+    command: &clap::Command,
+    env: impl Fn(&str) -> Option<OsString>,
+) -> Result<Vec<OsString>> {
     let Some(at) = args.iter().skip(1).position(|arg| arg == "server" || arg == "agent").map(|at| at + 1) else {
         return Ok(args);
     };
@@ -28,7 +32,11 @@ pub fn expand(args: Vec<OsString>, command: &clap::Command, env: impl Fn(&str) -
     for (key, value) in values {
         let arg = command.get_arguments().find(|arg| arg.get_long() == Some(key.as_str()));
         let Some(arg) = arg.filter(|_| key != "config") else {
-            bail!("{}: unknown key {key:?}: the keys are the flags of \"isopod {}\"", path.display(), command.get_name());
+            bail!(
+                "{}: unknown key {key:?}: the keys are the flags of \"isopod {}\"",
+                path.display(),
+                command.get_name()
+            );
         };
         if arg.get_env().and_then(|name| name.to_str()).and_then(&env).is_some() {
             continue;

@@ -11,7 +11,8 @@ fn expand(files: &[(&str, &str)], args: &[&str], env: &[(&str, &str)]) -> anyhow
         std::fs::create_dir_all(path.parent().unwrap())?;
         std::fs::write(path, text)?;
     }
-    let mut all: Vec<OsString> = vec!["isopod".into(), args[0].into(), "--config".into(), dir.path().join("config.yaml").into()];
+    let mut all: Vec<OsString> =
+        vec!["isopod".into(), args[0].into(), "--config".into(), dir.path().join("config.yaml").into()];
     all.extend(args[1..].iter().map(OsString::from));
     let env = |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value));
     config_file::expand(all, &Cli::command(), env)

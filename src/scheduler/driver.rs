@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use api::{Object, Patch, Status, resource};
+use api::{Object, Operation, Patch, Status, WriteOptions, resource};
 use client::events::{EventType, Recorder, Reference};
 use client::{Client, kinds};
 use serde_json::json;
@@ -201,8 +201,8 @@ impl Driver {
                 "metadata": {"name": meta.name, "namespace": meta.namespace, "uid": meta.uid},
                 "target": {"apiVersion": "v1", "kind": "Node", "name": node},
             });
-            let outcome =
-                client.create_subresource(&kinds::pods(), &meta.namespace, &meta.name, "binding", binding).await;
+            let create = Operation::Create(binding, WriteOptions::default());
+            let outcome = client.call(&kinds::pods(), &meta.namespace, &meta.name, "binding", create).await;
             match outcome {
                 Ok(_) => {
                     let message = format!("Successfully assigned {}/{} to {node}", meta.namespace, meta.name);

@@ -33,10 +33,17 @@ pub(crate) fn is_named_and_changes_nothing(lab: &Lab) {
     crate::lab::wait("the port to be taken", || {
         let output = machine.command(ISOPOD).args(with(&[])).arg("--bind-address=127.0.0.300").output().unwrap();
         assert!(!output.status.success());
-        machine.command("busybox").args(["netstat", "-ltn"]).output().ok().filter(|o| String::from_utf8_lossy(&o.stdout).contains(":6443"))
+        machine
+            .command("busybox")
+            .args(["netstat", "-ltn"])
+            .output()
+            .ok()
+            .filter(|o| String::from_utf8_lossy(&o.stdout).contains(":6443"))
     });
     check(&with(&[]), "6443 is taken");
-    for (text, expect) in [("no-such-key: 1", "no-such-key"), ("a: [", "bad-config.yaml"), ("disable-agent: maybe", "maybe")] {
+    for (text, expect) in
+        [("no-such-key: 1", "no-such-key"), ("a: [", "bad-config.yaml"), ("disable-agent: maybe", "maybe")]
+    {
         std::fs::write(&config, text).unwrap();
         let mut args = with(&[]);
         args.extend(["--config", config.to_str().unwrap()]);
@@ -49,7 +56,10 @@ pub(crate) fn is_named_and_changes_nothing(lab: &Lab) {
     let _ = holder.kill();
     let _ = holder.wait();
     // Not root: as nobody, through setpriv.
-    let output = Command::new("setpriv").args(["--reuid=65534", "--clear-groups", ISOPOD, "server", "--data-dir", data]).output().unwrap();
+    let output = Command::new("setpriv")
+        .args(["--reuid=65534", "--clear-groups", ISOPOD, "server", "--data-dir", data])
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let unreadable = said.contains("Permission denied") || said.contains("failed to execute");
     assert!(!output.status.success() && (said.contains("root") || unreadable), "{said}");
@@ -65,7 +75,17 @@ pub(crate) fn wrong_credentials_are_refused(lab: &Lab) {
     let check = |token: &str, name: &str, expect: &str| {
         let mut command = stranger.command(ISOPOD);
         let url = format!("https://{}:6443", pair.server.address);
-        command.args(["agent", "--server", &url, "--token", token, "--node-name", name, "--node-ip", &stranger.address]);
+        command.args([
+            "agent",
+            "--server",
+            &url,
+            "--token",
+            token,
+            "--node-name",
+            name,
+            "--node-ip",
+            &stranger.address,
+        ]);
         let output = command.arg("--data-dir").arg(&stranger.data).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && said.contains(expect), "should say {expect:?}, said: {said}");

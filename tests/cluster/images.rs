@@ -22,6 +22,7 @@ fn archive() -> Vec<u8> {
     let mut entries = vec![Entry::file("bin/busybox", 0o755, busybox), Entry::directory("tmp", 0o1777)];
     let applets = String::from_utf8(applets).expect("applets have plain names");
     entries.extend(applets.lines().map(|name| Entry::symlink(format!("bin/{name}"), "busybox")));
-    let image = Archive { name: "busybox.local/busybox:1".into(), entries, cmd: vec!["sh".into()], ..Archive::default() };
+    let image =
+        Archive { name: "busybox.local/busybox:1".into(), entries, cmd: vec!["sh".into()], ..Archive::default() };
     image.build()
 }

@@ -6,7 +6,8 @@ use std::process::Stdio;
 use crate::lab::{Lab, wait};
 
 const IMAGE: &str = "busybox.local/busybox:1";
-const READY: &str = "get nodes -o jsonpath={range.items[*]}{.metadata.name}={.status.conditions[?(@.type=='Ready')].status},{end}";
+const READY: &str =
+    "get nodes -o jsonpath={range.items[*]}{.metadata.name}={.status.conditions[?(@.type=='Ready')].status},{end}";
 
 /// The README's two commands: a cluster of one, and a worker.
 pub(crate) fn both_nodes_become_ready(lab: &Lab) {
@@ -41,7 +42,9 @@ pub(crate) fn deployment_from_create_to_delete(lab: &Lab) {
     // A client pod on each node reaches the service by address and by name, and every pod by its own address.
     for node in ["server", "worker"] {
         let overrides = format!(r#"{{"spec":{{"nodeName":"{node}"}}}}"#);
-        k.run(&format!("-n shop run client-{node} --image={IMAGE} --restart=Never --overrides='{overrides}' -- sleep 100000"));
+        k.run(&format!(
+            "-n shop run client-{node} --image={IMAGE} --restart=Never --overrides='{overrides}' -- sleep 100000"
+        ));
         k.run(&format!("-n shop wait --for=condition=Ready pod/client-{node} --timeout=60s"));
         for target in [cluster_ip.as_str(), "web", "web.shop", "web.shop.svc.cluster.local"] {
             k.until(&format!("-n shop exec client-{node} -- wget -q -T 2 -O - http://{target}/"), |text| {
@@ -53,7 +56,10 @@ pub(crate) fn deployment_from_create_to_delete(lab: &Lab) {
             k.until(&line, |text| text.starts_with("web-").then_some(()));
         }
         // From outside, by NodePort on either node.
-        let url = format!("http://{}:{node_port}/", if node == "server" { &pair.server.address } else { &pair.worker.address });
+        let url = format!(
+            "http://{}:{node_port}/",
+            if node == "server" { &pair.server.address } else { &pair.worker.address }
+        );
         wait(&url, || {
             let output = pair.worker.run("busybox", &["wget", "-q", "-T", "2", "-O", "-", &url]);
             String::from_utf8_lossy(&output.stdout).starts_with("web-").then_some(())
@@ -92,7 +98,9 @@ pub(crate) fn deployment_from_create_to_delete(lab: &Lab) {
     k.run("-n shop scale deployment web --replicas=5");
     k.run("-n shop rollout status deployment/web --timeout=90s");
     k.run("uncordon worker");
-    k.run(&format!("-n shop run nowhere --image={IMAGE} --overrides='{{\"spec\":{{\"nodeSelector\":{{\"disk\":\"ssd\"}}}}}}'"));
+    k.run(&format!(
+        "-n shop run nowhere --image={IMAGE} --overrides='{{\"spec\":{{\"nodeSelector\":{{\"disk\":\"ssd\"}}}}}}'"
+    ));
     k.until("-n shop get events --field-selector=reason=FailedScheduling -o jsonpath={.items[*].message}", |text| {
         text.contains("0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector").then_some(())
     });
@@ -104,13 +112,20 @@ fn logs_exec_and_port_forward(lab: &Lab) {
     let pair = lab.pair();
     let k = &pair.kubectl;
     for node in ["server", "worker"] {
-        let pod = k.run(&format!("-n shop get pods -l app=web --field-selector=spec.nodeName={node} -o jsonpath={{.items[0].metadata.name}}"));
+        let pod = k.run(&format!(
+            "-n shop get pods -l app=web --field-selector=spec.nodeName={node} -o jsonpath={{.items[0].metadata.name}}"
+        ));
         assert!(k.run(&format!("-n shop logs {pod} --tail=100")).contains(&format!("started {pod}")));
         assert_eq!(k.run(&format!("-n shop exec {pod} -- cat /www/index.html")), pod);
         let failed = k.refused(&format!("-n shop exec {pod} -- sh -c 'exit 7'"));
         assert!(failed.contains("exit code 7"), "{failed}");
         // Standard input ends where ours ends.
-        let mut cat = k.command(&format!("-n shop exec -i {pod} -- cat")).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut cat = k
+            .command(&format!("-n shop exec -i {pod} -- cat"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         cat.stdin.take().unwrap().write_all(b"to and fro\n").unwrap();
         let output = cat.wait_with_output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), "to and fro\n");
@@ -129,7 +144,8 @@ fn logs_exec_and_port_forward(lab: &Lab) {
 /// Through the API server and the node agent to the pod's port; from a machine whose loopback kubectl listens on.
 fn port_forward(lab: &Lab, pod: &str) {
     let k = &lab.pair().kubectl;
-    let mut forward = k.command(&format!("-n shop port-forward {pod} 18080:8080")).stdout(Stdio::piped()).spawn().unwrap();
+    let mut forward =
+        k.command(&format!("-n shop port-forward {pod} 18080:8080")).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(forward.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     assert!(line.contains("127.0.0.1:18080 -> 8080"), "{line}");
@@ -189,13 +205,18 @@ spec:
     let node = k.run("-n conf get pod reader -o jsonpath={.spec.nodeName}");
     assert_eq!(sh("echo $PASSWORD $CONF_color $CPUS $GREETING"), format!("hunter2 blue 1 hello from {node}"));
     assert_eq!(sh("cat /etc/settings/color /etc/all/password /etc/all/labels"), "bluehunter2tier=\"x\"");
-    assert_eq!(sh("cut -c1-3 /etc/all/token /var/run/secrets/kubernetes.io/serviceaccount/token").replace('\n', " "), "eyJ eyJ");
+    assert_eq!(
+        sh("cut -c1-3 /etc/all/token /var/run/secrets/kubernetes.io/serviceaccount/token").replace('\n', " "),
+        "eyJ eyJ"
+    );
     // A changed ConfigMap reaches the mounted file.
     k.run("-n conf patch configmap settings -p '{\"data\":{\"color\":\"green\"}}'");
     k.until_is("-n conf exec reader -- cat /etc/settings/color", "green");
     // A failing liveness probe restarts the container.
     sh("rm /shared/healthy");
-    k.until("-n conf get pod reader -o jsonpath={.status.containerStatuses[0].restartCount}", |text| (text == "1").then_some(()));
+    k.until("-n conf get pod reader -o jsonpath={.status.containerStatuses[0].restartCount}", |text| {
+        (text == "1").then_some(())
+    });
     k.run("-n conf wait --for=condition=Ready pod/reader --timeout=60s");
     assert!(k.run("-n conf get events").contains("Liveness probe failed"));
     // A crashing pod backs off and says so; its previous log is kept.
