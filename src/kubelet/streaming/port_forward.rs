@@ -179,6 +179,6 @@ pub(super) async fn websocket(
             }
         }
     }
-    let _ = sink.close().await;
+    super::websocket::close(&mut sink).await;
     tasks.shutdown().await;
 }

@@ -12,7 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
 use super::bridge::{Client, size};
 use super::{Io, ending, ending_text, upgrade};
@@ -139,6 +140,13 @@ fn pump(channel: u8, out: mpsc::Sender<Out>) -> (Writer, tokio::task::JoinHandle
     (Box::pin(near) as Writer, task)
 }
 
+/// Ends the connection as clients expect a good end: with code 1000. A close without a code is an error to client-go.
+pub(super) async fn close<S: futures::Sink<Message> + Unpin>(sink: &mut S) {
+    let normal = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+    let _ = sink.send(Message::Close(Some(normal))).await;
+    let _ = sink.close().await;
+}
+
 async fn write<S: Io>(mut sink: Sink<S>, mut queue: mpsc::Receiver<Out>, form: Form, lowest: u8) {
     // An empty message on the first output channel tells the client that the connection stands, as upstream's does.
     if sink.send(form.message(lowest, b"")).await.is_err() {
@@ -152,11 +160,11 @@ async fn write<S: Io>(mut sink: Sink<S>, mut queue: mpsc::Receiver<Out>, form: F
                     if let Some(bytes) = last {
                         let _ = sink.send(form.message(3, &bytes)).await;
                     }
-                    let _ = sink.close().await;
+                    close(&mut sink).await;
                     return;
                 }
                 None => {
-                    let _ = sink.close().await;
+                    close(&mut sink).await;
                     return;
                 }
             },
@@ -217,7 +225,7 @@ pub(super) fn tunnel(io: impl Io) -> DuplexStream {
                     return;
                 }
             }
-            let _ = sink.close().await;
+            close(&mut sink).await;
         };
         let inward = async {
             while let Some(Ok(message)) = source.next().await {
