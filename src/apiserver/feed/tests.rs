@@ -48,3 +48,21 @@ async fn a_kind_can_be_added_later() {
     feed.remove("/registry/secrets/");
     assert!(feed.cache("/registry/secrets/").is_none());
 }
+
+#[tokio::test]
+async fn caches_are_filled_again_when_history_has_passed_them() {
+    let limits = embedded_store::Limits { history: 1, ..embedded_store::Limits::default() };
+    let store: Arc<dyn Store> = Arc::new(embedded_store::MemoryStore::new(limits));
+    put(&store, "/registry/pods/a/old", "old").await;
+    let feed = Feed::start(store.clone(), [row("pods")], 100).await.unwrap();
+    let pods = feed.cache("/registry/pods/").unwrap();
+    let (_, mut changes) = pods.subscribe();
+    // The feed's task gets no turn while these are written, and all but the last is forgotten at once.
+    let mut last = 0;
+    for n in 0..50 {
+        last = put(&store, &format!("/registry/pods/a/p{n}"), &format!("p{n}")).await;
+    }
+    feed.wait_for(last).await;
+    assert_eq!(pods.len(), 51);
+    assert_eq!(changes.ready().unwrap().len(), 50, "whoever watches sees each of them");
+}

@@ -82,19 +82,20 @@ pub(super) fn prepare_update(new: &mut Value, old: &Value) {
     }
 }
 
-/// Raises the generation if anything but metadata and status changed.
-pub(super) fn count_change(new: &mut Value, old: &Value, strategy: &Strategy) {
+/// Raises the generation if anything but metadata and status changed. The status of a custom kind that does not have it as
+/// a subresource is a field like others.
+pub(super) fn count_change(new: &mut Value, old: &Value, resource: &Resource, strategy: &Strategy) {
     if !strategy.generation {
         return;
     }
+    let apart = resource.builtin || resource.has_subresource("status");
+    let aside = |key: &str| key == "metadata" || key == "status" && apart;
     let counted = |object: &Value| {
         let object = object.as_object().into_iter().flatten();
-        object.filter(|(key, _)| !matches!(key.as_str(), "metadata" | "status")).count()
+        object.filter(|(key, _)| !aside(key)).count()
     };
     let differs = counted(new) != counted(old)
-        || new.as_object().into_iter().flatten().any(|(key, value)| {
-            !matches!(key.as_str(), "metadata" | "status") && old.get(key) != Some(value)
-        })
+        || new.as_object().into_iter().flatten().any(|(key, value)| !aside(key) && old.get(key) != Some(value))
         // A deployment's annotations are copied to its replica sets, so they count.
         || new.text("kind") == "Deployment" && new.at("metadata.annotations") != old.at("metadata.annotations");
     let generation = old.int("metadata.generation").unwrap_or(0);

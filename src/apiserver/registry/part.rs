@@ -67,7 +67,7 @@ impl Part {
     pub(crate) fn merge(self, resource: &Resource, new: Value, old: &Value) -> Result<Value, Status> {
         match self {
             Self::Main => Ok(main(resource, new, old)),
-            Self::Status => Ok(status(new, old)),
+            Self::Status => Ok(status(resource, new, old)),
             Self::Scale => scale::apply(resource, &new, old),
             Self::Finalize => Ok(finalize(new, old)),
             Self::Approval => Ok(approval(&new, old)),
@@ -116,9 +116,15 @@ fn main(resource: &Resource, mut new: Value, old: &Value) -> Value {
     new
 }
 
-/// Status writes alter nothing but status and metadata.
-fn status(mut new: Value, old: &Value) -> Value {
+/// Status writes alter nothing but status and, of built-in kinds, metadata.
+fn status(resource: &Resource, mut new: Value, old: &Value) -> Value {
     let mut merged = old.clone();
+    if !resource.builtin {
+        merged.put_or_remove("status", new.cut("status"));
+        merged.put_or_remove("metadata.resourceVersion", new.at("metadata.resourceVersion").cloned());
+        merged.put_or_remove("metadata.uid", new.at("metadata.uid").cloned());
+        return merged;
+    }
     let map = merged.map_mut("");
     for part in ["metadata", "status"] {
         match new.cut(part) {

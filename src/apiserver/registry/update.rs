@@ -141,7 +141,7 @@ impl Registry {
                 (strategy.prepare_update)(&mut new, old);
             }
             if !matches!(part, Part::Status | Part::Approval) {
-                metadata::count_change(&mut new, old, strategy);
+                metadata::count_change(&mut new, old, storage, strategy);
             }
         }
         let mut errors = metadata::validate(&new, storage, strategy);

@@ -199,6 +199,12 @@ async fn custom_kinds_are_served_like_the_others() {
     );
     let changed = server.merge("widgets.example.com/w", json!({"spec": {"a": 2}})).await.unwrap();
     assert_eq!(changed["metadata"]["generation"], 2);
+    let patch = json!({"metadata": {"labels": {"k": "v"}}, "spec": {"a": 5}, "status": {"b": 2}});
+    let status = server.merge("widgets.example.com/w/status", patch).await.unwrap();
+    assert_eq!(
+        (&status["spec"]["a"], &status["status"]["b"], status["metadata"].get("labels")),
+        (&json!(2), &json!(2), None)
+    );
     let strategic = Operation::Patch(Patch::Strategic(json!({"spec": {"a": 3}})), WriteOptions::default());
     assert_eq!(server.object("widgets.example.com/w", strategic).await.unwrap_err().code, 415);
     assert_eq!(names(&server.list("widgets.example.com", ListOptions::default()).await.unwrap()), ["w"]);
