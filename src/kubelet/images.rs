@@ -1,5 +1,6 @@
 //! Images: present, pulled, or held back after failures.
 
+mod collect;
 mod credentials;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use tokio::sync::Semaphore;
 use crate::agent::Agent;
 use crate::pods::backoff::Backoffs;
 use crate::pods::pod::Pod;
+pub(crate) use collect::keep;
 
 /// Why a container's image is not there: the reason and message its status shows.
 #[derive(Debug, Clone, PartialEq)]

@@ -64,6 +64,7 @@ pub async fn run(
     }
     tasks.spawn(node::keep(agent.clone()));
     tasks.spawn(logs::keep(agent.clone()));
+    tasks.spawn(images::keep(agent.clone()));
     // Whoever started us may not care.
     let _ = ready.send(agent.port());
     stop.cancelled().await;

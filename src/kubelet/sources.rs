@@ -1,7 +1,7 @@
 //! ConfigMaps, Secrets and whatever else pods refer to by name: watched one by one while a pod needs them, as a node may.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use api::{Object, Resource};
@@ -91,8 +91,8 @@ impl Sources {
         let mut entries = self.entries.lock();
         let entry = entries.entry(key.clone()).or_insert_with(|| {
             let cache = (self.caches)(resource, namespace, &format!("metadata.name={name}"));
-            let follower =
-                tokio::spawn(follow(cache.clone(), key, self.entries.clone(), self.wakers.clone())).abort_handle();
+            let follower = tokio::spawn(follow(cache.clone(), key, Arc::downgrade(&self.entries), self.wakers.clone()))
+                .abort_handle();
             Entry { cache, users: HashSet::new(), follower }
         });
         entry.users.insert(uid.to_owned());
@@ -108,11 +108,12 @@ impl Sources {
     }
 }
 
-async fn follow(cache: Arc<Cache>, key: Key, entries: Arc<Mutex<HashMap<Key, Entry>>>, wakers: Arc<Wakers>) {
+async fn follow(cache: Arc<Cache>, key: Key, entries: Weak<Mutex<HashMap<Key, Entry>>>, wakers: Arc<Wakers>) {
     cache.synced().await;
     loop {
         let (_, mut changes) = cache.subscribe();
         while changes.next().await.is_ok() {
+            let Some(entries) = entries.upgrade() else { return };
             let users: Vec<String> =
                 entries.lock().get(&key).map(|e| e.users.iter().cloned().collect()).unwrap_or_default();
             users.iter().for_each(|uid| wakers.wake(uid));

@@ -99,10 +99,15 @@ impl Node {
     }
 
     /// Stops this agent and starts another on the same runtime, API and directory.
-    pub(crate) fn restart(mut self) -> Self {
+    pub(crate) fn restart(self) -> Self {
+        let cluster = self.cluster.clone();
+        self.stopped().started(cluster)
+    }
+
+    /// Stops the agent; its containers run on.
+    pub(crate) fn stopped(mut self) -> Stopped {
         self.stop.cancel();
-        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap());
-        Self::start_with(self.cluster.clone(), self.runtime.clone(), dir, |_| {})
+        Stopped { runtime: self.runtime.clone(), dir: std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap()) }
     }
 
     /// Waits until the pod is as wanted; what it is when it never is.
@@ -137,6 +142,19 @@ impl Node {
                 "status": {"phase": "Pending"},
             }),
         );
+    }
+}
+
+/// What an agent leaves behind.
+pub(crate) struct Stopped {
+    runtime: FakeRuntime,
+    dir: tempfile::TempDir,
+}
+
+impl Stopped {
+    /// A new agent on what the old one left.
+    pub(crate) fn started(self, cluster: Cluster) -> Node {
+        Node::start_with(cluster, self.runtime, self.dir, |_| {})
     }
 }
 

@@ -175,3 +175,121 @@ async fn a_pod_that_does_not_fit_is_rejected() {
     assert_eq!(pod["status"]["reason"], "OutOfcpu");
     assert!(node.runtime.calls().iter().all(|c| !c.starts_with("run_sandbox")));
 }
+
+fn calls_of(node: &Node, name: &str) -> usize {
+    node.runtime.calls().iter().filter(|call| call.starts_with(name)).count()
+}
+
+#[tokio::test]
+async fn a_forced_deletion_does_not_wait_for_the_grace_period() {
+    let node = Node::start();
+    node.runtime.set_program("web:1", Program { exits: None, ignores_term: true });
+    let mut spec = web();
+    spec["terminationGracePeriodSeconds"] = 3600.into();
+    node.run("a", spec);
+    node.pod("a", "a running pod", phase_is("Running")).await;
+    let client = node.cluster.client();
+    client.delete(resources::pods(), "default", "a", Default::default()).await.unwrap();
+    let stopping = async {
+        while calls_of(&node, "stop_container") == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), stopping).await.expect("the stop begins");
+    assert!(
+        !node.cluster.value(resources::pods(), "default", "a").is_null(),
+        "the object stays while the container runs"
+    );
+    let now = api::DeleteOptions { grace_period_seconds: Some(0), ..Default::default() };
+    client.delete(resources::pods(), "default", "a", now).await.unwrap();
+    let gone = async {
+        while !node.runtime.list_sandboxes(&Default::default()).await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("nothing is left");
+}
+
+#[tokio::test]
+async fn hooks_run_at_both_ends_and_sidecars_stop_last() {
+    let node = Node::start();
+    node.runtime.add_image("side:1");
+    let seen = std::sync::Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let record = seen.clone();
+    node.runtime.on_exec(move |_, command| {
+        record.lock().push(command[0].clone());
+        ExecOutput::default()
+    });
+    let hook = |word: &str| json!({"exec": {"command": [word]}});
+    let mut spec = web();
+    spec["containers"][0]["lifecycle"] = json!({"postStart": hook("begin"), "preStop": hook("end")});
+    spec["initContainers"] = json!([{"name": "side", "image": "side:1", "restartPolicy": "Always", "lifecycle": {"preStop": hook("side-end")}}]);
+    node.run("a", spec);
+    node.pod("a", "a running pod", |p| condition(p, "Ready")["status"] == "True").await;
+    node.cluster.client().delete(resources::pods(), "default", "a", Default::default()).await.unwrap();
+    node.pod("a", "no pod", Value::is_null).await;
+    assert_eq!(*seen.lock(), ["begin", "end", "side-end"]);
+}
+
+#[tokio::test]
+async fn a_pod_past_its_deadline_fails() {
+    let node = Node::start();
+    let mut spec = web();
+    spec["activeDeadlineSeconds"] = 1.into();
+    node.run("a", spec);
+    let pod = node.pod("a", "the end", phase_is("Failed")).await;
+    assert_eq!(pod["status"]["reason"], "DeadlineExceeded");
+}
+
+#[tokio::test]
+async fn a_lost_sandbox_is_replaced_and_restarts_count() {
+    let node = Node::start();
+    node.run("a", web());
+    node.pod("a", "a running pod", phase_is("Running")).await;
+    let sandboxes = node.runtime.list_sandboxes(&Default::default()).await.unwrap();
+    node.runtime.lose_sandbox(&sandboxes[0].id);
+    let again = |p: &Value| {
+        let status = &p["status"]["containerStatuses"][0];
+        status["restartCount"] == 1 && status["ready"] == true
+    };
+    node.pod("a", "a new instance", again).await;
+}
+
+#[tokio::test]
+async fn an_ephemeral_container_joins_a_running_pod() {
+    let node = Node::start();
+    node.run("a", web());
+    let before = node.pod("a", "a running pod", phase_is("Running")).await;
+    let debug =
+        json!({"spec": {"ephemeralContainers": [{"name": "debug", "image": "web:1", "targetContainerName": "web"}]}});
+    node.cluster.client().patch(resources::pods(), "default", "a", "", api::Patch::Merge(debug)).await.unwrap();
+    let joined = |p: &Value| p["status"]["ephemeralContainerStatuses"][0]["state"]["running"].is_object();
+    let after = node.pod("a", "a debugger", joined).await;
+    assert_eq!(before["status"]["containerStatuses"], after["status"]["containerStatuses"]);
+    let containers = node.runtime.list_containers(&Default::default()).await.unwrap();
+    let debugger = containers.iter().find(|c| c.metadata.name == "debug").unwrap();
+    let target = containers.iter().find(|c| c.metadata.name == "web").unwrap();
+    assert_eq!(node.runtime.container_spec(&debugger.id).unwrap().security.namespaces.target_id, target.id);
+}
+
+#[tokio::test]
+async fn what_is_left_of_pods_that_went_meanwhile_is_removed() {
+    let node = Node::start();
+    node.run("a", web());
+    node.run("b", web());
+    node.pod("a", "a running pod", phase_is("Running")).await;
+    node.pod("b", "a running pod", phase_is("Running")).await;
+    let (cluster, client) = (node.cluster.clone(), node.cluster.client());
+    let node = node.stopped();
+    let now = api::DeleteOptions { grace_period_seconds: Some(0), ..Default::default() };
+    client.delete(resources::pods(), "default", "a", now).await.unwrap();
+    let node = node.started(cluster);
+    let one_left = async {
+        while node.runtime.list_sandboxes(&Default::default()).await.unwrap().len() != 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), one_left).await.expect("only the pod that is left");
+    let left = node.runtime.list_sandboxes(&Default::default()).await.unwrap();
+    assert_eq!(left[0].metadata.name, "b");
+}

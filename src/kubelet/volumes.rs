@@ -54,6 +54,33 @@ pub(crate) async fn set_up(agent: &Agent, pod: &Pod) -> Result<BTreeMap<String, 
     Ok(ready)
 }
 
+/// Brings volumes of files to what their sources are now. The others do not change by themselves.
+pub(crate) async fn refresh(agent: &Agent, pod: &Pod) -> Result<(), Failed> {
+    let owner = Ownership::of(pod);
+    for volume in pod.spec.volumes.iter().flatten() {
+        let one = files(agent, pod, volume, &owner).await;
+        one.map_err(|error| Failed { volume: volume.name.clone(), error })?;
+    }
+    Ok(())
+}
+
+/// Writes a volume of files; None if it is another kind of volume.
+async fn files(agent: &Agent, pod: &Pod, volume: &Volume, owner: &Ownership) -> Result<Option<Ready>> {
+    let Some(payload) = payload::collect(agent, pod, volume, owner).await? else { return Ok(None) };
+    let path = dir(agent, pod, payload.plugin, &volume.name);
+    if payload.in_memory {
+        mounts::tmpfs(&path, None)?;
+    } else {
+        make_dir(&path, 0o777)?;
+    }
+    atomic::write(&path, &payload.files, owner)?;
+    Ok(Some(Ready { path, read_only: false }))
+}
+
+fn dir(agent: &Agent, pod: &Pod, plugin: &str, name: &str) -> PathBuf {
+    agent.config.pod_dir(&pod.uid).join("volumes").join(format!("kubernetes.io~{plugin}")).join(name)
+}
+
 /// When the first token of the pod wants renewing.
 pub(crate) fn next_refresh(agent: &Agent, uid: &str) -> Option<Timestamp> {
     agent.tokens.next_refresh(uid)
@@ -61,34 +88,29 @@ pub(crate) fn next_refresh(agent: &Agent, uid: &str) -> Option<Timestamp> {
 
 async fn set_up_one(agent: &Agent, pod: &Pod, volume: &Volume) -> Result<Ready> {
     let owner = Ownership::of(pod);
-    let dir = |plugin: &str| {
-        agent.config.pod_dir(&pod.uid).join("volumes").join(format!("kubernetes.io~{plugin}")).join(&volume.name)
-    };
+    let dir = |plugin: &str| dir(agent, pod, plugin, &volume.name);
     let writable = |path| Ready { path, read_only: false };
     if let Some(empty) = &volume.empty_dir {
         let path = dir("empty-dir");
+        let is_new = !path.exists();
         empty_dir(
             pod,
             &path,
             empty.medium.as_deref().unwrap_or_default(),
             empty.size_limit.as_ref().map(|q| q.0.as_str()),
         )?;
-        owner.apply(&path, false)?;
+        // What containers make of it later is theirs.
+        if is_new {
+            owner.apply(&path, false)?;
+        }
         return Ok(writable(path));
     }
     if let Some(host) = &volume.host_path {
         host_path::check(Path::new(&host.path), host.type_.as_deref().unwrap_or_default())?;
         return Ok(writable(host.path.clone().into()));
     }
-    if let Some(payload) = payload::collect(agent, pod, volume, &owner).await? {
-        let path = dir(payload.plugin);
-        if payload.in_memory {
-            mounts::tmpfs(&path, None)?;
-        } else {
-            make_dir(&path, 0o777)?;
-        }
-        atomic::write(&path, &payload.files, &owner)?;
-        return Ok(Ready { path, read_only: false });
+    if let Some(ready) = files(agent, pod, volume, &owner).await? {
+        return Ok(ready);
     }
     if let Some(claim) = &volume.persistent_volume_claim {
         let read_only = claim.read_only.unwrap_or(false);

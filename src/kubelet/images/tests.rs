@@ -41,3 +41,29 @@ fn credentials_go_to_their_registry_only() {
     check("a.cloud.example/x", &["w"]);
     check("elsewhere.example/x", &[]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_loses_the_longest_unused_images() {
+    use super::collect::{choose, excess};
+    assert_eq!((excess(100, 16), excess(100, 15), excess(100, 10), excess(0, 0)), (0, 5, 10, 0));
+    let image = |id: &str, pinned| Image { id: id.into(), size: 10, pinned, ..Image::default() };
+    let images = [
+        image("young", false),
+        image("pinned", true),
+        image("old", false),
+        image("older", false),
+        image("used", false),
+    ];
+    let start = tokio::time::Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let times = [("young", 990), ("pinned", 0), ("old", 20), ("older", 10), ("used", 0)];
+    let used = times.iter().map(|(id, seconds)| ((*id).to_owned(), at(*seconds))).collect();
+    let in_use = std::collections::HashSet::from(["used".to_owned()]);
+    let check = |wanted: u64, expect: &[&str]| {
+        let chosen = choose(&images, &in_use, &used, at(1000), wanted);
+        assert_eq!(chosen.iter().map(|i| i.id.as_str()).collect::<Vec<_>>(), expect);
+    };
+    check(5, &["older"]);
+    check(11, &["older", "old"]);
+    check(1000, &["older", "old"]);
+}

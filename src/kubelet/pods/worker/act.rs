@@ -102,9 +102,9 @@ impl Worker {
         if pod.spec.volumes.as_ref().is_none_or(Vec::is_empty) {
             return Done::Idle;
         }
-        match self.volumes(pod).await {
-            Ok(_) => Done::Idle,
-            Err(done) => done,
+        match volumes::refresh(&self.agent, pod).await {
+            Ok(()) => Done::Idle,
+            Err(failed) => self.mount_failed(pod, &failed),
         }
     }
 
@@ -114,16 +114,18 @@ impl Worker {
                 self.mount_failure.clear();
                 Ok(ready)
             }
-            Err(failed) => {
-                let message = format!("MountVolume.SetUp failed for volume \"{}\" : {}", failed.volume, failed.error);
-                if self.mount_failure != message {
-                    self.agent.event(pod, None, Warning, "FailedMount", &message);
-                    warn!(volume = failed.volume, error = %failed.error, "could not set up a volume, will retry");
-                    self.mount_failure = message;
-                }
-                Err(Done::Retry(None))
-            }
+            Err(failed) => Err(self.mount_failed(pod, &failed)),
         }
+    }
+
+    fn mount_failed(&mut self, pod: &Pod, failed: &volumes::Failed) -> Done {
+        let message = format!("MountVolume.SetUp failed for volume \"{}\" : {}", failed.volume, failed.error);
+        if self.mount_failure != message {
+            self.agent.event(pod, None, Warning, "FailedMount", &message);
+            warn!(volume = failed.volume, error = %failed.error, "could not set up a volume, will retry");
+            self.mount_failure = message;
+        }
+        Done::Retry(None)
     }
 
     async fn create_sandbox(&mut self, pod: &Pod, attempt: u32) -> Done {
