@@ -6,6 +6,7 @@
 pub(crate) mod bootstrap_token;
 mod front_proxy;
 pub(crate) mod keys;
+pub(crate) mod published;
 pub(crate) mod service_account;
 mod token_file;
 pub(crate) mod token_request;

@@ -7,7 +7,7 @@ mod dial;
 mod forward;
 mod session;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 

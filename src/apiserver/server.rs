@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use crate::Registry;
 use crate::authentication::service_account::ServiceAccounts;
 use crate::authentication::x509::ClientCa;
-use crate::authentication::{Authenticator, ServiceAccountKeys, TokenFile, bootstrap_token::BootstrapTokens};
+use crate::authentication::{
+    Authenticator, ServiceAccountKeys, TokenFile, bootstrap_token::BootstrapTokens, published,
+};
 use crate::authorization::rbac::Rbac;
 use crate::authorization::{AuthorizationMode, Authorizer, NodeCaches, aggregation, bootstrap};
 use crate::chain::Chain;
@@ -155,6 +157,8 @@ impl ApiServer {
         checks.push(HealthCheck::ready("shutdown", move || {
             if shutdown.is_cancelled() { Err("process is shutting down".into()) } else { Ok(()) }
         }));
+        let published =
+            published::data(&config.client_ca, config.front_proxy_ca.as_deref(), &authenticator.front_proxy_names);
         let background = vec![
             tokio::spawn({
                 let registry = registry.clone();
@@ -164,9 +168,10 @@ impl ApiServer {
                 }
             }),
             tokio::spawn(aggregation::run(registry.clone(), rbac.clone())),
+            tokio::spawn(published::publish(registry.clone(), published)),
         ];
         let server = Server {
-            tls: Arc::new(tls::config(config.serving, &config.client_ca)?),
+            tls: Arc::new(tls::config(config.serving)?),
             proxy: Proxy::new(config.kubelet, &cache)?,
             chain: Chain {
                 authorizer: Authorizer::new(config.authorization, rbac, graph),

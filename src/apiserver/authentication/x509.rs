@@ -31,7 +31,7 @@ pub struct ClientCa(ArcSwap<Trust>);
 #[derive(Debug)]
 struct Trust {
     verifier: Arc<dyn ClientCertVerifier>,
-    subjects: Vec<DistinguishedName>,
+    pem: String,
 }
 
 impl ClientCa {
@@ -46,8 +46,9 @@ impl ClientCa {
         Ok(())
     }
 
-    fn subjects(&self) -> Vec<DistinguishedName> {
-        self.0.load().subjects.clone()
+    /// The bundle, as it was given.
+    pub(crate) fn pem(&self) -> String {
+        self.0.load().pem.clone()
     }
 
     fn vouches_for(&self, chain: &[CertificateDer<'_>]) -> bool {
@@ -63,24 +64,20 @@ fn trust(pem: &str) -> Result<Trust, CaError> {
         let certificate = certificate.map_err(|_| CaError::Unreadable)?;
         roots.add(certificate).map_err(|_| CaError::Unreadable)?;
     }
-    let subjects = roots.subjects();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(CaError::Unusable)?;
-    Ok(Trust { verifier, subjects })
+    Ok(Trust { verifier, pem: pem.to_owned() })
 }
 
-/// Asks for a client certificate, demands none, and checks only the proof of possession.
+/// Asks for a client certificate, demands none, and checks only the proof of possession. Names no authorities: clients
+/// show nothing that is not signed by one of those named, and ours can change while we run.
 #[derive(Debug)]
-pub(crate) struct AskForCertificate {
-    subjects: Vec<DistinguishedName>,
-    algorithms: rustls::crypto::WebPkiSupportedAlgorithms,
-}
+pub(crate) struct AskForCertificate(rustls::crypto::WebPkiSupportedAlgorithms);
 
 impl AskForCertificate {
-    pub(crate) fn new(client: &ClientCa) -> Self {
-        let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms;
-        Self { subjects: client.subjects(), algorithms }
+    pub(crate) fn new() -> Self {
+        Self(rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms)
     }
 }
 
@@ -89,7 +86,7 @@ impl ClientCertVerifier for AskForCertificate {
         false
     }
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &self.subjects
+        &[]
     }
     fn verify_client_cert(
         &self,
@@ -105,7 +102,7 @@ impl ClientCertVerifier for AskForCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.algorithms)
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.0)
     }
     fn verify_tls13_signature(
         &self,
@@ -113,10 +110,10 @@ impl ClientCertVerifier for AskForCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.algorithms)
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.0)
     }
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.0.supported_schemes()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Request bodies: bounded in size and time, read by their content type.
 
+mod polite;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +12,8 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
+
+pub(crate) use polite::Polite;
 
 /// Upstream's limit on bodies.
 pub(crate) const BODY_MAX: usize = 3 * 1024 * 1024;

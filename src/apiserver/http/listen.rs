@@ -14,14 +14,16 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::body::Polite;
 use super::stall::Stalling;
 use crate::authentication::x509::Peer;
 use crate::server::Server;
 
 /// A peer that needs longer for the handshake is not a client.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
-/// How long a client may take over the head of a request, and how long a connection may idle without one.
-const HEADER_TIME: Duration = Duration::from_secs(30);
+/// How long a client may take over the head of a request, and how long a connection may idle without one. Upstream's idle
+/// time: clients keep connections as long.
+const HEADER_TIME: Duration = Duration::from_secs(90);
 /// Heads of requests are at most this large, as upstream's.
 const HEADER_MAX: usize = 1 << 20;
 /// Requests under way on one HTTP/2 connection.
@@ -105,7 +107,9 @@ async fn connection(
     let peer = Arc::new(Peer::judge(chain, &server.client_ca, server.front_proxy_ca.as_deref(), address));
     let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
         let (server, peer) = (server.clone(), peer.clone());
-        async move { Ok::<_, Infallible>(super::handle(server, peer, request.map(Body::new)).await) }
+        async move {
+            Ok::<_, Infallible>(super::handle(server, peer, request.map(|body| Body::new(Polite::new(body)))).await)
+        }
     });
     let builder = builder();
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(Stalling::new(stream)), service);

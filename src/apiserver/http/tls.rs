@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use crate::authentication::x509::{AskForCertificate, ClientCa};
+use crate::authentication::x509::AskForCertificate;
 
 /// A certificate the server cannot show.
 #[derive(Debug, thiserror::Error)]
@@ -67,10 +67,10 @@ fn certified(chain: &str, key: &str) -> Result<Arc<CertifiedKey>, CertificateErr
 }
 
 /// TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1, a client certificate welcome.
-pub(crate) fn config(serving: Arc<ServingCertificate>, client_ca: &ClientCa) -> Result<ServerConfig, rustls::Error> {
+pub(crate) fn config(serving: Arc<ServingCertificate>) -> Result<ServerConfig, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-        .with_client_cert_verifier(Arc::new(AskForCertificate::new(client_ca)))
+        .with_client_cert_verifier(Arc::new(AskForCertificate::new()))
         .with_cert_resolver(serving);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)

@@ -77,6 +77,23 @@ async fn answer(
     .unwrap())
 }
 
+/// The first message that comes over a WebSocket.
+pub(crate) async fn websocket(server: &TestServer, path: &str, protocol: &str) -> String {
+    let client = server.admin().with("connection", "Upgrade").with("upgrade", "websocket");
+    let client = client.with("sec-websocket-version", "13").with("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let client = client.with("sec-websocket-protocol", protocol);
+    let mut response = client.open(&format!("GET {path}"), "").await;
+    assert_eq!(response.status(), 101);
+    let mut stream = TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap());
+    let (_, mut length) = (stream.read_u8().await.unwrap(), usize::from(stream.read_u8().await.unwrap()));
+    if length == 126 {
+        length = usize::from(stream.read_u16().await.unwrap());
+    }
+    let mut message = vec![0; length];
+    stream.read_exact(&mut message).await.unwrap();
+    String::from_utf8(message).unwrap()
+}
+
 /// A node whose kubelet is `kubelet`, a pod on it that serves at `pod`, and a pod of two containers that is nowhere.
 async fn populate(server: &TestServer, kubelet: SocketAddr, pod: SocketAddr) {
     let admin = server.admin();
@@ -116,8 +133,7 @@ async fn populate(server: &TestServer, kubelet: SocketAddr, pod: SocketAddr) {
 fn serving_tls(ca: &Ca) -> Arc<rustls::ServerConfig> {
     let (chain, key) = ca.issue("system:node:n", &["system:nodes"], &["127.0.0.1"]);
     let serving = crate::ServingCertificate::from_pem(&chain, &key).unwrap();
-    let trusted = crate::ClientCa::from_pem(&ca.pem).unwrap();
-    let mut tls = crate::http::tls::config(Arc::new(serving), &trusted).unwrap();
+    let mut tls = crate::http::tls::config(Arc::new(serving)).unwrap();
     tls.alpn_protocols.clear();
     Arc::new(tls)
 }
@@ -198,6 +214,8 @@ async fn upgraded_connections_pass_through() {
     stream.read_exact(&mut echo).await.unwrap();
     assert_eq!(&echo, b"hello");
     drop(response.into_body().collect().await);
+    let log = websocket(&server, "/api/v1/namespaces/default/pods/p/log", "base64.binary.k8s.io").await;
+    assert_eq!(log, "R0VUIC9jb250YWluZXJMb2dzL2RlZmF1bHQvcC9h", "GET /containerLogs/default/p/a");
     let refused = client.send("GET /api/v1/namespaces/default/pods/p/portforward?ports=x", "").await;
     assert!(refused.text().contains("unable to parse \\\"x\\\" as a port"), "{}", refused.text());
 }

@@ -99,6 +99,8 @@ async fn objects_are_written_and_read_in_every_form() {
     assert!(answer.text().starts_with("{\n  \"kind\": \"ConfigMap\",\n"), "{}", answer.text());
     check(&admin, &format!("DELETE {MAPS}/a"), r#"{"preconditions":{"uid":"x"}}"#, 409, "Precondition failed").await;
     check(&admin, &format!("DELETE {MAPS}/a"), "", 200, "Success").await;
+    let published = "GET /api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
+    check(&admin, published, "", 200, "-----BEGIN CERTIFICATE-----").await;
 }
 
 #[tokio::test]
@@ -152,6 +154,9 @@ async fn watchers_see_changes_as_they_happen() {
     check(&admin, &format!("DELETE {MAPS}/w"), "", 200, "").await;
     until(&mut stream, &mut seen, "\"DELETED\"").await;
     assert!(seen.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{seen}");
+    check(&admin, &format!("POST {MAPS}"), &map("v"), 201, "").await;
+    let message = crate::proxy::tests::websocket(&server, &format!("{MAPS}?watch=1"), "").await;
+    assert!(message.starts_with("{\"type\":\"ADDED\"") && message.contains("\"name\":\"v\""), "{message}");
     let old = admin.get(&format!("{MAPS}?watch=1&resourceVersion=999999999")).await;
     assert_eq!(old.code, 504, "{}", old.text());
 }
