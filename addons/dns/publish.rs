@@ -6,12 +6,19 @@ use api::Status;
 use client::{Client, kinds};
 use serde_json::json;
 
+const NAME: &str = "kube-dns";
+
 /// Makes the Service, unless it is there. The service proxy leaves it alone: the address is the node's own, where DNS answers.
 pub async fn publish(client: &Client, address: IpAddr) -> Result<(), Status> {
+    // Asked first: creating it again would be refused for its address, not for its name.
+    match client.get(&kinds::services(), "kube-system", NAME).await {
+        Err(status) if status.is_not_found() => {}
+        found => return found.map(drop),
+    }
     let service = json!({
         "apiVersion": "v1", "kind": "Service",
         "metadata": {
-            "name": "kube-dns", "namespace": "kube-system",
+            "name": NAME, "namespace": "kube-system",
             "labels": {
                 "k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS",
                 "service.kubernetes.io/service-proxy-name": "isopod-dns",

@@ -1,6 +1,7 @@
 //! Images made at test time: there is no registry.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::OnceLock;
 
 use runtime::images::archive::{Archive, Entry};
@@ -18,9 +19,9 @@ pub(crate) fn busybox() -> PathBuf {
 
 fn archive() -> Vec<u8> {
     let busybox = std::fs::read("/bin/busybox").expect("busybox-static is installed by tests/run");
-    let applets = std::process::Command::new("/bin/busybox").arg("--list").output().expect("busybox runs").stdout;
-    let mut entries = vec![Entry::file("bin/busybox", 0o755, busybox), Entry::directory("tmp", 0o1777)];
+    let applets = Command::new("/bin/busybox").arg("--list").output().expect("busybox runs").stdout;
     let applets = String::from_utf8(applets).expect("applets have plain names");
+    let mut entries = vec![Entry::file("bin/busybox", 0o755, busybox), Entry::directory("tmp", 0o1777)];
     entries.extend(applets.lines().map(|name| Entry::symlink(format!("bin/{name}"), "busybox")));
     let image =
         Archive { name: "busybox.local/busybox:1".into(), entries, cmd: vec!["sh".into()], ..Archive::default() };

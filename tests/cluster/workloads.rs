@@ -46,14 +46,16 @@ pub(crate) fn deployment_from_create_to_delete(lab: &Lab) {
             "-n shop run client-{node} --image={IMAGE} --restart=Never --overrides='{overrides}' -- sleep 100000"
         ));
         k.run(&format!("-n shop wait --for=condition=Ready pod/client-{node} --timeout=60s"));
-        for target in [cluster_ip.as_str(), "web", "web.shop", "web.shop.svc.cluster.local"] {
-            k.until(&format!("-n shop exec client-{node} -- wget -q -T 2 -O - http://{target}/"), |text| {
+        let fetch = |url: &str| {
+            k.until(&format!("-n shop exec client-{node} -- timeout 3 wget -q -O - {url}"), |text| {
                 text.starts_with("web-").then_some(())
             });
+        };
+        for target in [cluster_ip.as_str(), "web", "web.shop", "web.shop.svc.cluster.local"] {
+            fetch(&format!("http://{target}/"));
         }
         for pod in nodes.split(',').filter_map(|pair| pair.split_once('=')).map(|(_, ip)| ip) {
-            let line = format!("-n shop exec client-{node} -- wget -q -T 2 -O - http://{pod}:8080/");
-            k.until(&line, |text| text.starts_with("web-").then_some(()));
+            fetch(&format!("http://{pod}:8080/"));
         }
         // From outside, by NodePort on either node.
         let url = format!(
@@ -61,7 +63,7 @@ pub(crate) fn deployment_from_create_to_delete(lab: &Lab) {
             if node == "server" { &pair.server.address } else { &pair.worker.address }
         );
         wait(&url, || {
-            let output = pair.worker.run("busybox", &["wget", "-q", "-T", "2", "-O", "-", &url]);
+            let output = pair.worker.run("busybox", &["timeout", "3", "busybox", "wget", "-q", "-O", "-", &url]);
             String::from_utf8_lossy(&output.stdout).starts_with("web-").then_some(())
         });
     }
@@ -149,7 +151,10 @@ fn port_forward(lab: &Lab, pod: &str) {
     let mut line = String::new();
     BufReader::new(forward.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     assert!(line.contains("127.0.0.1:18080 -> 8080"), "{line}");
-    let output = lab.pair().server.run("busybox", &["wget", "-q", "-T", "5", "-O", "-", "http://127.0.0.1:18080/"]);
+    let output = lab
+        .pair()
+        .server
+        .run("busybox", &["timeout", "5", "busybox", "wget", "-q", "-O", "-", "http://127.0.0.1:18080/"]);
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), pod);
     let _ = forward.kill();
     let _ = forward.wait();
