@@ -8,10 +8,12 @@ mod tests;
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use api::validation::ip;
 use parking_lot::Mutex;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::tree::Tree;
 use pool::Pool;
@@ -23,7 +25,12 @@ pub(crate) struct Allocators {
     addresses: Mutex<Pool>,
     first_port: u16,
     ports: Mutex<Pool>,
+    /// Numbers of writes of which nobody knows whether they were made, and since when: they count as taken.
+    doubtful: Mutex<Vec<(Instant, Claim)>>,
 }
+
+/// How long a write whose caller went away may still be under way.
+const DOUBT: Duration = Duration::from_secs(60);
 
 /// The service network: its usable addresses, numbered.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +58,8 @@ pub(crate) struct Hold<'a> {
     taken: Vec<Claim>,
     /// No longer needed once the new state is written.
     freed: Vec<Claim>,
+    /// Whether the write may have been made without our knowing.
+    doubt: bool,
 }
 
 impl Allocators {
@@ -67,6 +76,7 @@ impl Allocators {
             network,
             first_port: *ports.start(),
             ports: Mutex::new(Pool::new(count, by_hand(count, 32, 128))),
+            doubtful: Mutex::default(),
         }
     }
 
@@ -90,9 +100,24 @@ impl Allocators {
         }
     }
 
-    /// Gives back what a service held that is gone.
-    pub(crate) fn release(&self, service: &Value) {
-        self.free(&self.claims(service));
+    /// A hold for the removal of a service: kept, it gives back what the service held.
+    pub(crate) fn giving_up(&self, service: &Value) -> Hold<'_> {
+        Hold { allocators: self, taken: Vec::new(), freed: self.claims(service), doubt: false }
+    }
+
+    /// Frees the numbers of doubtful writes that no service holds. `services` gives all that there are.
+    pub(crate) fn settle(&self, now: Instant, services: impl FnOnce() -> Vec<Value>) {
+        let old = |since: &Instant| now.duration_since(*since) >= DOUBT;
+        if !self.doubtful.lock().iter().any(|(since, _)| old(since)) {
+            return;
+        }
+        let held: Vec<Claim> = services().iter().flat_map(|service| self.claims(service)).collect();
+        let mut doubtful = self.doubtful.lock();
+        let settled: Vec<Claim> = doubtful.extract_if(.., |(since, _)| old(since)).map(|(_, claim)| claim).collect();
+        drop(doubtful);
+        let unheld: Vec<Claim> = settled.into_iter().filter(|claim| !held.contains(claim)).collect();
+        tracing::debug!(count = unheld.len(), "numbers of writes that were not made are free again");
+        self.free(&unheld);
     }
 
     /// Everything a service holds.
@@ -142,8 +167,20 @@ impl Allocators {
 }
 
 impl Hold<'_> {
+    /// The write begins. Until its outcome is known, a caller that goes away (a client that hangs up) leaves its numbers
+    /// taken: the store may make the write all the same.
+    pub(crate) fn begin(&mut self) {
+        self.doubt = true;
+    }
+
+    /// The write was not made.
+    pub(crate) fn fail(&mut self) {
+        self.doubt = false;
+    }
+
     /// The write was made: its numbers stay, those it gave up are free.
     pub(crate) fn keep(mut self) {
+        self.doubt = false;
         self.taken.clear();
         self.allocators.free(&self.freed);
     }
@@ -151,7 +188,12 @@ impl Hold<'_> {
 
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
-        self.allocators.free(&self.taken);
+        if self.doubt {
+            let (now, claims) = (Instant::now(), self.taken.drain(..).chain(self.freed.drain(..)));
+            self.allocators.doubtful.lock().extend(claims.map(|claim| (now, claim)));
+        } else {
+            self.allocators.free(&self.taken);
+        }
     }
 }
 

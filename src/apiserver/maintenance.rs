@@ -30,6 +30,7 @@ pub(crate) async fn run(registry: Weak<Registry>) {
         }
         expire_events(&registry, &past, now).await;
         past.trim(now, registry.config().event_ttl.max(registry.config().compaction));
+        registry.allocators().settle(now, || registry.services());
         if let Err(status) = bootstrap_objects::ensure(&registry).await {
             tracing::warn!(%status, "an object that every cluster has is missing, will try again");
         }

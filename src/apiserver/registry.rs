@@ -137,13 +137,20 @@ impl Registry {
 
     /// Marks what the services in the store hold as taken.
     fn adopt_services(&self) {
-        let Some(services) = self.feed.cache("/registry/services/specs/") else { return };
-        for service in services.list("") {
-            match service.to_value() {
-                Ok(service) => self.allocators.adopt(&service),
-                Err(error) => tracing::error!(%error, key = service.meta.key(), "a service cannot be read"),
+        self.services().iter().for_each(|service| self.allocators.adopt(service));
+    }
+
+    /// Every service, as the cache shows it.
+    pub(crate) fn services(&self) -> Vec<serde_json::Value> {
+        let services = self.cached("", "v1", "services").list("");
+        let read = |service: Arc<Object>| match service.to_value() {
+            Ok(service) => Some(service),
+            Err(error) => {
+                tracing::error!(%error, key = service.meta.key(), "a service cannot be read");
+                None
             }
-        }
+        };
+        services.into_iter().filter_map(read).collect()
     }
 
     /// Carries out one request that was authenticated and authorized. The one door for all verbs and subresources, except

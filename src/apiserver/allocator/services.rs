@@ -12,7 +12,7 @@ impl Allocators {
     /// upstream's.
     pub(crate) fn allocate(&self, new: &mut Value, old: Option<&Value>) -> Result<Hold<'_>, ErrorList> {
         let before = old.map(|old| self.claims(old)).unwrap_or_default();
-        let mut hold = Hold { allocators: self, taken: Vec::new(), freed: Vec::new() };
+        let mut hold = Hold { allocators: self, taken: Vec::new(), freed: Vec::new(), doubt: false };
         self.address(new, &before, &mut hold)?;
         self.node_ports(new, &before, &mut hold)?;
         let after = self.claims(new);

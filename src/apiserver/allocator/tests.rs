@@ -72,8 +72,8 @@ fn what_is_given_up_can_be_had_again() {
     let port = json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": 30050}]});
     let other = created(&allocators, port).unwrap();
     assert!(created(&allocators, asks.clone()).is_err());
-    allocators.release(&new);
-    allocators.release(&other);
+    allocators.giving_up(&new).keep();
+    allocators.giving_up(&other).keep();
     created(&allocators, asks).unwrap();
 }
 
@@ -103,4 +103,22 @@ fn numbers_the_network() {
     assert_eq!((allocators.network.usable, allocators.network.place("10.0.0.255".parse().unwrap())), (254, None));
     let v6 = Network::new(("fd00::".parse().unwrap(), 108));
     assert_eq!((v6.address(0).to_string(), v6.family()), ("fd00::1".into(), "IPv6"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_nobody_saw_end_keeps_its_numbers_until_it_is_looked_for() {
+    let allocators = allocators();
+    let asks = |address: &str| json!({"type": "ClusterIP", "clusterIP": address});
+    let (mut made, mut unmade) = (service(asks("10.0.0.10")), service(asks("10.0.0.11")));
+    for new in [&mut made, &mut unmade] {
+        let mut hold = allocators.allocate(new, None).unwrap();
+        hold.begin();
+        drop(hold);
+    }
+    assert!(created(&allocators, asks("10.0.0.11")).is_err());
+    allocators.settle(Instant::now(), || panic!("it is too early to look"));
+    tokio::time::advance(DOUBT).await;
+    allocators.settle(Instant::now(), || vec![made]);
+    created(&allocators, asks("10.0.0.11")).unwrap();
+    assert!(created(&allocators, asks("10.0.0.10")).is_err());
 }

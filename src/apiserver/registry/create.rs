@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::part::Part;
 use super::{Registry, error, intake, metadata, versions, write};
 use crate::admission::{self, Attributes, Verb};
+use crate::allocator::Hold;
 use crate::strategy;
 use crate::tree::Tree;
 
@@ -60,13 +61,14 @@ impl Registry {
         }
         attributes.name = name;
         attributes.warnings.extend((strategy.warnings)(&attributes.object));
-        let hold = self.allocate(&storage, &mut attributes.object, None)?;
+        let mut hold = self.allocate(&storage, &mut attributes.object, None)?;
         admission::validate(self, &mut attributes).await?;
         let Attributes { mut object, warnings, .. } = attributes;
         if dry_run {
             return Ok((Arc::new(write::encode(&object, &storage)?), warnings));
         }
         for attempt in 1.. {
+            hold.iter_mut().for_each(Hold::begin);
             match self.put(&storage, &object, Expect::Absent).await? {
                 Ok(created) => {
                     if let Some(hold) = hold {
@@ -81,6 +83,7 @@ impl Registry {
                 Err(_) => break,
             }
         }
+        hold.iter_mut().for_each(Hold::fail);
         Err(Status::already_exists(&storage.group, &storage.plural, object.text("metadata.name")))
     }
 }

@@ -11,6 +11,7 @@ use super::part::Part;
 use super::write::Current;
 use super::{Registry, error, intake, metadata, versions};
 use crate::admission::{self, Attributes, Verb};
+use crate::allocator::Hold;
 use crate::strategy::{self, Strategy};
 use crate::tree::Tree;
 
@@ -161,7 +162,7 @@ impl Registry {
         if !errors.is_empty() {
             return Err(Status::invalid(&storage.group, &storage.kind, &request.name, error::causes(&errors)));
         }
-        let hold = match part {
+        let mut hold = match part {
             Part::Main => self.allocate(storage, &mut new, Some(old))?,
             _ => None,
         };
@@ -170,11 +171,18 @@ impl Registry {
             admission::validate(self, &mut attributes).await?;
         }
         warnings.append(&mut attributes.warnings);
-        let outcome = self.finish(storage, current, attributes.object, options.dry_run, unconditional).await?;
-        if let (Some(hold), Outcome::Done(_), false) = (hold, &outcome, options.dry_run) {
-            hold.keep();
+        if !options.dry_run {
+            hold.iter_mut().for_each(Hold::begin);
         }
-        Ok(outcome)
+        let outcome = self.finish(storage, current, attributes.object, options.dry_run, unconditional).await;
+        match (hold, &outcome) {
+            (Some(hold), Ok(Outcome::Done(_))) if !options.dry_run => hold.keep(),
+            // A lost race is no doubt: somebody else's write was made, not this one.
+            (Some(mut hold), Ok(_)) => hold.fail(),
+            (Some(mut hold), Err(status)) if status.is_conflict() || status.is_not_found() => hold.fail(),
+            _ => {}
+        }
+        outcome
     }
 
     /// Stores the new state, if it is one; or removes the object, if nothing holds it any more.

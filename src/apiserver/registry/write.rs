@@ -90,14 +90,17 @@ impl Registry {
         let key = storage.store_key(&meta.namespace, &meta.name);
         let expect = Expect::Revision(current.revision());
         let write = Write { key, expect, change: Change::Delete, durability: strategy::of(storage).durability };
+        let mut hold = is_service(storage).then(|| self.allocators().giving_up(&current.value));
+        hold.iter_mut().for_each(Hold::begin);
         match self.store.0.write(write).await {
             Ok(written) => {
-                if is_service(storage) {
-                    self.allocators().release(&current.value);
+                if let Some(hold) = hold {
+                    hold.keep();
                 }
                 Ok(Ok(Arc::new(current.object.at_revision(written.entry.revision))))
             }
             Err(StoreError::Conflict { current }) => {
+                hold.iter_mut().for_each(Hold::fail);
                 Ok(Err(current.map(|entry| decode(&entry, storage)).transpose()?))
             }
             Err(failure) => Err(error::store(failure)),
