@@ -32,6 +32,8 @@ pub(super) enum Intent<'a> {
 enum Outcome {
     /// The object as it is now.
     Done(Arc<Object>),
+    /// The object as it would be, had it not lost with this write the last thing that held it.
+    Gone(Arc<Object>),
     /// Somebody else wrote in between; this is what is there now.
     Raced(Option<Current>),
 }
@@ -58,7 +60,7 @@ impl Registry {
             };
             warnings.clear();
             match self.try_update(request, part, &intent, options, &storage, strategy, now, &mut warnings).await? {
-                Outcome::Done(object) => {
+                Outcome::Done(object) | Outcome::Gone(object) => {
                     let object = self.shown(request, part, object)?;
                     return Ok(Reply::Object { object, created: false, warnings });
                 }
@@ -177,7 +179,7 @@ impl Registry {
         let outcome = self.finish(storage, current, attributes.object, options.dry_run, unconditional).await;
         match (hold, &outcome) {
             (Some(hold), Ok(Outcome::Done(_))) if !options.dry_run => hold.keep(),
-            // A lost race is no doubt: somebody else's write was made, not this one.
+            // A lost race is no doubt: somebody else's write was made, not this one. And what is gone gave up its own.
             (Some(mut hold), Ok(_)) => hold.fail(),
             (Some(mut hold), Err(status)) if status.is_conflict() || status.is_not_found() => hold.fail(),
             _ => {}
@@ -206,12 +208,13 @@ impl Registry {
             return Ok(Outcome::Done(Arc::new(object.at_revision(current.revision()))));
         }
         let written = if gone {
-            self.remove(storage, &current).await?.map(|last| Arc::new(object.at_revision(last.meta.resource_version)))
+            let last = self.remove(storage, &current).await?;
+            last.map(|last| Outcome::Gone(Arc::new(object.at_revision(last.meta.resource_version))))
         } else {
-            self.put(storage, &new, Expect::Revision(current.revision())).await?
+            self.put(storage, &new, Expect::Revision(current.revision())).await?.map(Outcome::Done)
         };
         match written {
-            Ok(object) => Ok(Outcome::Done(object)),
+            Ok(outcome) => Ok(outcome),
             Err(now) if unconditional => Ok(Outcome::Raced(now)),
             Err(Some(_)) => Err(Status::stale(&storage.group, &storage.plural, &current.object.meta.name)),
             Err(None) => Err(error::not_found(storage, &current.object.meta.name)),
