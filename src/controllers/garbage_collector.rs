@@ -113,6 +113,10 @@ impl Collector {
             return;
         }
         if has_finalizer(object, FOREGROUND) {
+            if previous.is_some_and(is_waiting) {
+                // Its dependents were named when it began to wait; its status may change with each that goes.
+                return;
+            }
             self.graph.lock().dependents_of(&object.meta.uid).into_iter().for_each(|key| self.add(key));
             self.add(key);
         } else if has_finalizer(object, ORPHAN) {

@@ -126,21 +126,17 @@ impl Collector {
         }
     }
 
-    /// Lets an owner go when nothing that blocks it is left, else sees to what is left.
+    /// Lets an owner go when nothing that blocks it is left. What is left is seen to under its own keys, and comes back
+    /// here when it goes.
     async fn wait_for_dependents(&self, resource: &Arc<Resource>, owner: &Object) -> Done {
         let blocks = |object: &Object| {
             object.meta.owner_references.iter().any(|r| r.uid == owner.meta.uid && r.block_owner_deletion)
         };
-        let mut blocked = false;
-        for (kind, dependent) in self.kinds.dependents(&owner.meta.namespace, &owner.meta.uid).await {
-            if blocks(&dependent) {
-                blocked = true;
-                if !dependent.meta.is_deleting() {
-                    self.add(Identity::of(&kind, &dependent).key());
-                }
-            }
+        let dependents = self.kinds.dependents(&owner.meta.namespace, &owner.meta.uid).await;
+        if dependents.iter().any(|(_, dependent)| blocks(dependent)) {
+            return Ok(());
         }
-        if blocked { Ok(()) } else { self.remove_finalizer(resource, owner, FOREGROUND).await }
+        self.remove_finalizer(resource, owner, FOREGROUND).await
     }
 
     /// Takes the owner out of its dependents' references, then lets it go.
