@@ -31,6 +31,7 @@ mod serviceaccount;
 mod taint_eviction;
 #[cfg(test)]
 mod testing;
+mod ttl_after_finished;
 mod volume_protection;
 
 use std::sync::Arc;
@@ -72,6 +73,9 @@ const CONTROLLERS: &[Row] = &[
     row("serviceaccount-controller", "service-account-controller", |s| s.start(serviceaccount::controller(s))),
     // As upstream: it has no role of its own.
     row("taint-eviction-controller", "node-controller", |s| s.start(taint_eviction::controller(s))),
+    row("ttl-after-finished-controller", "ttl-after-finished-controller", |s| {
+        s.start(ttl_after_finished::controller(s))
+    }),
 ];
 
 struct Row {
