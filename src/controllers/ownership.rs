@@ -8,7 +8,6 @@ use std::sync::Arc;
 use api::selector::LabelSelector;
 use api::{Object, Patch, Resource, Status};
 use client::Client;
-use client::controller::group_of;
 use serde_json::{Value, json};
 use watch_cache::Cache;
 
@@ -144,10 +143,4 @@ pub(crate) fn possible_owners(owners: &Cache, object: &Object) -> Vec<String> {
         selector.is_some_and(|s| !s.is_everything() && s.matches(&object.meta.labels))
     };
     owners.list(&object.meta.namespace).iter().filter(|owner| matching(owner)).map(|owner| owner.meta.key()).collect()
-}
-
-/// Whether a reference names a kind, at whatever version.
-#[allow(dead_code, reason = "the workloads to come")]
-pub(crate) fn is_of_kind(reference: &api::OwnerReference, resource: &Resource) -> bool {
-    reference.kind == resource.kind && group_of(&reference.api_version) == &*resource.group
 }

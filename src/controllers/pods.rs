@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,11 +92,6 @@ impl PodView {
         }
         let at = self.ready_since()?.checked_add(jiff::SignedDuration::from_secs(min_ready_seconds)).ok()?;
         Some(Duration::try_from(at.duration_since(now)).unwrap_or_default())
-    }
-
-    /// Whether the pod is ready and has been for as long as asked.
-    pub(crate) fn is_available(&self, min_ready_seconds: i64, now: Timestamp) -> bool {
-        self.available_in(min_ready_seconds, now) == Some(Duration::ZERO)
     }
 }
 
@@ -188,10 +183,4 @@ pub(crate) fn set_condition(conditions: &mut Vec<Condition>, mut new: Condition)
         }
         None => conditions.push(new),
     }
-}
-
-/// Sorts conditions by type, for comparisons.
-#[allow(dead_code, reason = "tests and later controllers")]
-pub(crate) fn by_kind(a: &Condition, b: &Condition) -> Ordering {
-    a.kind.cmp(&b.kind)
 }
