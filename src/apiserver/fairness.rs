@@ -1,12 +1,16 @@
 //! Room in the server: so many reads and so many writes at once, and 429 for the rest, so that a flood of requests ends
 //! in polite refusals and not in an exhausted process.
 
+mod flow;
+
 use std::sync::Arc;
 
 use api::{Status, User};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::authorization::Attributes;
+
+pub(crate) use flow::{Flow, Flows};
 
 /// How many requests are carried out at once. The defaults are upstream's.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +32,7 @@ pub(crate) struct Fairness {
     reads: Arc<Semaphore>,
     writes: Arc<Semaphore>,
     size: InFlight,
+    pub(crate) flows: Flows,
 }
 
 /// A place in the server; given back when dropped. Long-running requests and administrators need none.
@@ -37,8 +42,8 @@ pub(crate) struct Permit {
 }
 
 impl Fairness {
-    pub(crate) fn new(size: InFlight) -> Self {
-        Self { reads: Arc::new(Semaphore::new(size.reads)), writes: Arc::new(Semaphore::new(size.writes)), size }
+    pub(crate) fn new(size: InFlight, flows: Flows) -> Self {
+        Self { reads: Arc::new(Semaphore::new(size.reads)), writes: Arc::new(Semaphore::new(size.writes)), size, flows }
     }
 
     /// Finds a place, or refuses.

@@ -28,7 +28,8 @@ use tracing::Instrument;
 
 use crate::authentication::x509::Peer;
 use crate::authorization::Attributes;
-use crate::chain::Caller;
+use crate::chain::{Caller, Pass};
+use crate::fairness::Flow;
 use crate::server::Server;
 
 use path::RequestInfo;
@@ -38,6 +39,8 @@ use respond::Form;
 /// How long a request may take that is no watch, log or connection.
 const REQUEST_TIME: Duration = Duration::from_secs(60);
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+const FLOW_SCHEMA: HeaderName = HeaderName::from_static("x-kubernetes-pf-flowschema-uid");
+const PRIORITY_LEVEL: HeaderName = HeaderName::from_static("x-kubernetes-pf-prioritylevel-uid");
 
 /// A request, taken apart.
 pub(crate) struct Incoming<'a> {
@@ -65,6 +68,7 @@ pub(crate) async fn handle(server: Arc<Server>, peer: Arc<Peer>, request: Reques
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let info = RequestInfo::read(request.method(), request.uri().path(), &query);
     let audit_id = audit_id(request.headers());
+    let plain = plain_form(request.headers(), &query);
     let span = tracing::info_span!(
         "request", %audit_id, user = tracing::field::Empty, verb = %info.verb, resource = %info.resource,
         namespace = %info.namespace, name = %info.name,
@@ -73,15 +77,14 @@ pub(crate) async fn handle(server: Arc<Server>, peer: Arc<Peer>, request: Reques
     let work = server.chain.guard(serve(&server, &peer, &what, Incoming { info: &info, query: &query, request }));
     let mut response = match Box::pin(work).instrument(span.clone()).await {
         Ok(response) => response,
-        Err(status) => respond::status(&status),
+        Err(status) => respond::failure(&status, &plain),
     };
     let code = response.status().as_u16();
     if let Ok(value) = HeaderValue::from_str(&audit_id) {
         response.headers_mut().insert(AUDIT_ID, value);
     }
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
-    let known =
-        !info.is_resource || server.chain.registry.catalog().get(&info.group, &info.version, &info.resource).is_some();
+    let known = is_known(&server, &info);
     server.chain.metrics.request(&what, info.scope(), known, query.get("dryRun").is_some(), code, started.elapsed());
     span.in_scope(|| tracing::debug!(code, path = %info.path, took = ?started.elapsed(), "answered"));
     response
@@ -93,15 +96,40 @@ async fn serve(
     what: &Attributes<'_>,
     incoming: Incoming<'_>,
 ) -> Result<Response<Body>, Status> {
-    let pass = server.chain.enter(Caller::Wire(peer, incoming.request.headers()), what)?;
+    let caller = Caller::Wire(peer, incoming.request.headers());
+    let pass = server.chain.enter(caller, what)?;
+    let flow = server.chain.fairness.flows.classify(&pass.user, what);
+    let plain = plain_form(incoming.request.headers(), incoming.query);
+    let answered = carry_out(server, &pass, what, incoming).await;
+    let mut response = answered.unwrap_or_else(|status| respond::failure(&status, &plain));
+    if let Some(Flow { schema_uid, level_uid }) = flow {
+        response.headers_mut().insert(FLOW_SCHEMA, schema_uid);
+        response.headers_mut().insert(PRIORITY_LEVEL, level_uid);
+    }
+    Ok(response)
+}
+
+async fn carry_out(
+    server: &Arc<Server>,
+    pass: &Pass,
+    what: &Attributes<'_>,
+    incoming: Incoming<'_>,
+) -> Result<Response<Body>, Status> {
     if !incoming.info.is_resource {
         return timed(incoming.query, other::serve(server, incoming)).await;
     }
     if crate::fairness::is_long_running(what) {
-        let counted = server.chain.metrics.long_running(what, incoming.info.scope());
-        return resource::serve(server, &pass, incoming, Some(counted)).await;
+        let counted = server.chain.metrics.long_running(what, incoming.info.scope(), is_known(server, incoming.info));
+        return resource::serve(server, pass, incoming, Some(counted)).await;
     }
-    timed(incoming.query, async { resource::serve(server, &pass, incoming, None).await }).await
+    timed(incoming.query, async { resource::serve(server, pass, incoming, None).await }).await
+}
+
+/// Whether metrics may name what a request is about: a client can ask for anything, and metrics are kept for good.
+fn is_known(server: &Server, info: &RequestInfo) -> bool {
+    let row = || server.chain.registry.catalog().get(&info.group, &info.version, &info.resource);
+    let serves = |row: &api::Resource| info.subresource.is_empty() || row.has_subresource(&info.subresource);
+    !info.is_resource || row().is_some_and(|row| serves(&row))
 }
 
 /// Ends what takes too long: as long as the client says, a minute at most.

@@ -159,8 +159,8 @@ impl Metrics {
     }
 
     /// Counts a long-running request until the value is dropped.
-    pub(crate) fn long_running(&self, what: &Attributes<'_>, scope: &'static str) -> LongRunning {
-        let gauge = self.long_running.get_or_create(&labels(what, scope, true)).clone();
+    pub(crate) fn long_running(&self, what: &Attributes<'_>, scope: &'static str, known: bool) -> LongRunning {
+        let gauge = self.long_running.get_or_create(&labels(what, scope, known)).clone();
         gauge.inc();
         LongRunning(gauge)
     }

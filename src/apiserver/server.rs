@@ -20,7 +20,7 @@ use crate::authorization::rbac::Rbac;
 use crate::authorization::{AuthorizationMode, Authorizer, NodeCaches, aggregation, bootstrap};
 use crate::chain::Chain;
 use crate::discovery::Discovery;
-use crate::fairness::{Fairness, InFlight};
+use crate::fairness::{Fairness, Flows, InFlight};
 use crate::health::HealthCheck;
 use crate::http::tls::{self, ServingCertificate};
 use crate::http::{Extra, listen};
@@ -170,6 +170,8 @@ impl ApiServer {
             tokio::spawn(aggregation::run(registry.clone(), rbac.clone())),
             tokio::spawn(published::publish(registry.clone(), published)),
         ];
+        const FLOW: &str = "flowcontrol.apiserver.k8s.io";
+        let flows = Flows::new(cache(FLOW, "flowschemas"), cache(FLOW, "prioritylevelconfigurations"));
         let server = Server {
             tls: Arc::new(tls::config(config.serving)?),
             proxy: Proxy::new(config.kubelet, &cache)?,
@@ -177,7 +179,7 @@ impl ApiServer {
                 authorizer: Authorizer::new(config.authorization, rbac, graph),
                 registry,
                 authenticator,
-                fairness: Fairness::new(config.in_flight),
+                fairness: Fairness::new(config.in_flight, flows),
                 metrics: Arc::new(Metrics::new()),
             },
             jwks_uri: format!("https://{}/openid/v1/jwks", config.advertised),

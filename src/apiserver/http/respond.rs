@@ -41,12 +41,19 @@ impl Form {
 
 /// A status as the whole answer.
 pub(crate) fn status(status: &Status) -> Response<Body> {
+    failure(status, &Form::PLAIN)
+}
+
+/// As [`status`], indented for people. Failures are JSON whatever was accepted: every client reads it.
+pub(crate) fn failure(status: &Status, plain: &Form) -> Response<Body> {
     let code = match (status.code, &*status.status) {
         (0, "Failure") => 500,
         (0, _) => 200,
         (code, _) => code,
     };
-    let mut response = json(code, serde_json::to_vec(status).unwrap_or_default());
+    let form = Form { gzip: false, ..plain.clone() };
+    let json = serde_json::to_vec(status).unwrap_or_default();
+    let mut response = render(code, std::iter::once(json), &form);
     let headers = response.headers_mut();
     if let Some(seconds) = status.details.as_ref().map(|d| d.retry_after_seconds).filter(|s| *s > 0) {
         headers.insert(header::RETRY_AFTER, seconds.into());
@@ -55,12 +62,6 @@ pub(crate) fn status(status: &Status) -> Response<Body> {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
     response
-}
-
-/// Any JSON as the whole answer.
-pub(crate) fn json(code: u16, mut bytes: Vec<u8>) -> Response<Body> {
-    bytes.push(b'\n');
-    whole(code, "application/json", bytes.into())
 }
 
 /// Bytes of a type as the whole answer.

@@ -335,6 +335,9 @@ async fn garbage_gets_a_status() {
         }
     }
     check(&admin, "GET /healthz", "", 200, "ok").await;
+    let flow = server.admin().get("/api/v1/pods").await;
+    assert!(flow.headers.contains_key("x-kubernetes-pf-flowschema-uid"), "{:?}", flow.headers);
+    assert!(flow.headers.contains_key("x-kubernetes-pf-prioritylevel-uid"), "{:?}", flow.headers);
     let answer = server.admin().get("/metrics").await.text();
     assert!(answer.contains("apiserver_panics_total 0"), "{answer}");
 }
