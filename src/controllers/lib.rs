@@ -26,6 +26,7 @@ mod pods;
 mod replicaset;
 mod resource_quota;
 mod root_ca;
+mod service_cidr;
 mod service_endpoints;
 mod serviceaccount;
 mod taint_eviction;
@@ -70,6 +71,7 @@ const CONTROLLERS: &[Row] = &[
     }),
     row("resourcequota-controller", "resourcequota-controller", |s| s.start(resource_quota::controller(s))),
     row("root-ca-certificate-publisher-controller", "root-ca-cert-publisher", |s| s.start(root_ca::controller(s))),
+    row("service-cidr-controller", "service-cidrs-controller", |s| s.start(service_cidr::controller(s))),
     row("serviceaccount-controller", "service-account-controller", |s| s.start(serviceaccount::controller(s))),
     // As upstream: it has no role of its own.
     row("taint-eviction-controller", "node-controller", |s| s.start(taint_eviction::controller(s))),
