@@ -42,6 +42,8 @@ pub struct Resource {
     pub subresources: Vec<Box<str>>,
     /// Paths of selectable fields beside `metadata.name` and `metadata.namespace`.
     pub fields: Vec<Box<str>>,
+    /// The columns of tables, for custom resources whose definition gives them. Built-in kinds have theirs in code.
+    pub columns: Vec<PrinterColumn>,
     /// The verbs served.
     pub verbs: &'static [&'static str],
     /// Group, version and plural under which objects are stored, where that is another row (`events.k8s.io` shows core's events).
@@ -50,6 +52,23 @@ pub struct Resource {
     pub stored: bool,
     /// Whether a built-in row: strategic merge and protobuf are only for these.
     pub builtin: bool,
+}
+
+/// A column of a custom resource's tables: an `additionalPrinterColumns` entry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PrinterColumn {
+    /// The heading.
+    pub name: Box<str>,
+    /// `string`, `integer`, `number`, `boolean` or `date`.
+    pub ty: Box<str>,
+    /// The OpenAPI format, mostly empty.
+    pub format: Box<str>,
+    /// What the column shows.
+    pub description: Box<str>,
+    /// Columns above 0 are shown with `-o wide` only.
+    pub priority: i32,
+    /// Where the value is.
+    pub json_path: Box<str>,
 }
 
 /// What every stored kind answers.

@@ -1,79 +1,127 @@
 //! Tables: how `kubectl get` shows objects. The columns are the server's business, so that clients need not know kinds.
+//!
+//! One table of kinds says which columns a kind has and which function fills them. The functions read narrow views of an
+//! object's bytes; what they print is upstream's, word for word, since people and scripts read it.
 
-use api::{Object, Resource};
+mod cluster;
+mod column;
+mod config;
+mod custom;
+mod duration;
+mod json_path;
+mod network;
+mod pod;
+mod policy;
+mod storage;
+#[cfg(test)]
+mod tests;
+mod text;
+mod view;
+mod workloads;
+
+use api::{Object, ObjectError, Resource};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use column::Column;
+
+/// What fills the cells of one object, in the order of the columns.
+type Cells = fn(&Object, Timestamp) -> Result<Vec<Value>, ObjectError>;
+
+/// The columns of a kind, and what fills them.
+type Kind = (&'static [Column], Cells);
+
 /// The column definitions of a kind.
-pub(crate) fn columns(_resource: &Resource) -> Value {
-    json!([
-        {
-            "name": "Name", "type": "string", "format": "name", "priority": 0,
-            "description": "Name must be unique within a namespace."
-        },
-        {
-            "name": "Age", "type": "string", "format": "", "priority": 0,
-            "description": "CreationTimestamp is a timestamp representing the server time when this object was created."
-        }
-    ])
+pub(crate) fn columns(resource: &Resource) -> Value {
+    match kind(resource) {
+        Some((columns, _)) => columns.iter().map(Column::definition).collect(),
+        None => custom::definitions(resource),
+    }
 }
 
 /// One object's cells, in the order of [`columns`].
-pub(crate) fn cells(_resource: &Resource, object: &Object, now: Timestamp) -> Vec<Value> {
-    vec![Value::from(&*object.meta.name), Value::from(age(object.meta.creation_timestamp, now))]
+pub(crate) fn cells(resource: &Resource, object: &Object, now: Timestamp) -> Vec<Value> {
+    let Some((columns, cells)) = kind(resource) else { return custom::cells(resource, object, now) };
+    cells(object, now).unwrap_or_else(|_| {
+        // What is stored has passed the schema, so this is an object from elsewhere. It has a name at least.
+        let cell = |column: &Column| if column.is_name() { text::name(object) } else { "<unknown>".into() };
+        columns.iter().map(cell).collect()
+    })
 }
 
-/// How long ago something was, as `kubectl` writes it.
-pub(crate) fn age(since: Option<Timestamp>, now: Timestamp) -> String {
-    match since {
-        Some(since) => human_duration(now.as_second() - since.as_second()),
-        None => "<unknown>".to_owned(),
+/// A row's `conditions`, by which clients tell finished pods from others.
+pub(crate) fn conditions(resource: &Resource, object: &Object) -> Option<Value> {
+    if !resource.is_core() || &*resource.plural != "pods" {
+        return None;
     }
-}
-
-/// Seconds in at most two units, precise where precision is wanted: `5s`, `3m20s`, `47m`, `3h12m`, `2d4h`, `41d`, `2y15d`.
-pub(crate) fn human_duration(seconds: i64) -> String {
-    let two = |large: i64, unit: &str, small: i64, sub: &str| {
-        if small == 0 { format!("{large}{unit}") } else { format!("{large}{unit}{small}{sub}") }
+    let phase = object.meta.fields.get(resource.field("status.phase")?)?;
+    let message = match &**phase {
+        "Succeeded" => "The pod has completed successfully.",
+        "Failed" => "The pod failed.",
+        _ => return None,
     };
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
-    match seconds {
-        // The clocks of writers may run ahead a little.
-        i64::MIN..=-2 => "<invalid>".to_owned(),
-        -1 => "0s".to_owned(),
-        0..120 => format!("{seconds}s"),
-        120..600 => two(minutes, "m", seconds % 60, "s"),
-        600..10_800 => format!("{minutes}m"),
-        10_800..28_800 => two(hours, "h", minutes % 60, "m"),
-        28_800..172_800 => format!("{hours}h"),
-        172_800..691_200 => two(days, "d", hours % 24, "h"),
-        691_200..63_072_000 => format!("{days}d"),
-        63_072_000..252_288_000 => two(days / 365, "y", days % 365, "d"),
-        _ => format!("{}y", days / 365),
-    }
+    Some(json!([{ "type": "Completed", "status": "True", "reason": phase, "message": message }]))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::human_duration;
-
-    #[test]
-    fn durations_read_as_kubectl_writes_them() {
-        for (seconds, expect) in [
-            (-5, "<invalid>"),
-            (0, "0s"),
-            (119, "119s"),
-            (120, "2m"),
-            (200, "3m20s"),
-            (700, "11m"),
-            (10_800, "3h"),
-            (11_520, "3h12m"),
-            (30_000, "8h"),
-            (187_200, "2d4h"),
-            (800_000, "9d"),
-            (64_000_000, "2y10d"),
-        ] {
-            assert_eq!(human_duration(seconds), expect, "{seconds}");
-        }
+/// The columns of a built-in kind that has its own; `None` for those shown by name and time of creation, and for custom
+/// resources.
+fn kind(resource: &Resource) -> Option<Kind> {
+    if !resource.builtin {
+        return None;
     }
+    Some(match (&*resource.group, &*resource.plural) {
+        ("", "componentstatuses") => cluster::COMPONENT_STATUS,
+        ("", "configmaps") => config::CONFIG_MAP,
+        ("", "endpoints") => network::ENDPOINTS,
+        ("" | "events.k8s.io", "events") => cluster::EVENT,
+        ("", "namespaces") => cluster::NAMESPACE,
+        ("", "nodes") => cluster::NODE,
+        ("", "persistentvolumeclaims") => storage::PERSISTENT_VOLUME_CLAIM,
+        ("", "persistentvolumes") => storage::PERSISTENT_VOLUME,
+        ("", "pods") => pod::POD,
+        ("", "podtemplates") => workloads::POD_TEMPLATE,
+        ("", "replicationcontrollers") => workloads::REPLICATION_CONTROLLER,
+        ("", "resourcequotas") => config::RESOURCE_QUOTA,
+        ("", "secrets") => config::SECRET,
+        ("", "serviceaccounts") => config::SERVICE_ACCOUNT,
+        ("", "services") => network::SERVICE,
+        ("admissionregistration.k8s.io", "mutatingwebhookconfigurations" | "validatingwebhookconfigurations") => {
+            policy::WEBHOOKS
+        }
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies") => policy::VALIDATING_POLICY,
+        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings") => policy::VALIDATING_POLICY_BINDING,
+        ("apiregistration.k8s.io", "apiservices") => cluster::API_SERVICE,
+        ("apps", "controllerrevisions") => workloads::CONTROLLER_REVISION,
+        ("apps", "daemonsets") => workloads::DAEMON_SET,
+        ("apps", "deployments") => workloads::DEPLOYMENT,
+        ("apps", "replicasets") => workloads::REPLICA_SET,
+        ("apps", "statefulsets") => workloads::STATEFUL_SET,
+        ("autoscaling", "horizontalpodautoscalers") => policy::HORIZONTAL_POD_AUTOSCALER,
+        ("batch", "cronjobs") => workloads::CRON_JOB,
+        ("batch", "jobs") => workloads::JOB,
+        ("certificates.k8s.io", "certificatesigningrequests") => policy::CERTIFICATE_SIGNING_REQUEST,
+        ("coordination.k8s.io", "leases") => cluster::LEASE,
+        ("discovery.k8s.io", "endpointslices") => network::ENDPOINT_SLICE,
+        ("flowcontrol.apiserver.k8s.io", "flowschemas") => policy::FLOW_SCHEMA,
+        ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations") => policy::PRIORITY_LEVEL,
+        ("networking.k8s.io", "ingressclasses") => network::INGRESS_CLASS,
+        ("networking.k8s.io", "ingresses") => network::INGRESS,
+        ("networking.k8s.io", "ipaddresses") => network::IP_ADDRESS,
+        ("networking.k8s.io", "networkpolicies") => network::NETWORK_POLICY,
+        ("networking.k8s.io", "servicecidrs") => network::SERVICE_CIDR,
+        ("node.k8s.io", "runtimeclasses") => cluster::RUNTIME_CLASS,
+        ("policy", "poddisruptionbudgets") => policy::POD_DISRUPTION_BUDGET,
+        ("rbac.authorization.k8s.io", "clusterrolebindings" | "rolebindings") => policy::ROLE_BINDING,
+        ("resource.k8s.io", "deviceclasses" | "resourceclaimtemplates") => config::NAME_AND_AGE,
+        ("resource.k8s.io", "resourceclaims") => config::RESOURCE_CLAIM,
+        ("resource.k8s.io", "resourceslices") => config::RESOURCE_SLICE,
+        ("scheduling.k8s.io", "priorityclasses") => cluster::PRIORITY_CLASS,
+        ("storage.k8s.io", "csidrivers") => storage::CSI_DRIVER,
+        ("storage.k8s.io", "csinodes") => storage::CSI_NODE,
+        ("storage.k8s.io", "csistoragecapacities") => storage::CSI_STORAGE_CAPACITY,
+        ("storage.k8s.io", "storageclasses") => storage::STORAGE_CLASS,
+        ("storage.k8s.io", "volumeattachments") => storage::VOLUME_ATTACHMENT,
+        ("storage.k8s.io", "volumeattributesclasses") => storage::VOLUME_ATTRIBUTES_CLASS,
+        _ => return None,
+    })
 }

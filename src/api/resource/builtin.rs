@@ -239,6 +239,7 @@ fn rows() -> Vec<Arc<Resource>> {
             categories: boxed(row.categories),
             subresources: boxed(row.sub),
             fields: boxed(row.fields),
+            columns: Vec::new(),
             verbs: row.verbs,
             stored_as: row.stored_as,
             stored: row.stored,

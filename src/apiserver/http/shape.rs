@@ -60,6 +60,10 @@ pub(crate) fn table_row(resource: &Resource, object: &Object, include: Include, 
     out.extend_from_slice(b"{\"cells\":");
     let cells = table::cells(resource, object, Timestamp::now());
     out.extend_from_slice(serde_json::Value::Array(cells).to_string().as_bytes());
+    if let Some(conditions) = table::conditions(resource, object) {
+        out.extend_from_slice(b",\"conditions\":");
+        out.extend_from_slice(conditions.to_string().as_bytes());
+    }
     match include {
         Include::None => {}
         Include::Metadata => {
