@@ -18,7 +18,7 @@ pub(crate) async fn run(registry: Arc<Registry>, rbac: Arc<Rbac>) {
     loop {
         let (_, mut changes) = cache.subscribe();
         let mut failed = false;
-        for (name, rules) in &rbac.compiled().stale {
+        for (name, rules) in &rbac.compiled_now().stale {
             let patch = Operation::Patch(Patch::Merge(json!({ "rules": &**rules })), options());
             match bootstrap::write(&registry, &row, "", name, patch).await {
                 Ok(_) => tracing::info!(role = name, "an aggregated cluster role was brought up to date"),

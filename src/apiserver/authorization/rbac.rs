@@ -52,6 +52,16 @@ impl Rbac {
         self.compiled.load_full()
     }
 
+    /// As [`Rbac::compiled`], but waits for whoever is at work: for a caller that acts on what it sees and looks again only
+    /// after the next change.
+    pub(crate) fn compiled_now(&self) -> Arc<Compiled> {
+        let mut following = self.following.lock();
+        if following.catch_up(&self.caches) {
+            self.compiled.store(Arc::new(following.sources.compile()));
+        }
+        self.compiled.load_full()
+    }
+
     pub(crate) fn decide(&self, user: &User, what: &Attributes<'_>) -> Decision {
         let compiled = self.compiled();
         let mut missing = Vec::new();

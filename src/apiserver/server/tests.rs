@@ -405,3 +405,19 @@ async fn nodes_read_what_their_pods_use() {
     check(&admin, "DELETE /api/v1/namespaces/default/pods/p?gracePeriodSeconds=0", "", 200, "").await;
     check(&node, "GET /api/v1/namespaces/default/secrets/used", "", 403, no_relationship).await;
 }
+
+#[tokio::test]
+async fn aggregated_roles_show_what_they_add_up_to() {
+    let server = TestServer::start().await;
+    let admin = server.admin();
+    let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    let role = json!({"metadata": {"name": "extra", "labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}},
+        "rules": [{"apiGroups": ["example.com"], "resources": ["things"], "verbs": ["get"]}]});
+    check(&admin, &format!("POST {roles}"), &role.to_string(), 201, "").await;
+    let watch = admin.open(&format!("GET {roles}?watch=1&fieldSelector=metadata.name%3Dadmin"), "").await;
+    let (mut stream, mut seen) = (watch.into_body(), String::new());
+    while !seen.contains("example.com") {
+        let frame = tokio::time::timeout(std::time::Duration::from_secs(20), stream.frame()).await;
+        seen.push_str(std::str::from_utf8(&frame.unwrap().unwrap().unwrap().into_data().unwrap()).unwrap());
+    }
+}
