@@ -73,6 +73,7 @@ async fn files(agent: &Agent, pod: &Pod, volume: &Volume, owner: &Ownership) -> 
     } else {
         make_dir(&path, 0o777)?;
     }
+    owner.apply_to_root(&path)?;
     atomic::write(&path, &payload.files, owner)?;
     Ok(Some(Ready { path, read_only: false }))
 }

@@ -248,5 +248,5 @@ pub(crate) fn differs(a: &Value, b: &Value) -> bool {
         }
         status
     };
-    without(a) != without(b)
+    !crate::patch::same(&without(a), &without(b))
 }

@@ -48,6 +48,20 @@ impl Ownership {
     }
 }
 
+impl Ownership {
+    /// Gives only the volume's own directory to the group, which then owns what is made in it.
+    pub(super) fn apply_to_root(&self, root: &Path) -> Result<()> {
+        let Some(group) = self.group else { return Ok(()) };
+        let metadata = fs::metadata(root).map_err(Error::io("look at", root))?;
+        if metadata.gid() == group && metadata.mode() & 0o2000 != 0 {
+            return Ok(());
+        }
+        lchown(root, None, Some(group)).map_err(Error::io("give to its group", root))?;
+        let mode = metadata.mode() & 0o7777 | 0o2000;
+        fs::set_permissions(root, fs::Permissions::from_mode(mode)).map_err(Error::io("set permissions of", root))
+    }
+}
+
 fn apply(path: &Path, group: u32, read_only: bool) -> Result<()> {
     let metadata = fs::symlink_metadata(path).map_err(Error::io("look at", path))?;
     lchown(path, None, Some(group)).map_err(Error::io("give to its group", path))?;
