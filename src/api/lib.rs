@@ -5,6 +5,7 @@
 
 pub mod json;
 pub mod meta;
+pub mod node_selector;
 pub mod object;
 pub mod patch;
 pub mod protobuf;

@@ -29,6 +29,9 @@ use crate::ownership::{Owner, claim, possible_owners, selector_of};
 use crate::pods;
 use plan::{Deployment, Scaling, Set, Strategy};
 
+pub(crate) use plan::share;
+pub(crate) use template::hash;
+
 /// The revision of a replica set, and of the deployment's present one.
 const REVISION: &str = "deployment.kubernetes.io/revision";
 /// Revisions the same template had before.
@@ -199,7 +202,7 @@ impl Turn<'_> {
         }
         let revision = (self.latest_revision() + 1).to_string();
         let template = &self.value["spec"]["template"];
-        let hash = template::hash(template, self.deployment.status.collision_count.unwrap_or(0));
+        let hash = hash(template, self.deployment.status.collision_count.unwrap_or(0));
         let wanted = plan::replicas_of_new(&self.deployment, &self.sets, None);
         let set = self.new_set(template, &hash, &revision, wanted);
         let kind = kinds::replica_sets();

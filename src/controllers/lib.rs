@@ -7,6 +7,7 @@
 //! Every loop acts under its own service account in `kube-system`, with upstream's names, so that RBAC, audit and
 //! managed fields look as on any cluster.
 
+mod daemonset;
 mod deployment;
 mod endpoints;
 mod endpointslice;
@@ -25,6 +26,7 @@ mod pod_gc;
 mod pods;
 mod replicaset;
 mod resource_quota;
+mod revisions;
 mod root_ca;
 mod service_cidr;
 mod service_endpoints;
@@ -48,6 +50,7 @@ pub use options::Options;
 
 /// The table: a loop's name, its service account, how it is built.
 const CONTROLLERS: &[Row] = &[
+    row("daemonset-controller", "daemon-set-controller", |s| s.start(daemonset::controller(s))),
     row("deployment-controller", "deployment-controller", |s| s.start(deployment::deployments(s))),
     row("endpoints-controller", "endpoint-controller", |s| s.start(endpoints::controller(s))),
     row("endpointslice-controller", "endpointslice-controller", |s| s.start(endpointslice::controller(s))),

@@ -6,7 +6,6 @@
 //! Invariants: a pod is decoded once per version of its spec, never per node; filtering and scoring are pure functions of
 //! a pod and a node; nothing happens while nothing changes.
 
-mod affinity;
 mod algorithm;
 mod cluster;
 mod driver;

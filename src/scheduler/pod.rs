@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use api::node_selector::{NodeSelector, Term};
 use api::{Object, ObjectError};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::affinity::{NodeSelector, Term};
 use crate::resources::Resources;
 
 /// A pod that is placed or wants to be.

@@ -24,7 +24,7 @@ fn plain(template: &Value) -> Value {
 }
 
 /// A hash of the template for names and labels; `collisions` salts it.
-pub(super) fn hash(template: &Value, collisions: i64) -> String {
+pub(crate) fn hash(template: &Value, collisions: i64) -> String {
     let mut hash = Fnv(0x811c_9dc5);
     hash.value(&plain(template));
     if collisions > 0 {

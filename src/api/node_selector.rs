@@ -1,20 +1,22 @@
 //! Node selectors: terms of requirements on a node's labels and name.
 
-use api::Labels;
 use serde::Deserialize;
 
+use crate::Labels;
+
 /// `nodeSelectorTerms`: any of them may match.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct NodeSelector {
+pub struct NodeSelector {
+    /// `nodeSelectorTerms`.
     #[serde(default)]
-    pub(crate) node_selector_terms: Vec<Term>,
+    pub node_selector_terms: Vec<Term>,
 }
 
 /// All requirements of a term must hold. A term without any matches nothing.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Term {
+pub struct Term {
     #[serde(default)]
     match_expressions: Vec<Requirement>,
     #[serde(default)]
@@ -30,13 +32,15 @@ struct Requirement {
 }
 
 impl NodeSelector {
-    pub(crate) fn matches(&self, name: &str, labels: &Labels) -> bool {
+    /// Whether a node of this name with these labels is selected.
+    pub fn matches(&self, name: &str, labels: &Labels) -> bool {
         self.node_selector_terms.iter().any(|term| term.matches(name, labels))
     }
 }
 
 impl Term {
-    pub(crate) fn matches(&self, name: &str, labels: &Labels) -> bool {
+    /// Whether a node of this name with these labels meets every requirement.
+    pub fn matches(&self, name: &str, labels: &Labels) -> bool {
         if self.match_expressions.is_empty() && self.match_fields.is_empty() {
             return false;
         }
