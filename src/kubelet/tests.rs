@@ -293,3 +293,37 @@ async fn what_is_left_of_pods_that_went_meanwhile_is_removed() {
     let left = node.runtime.list_sandboxes(&Default::default()).await.unwrap();
     assert_eq!(left[0].metadata.name, "b");
 }
+
+#[tokio::test]
+async fn limits_change_in_place_or_with_a_restart() {
+    let check = async |policy: &str, restarts: i64| {
+        let node = Node::start();
+        let mut spec = web();
+        let limits = |cpu: &str| json!({"limits": {"cpu": cpu, "memory": "64Mi"}});
+        spec["containers"][0]["resources"] = limits("100m");
+        spec["containers"][0]["resizePolicy"] = json!([{"resourceName": "cpu", "restartPolicy": policy}]);
+        node.run("a", spec.clone());
+        node.pod("a", "a running pod", phase_is("Running")).await;
+        spec["containers"][0]["resources"] = limits("200m");
+        let change = api::Patch::Merge(json!({"spec": {"containers": spec["containers"]}}));
+        node.cluster.client().patch(resources::pods(), "default", "a", "", change).await.unwrap();
+        let resized = async {
+            loop {
+                let running = runtime::types::ContainerFilter {
+                    state: Some(runtime::types::ContainerState::Running),
+                    ..Default::default()
+                };
+                let all = node.runtime.list_containers(&running).await.unwrap();
+                let quota = all.first().and_then(|c| node.runtime.container_spec(&c.id)).map(|s| s.resources.cpu_quota);
+                if quota == Some(20_000) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), resized).await.expect("the new limit");
+        node.pod("a", "the count", |p| p["status"]["containerStatuses"][0]["restartCount"] == restarts).await;
+    };
+    check("NotRequired", 0).await;
+    check("RestartContainer", 1).await;
+}

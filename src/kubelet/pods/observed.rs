@@ -18,6 +18,8 @@ pub(crate) const RESTART_COUNT: &str = "io.kubernetes.container.restartCount";
 pub(crate) const MESSAGE_PATH: &str = "io.kubernetes.container.terminationMessagePath";
 pub(crate) const MESSAGE_POLICY: &str = "io.kubernetes.container.terminationMessagePolicy";
 pub(crate) const GRACE: &str = "io.kubernetes.pod.terminationGracePeriod";
+/// The limits a container was made with; ours alone.
+pub(crate) const RESOURCES: &str = "isopod.io/container.resources";
 pub(crate) const PRE_STOP: &str = "io.kubernetes.container.preStopHandler";
 
 /// Sandboxes and containers of one pod.

@@ -5,6 +5,7 @@
 
 mod act;
 mod report;
+pub(crate) mod resize;
 mod start;
 mod terminate;
 
@@ -65,6 +66,10 @@ pub(crate) struct Worker {
     /// Failed volumes are told once, not at every attempt.
     mount_failure: String,
     prepared: bool,
+    /// Somebody else wrote between two of our looks: the next news counts even if our own status came after it.
+    raced: bool,
+    /// Limits running containers were given after they were made, by id.
+    applied: HashMap<String, String>,
 }
 
 /// A hint of an end is believed for so long against a status that says otherwise.
@@ -89,6 +94,8 @@ impl Worker {
             told: None,
             mount_failure: String::new(),
             prepared: false,
+            raced: false,
+            applied: HashMap::new(),
             uid: uid.to_owned(),
             agent,
             desired,
@@ -147,13 +154,15 @@ impl Worker {
         let desired = self.desired.borrow_and_update();
         let shown = desired.mirror.as_ref().unwrap_or(&desired.object);
         let told = self.told.as_ref();
-        !desired.is_ending()
+        !self.raced
+            && !desired.is_ending()
             && told
                 .is_some_and(|t| t.meta.uid == shown.meta.uid && t.meta.resource_version >= shown.meta.resource_version)
     }
 
     /// The pod as it is now known.
     fn pod(&mut self) -> Option<Pod> {
+        self.raced = false;
         let desired = self.desired.borrow_and_update().clone();
         let fresh = |object: &Arc<Object>| match &self.told {
             Some(told)
@@ -200,6 +209,7 @@ impl Worker {
             }
             match self.act(&pod, &observed, &plan).await {
                 act::Done::Progress => {}
+                act::Done::Idle if self.resize(&pod, &observed).await => {}
                 act::Done::Idle => {
                     self.collect_garbage(&pod, &observed).await;
                     return earliest([

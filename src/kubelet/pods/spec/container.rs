@@ -10,10 +10,11 @@ use super::{env, sandbox, security};
 use crate::Config;
 use crate::error::Result;
 use crate::pods::observed::{
-    CONTAINER_HASH, CONTAINER_NAME, GRACE, MESSAGE_PATH, MESSAGE_POLICY, PRE_STOP, RESTART_COUNT,
+    CONTAINER_HASH, CONTAINER_NAME, GRACE, MESSAGE_PATH, MESSAGE_POLICY, PRE_STOP, RESOURCES, RESTART_COUNT,
 };
 use crate::pods::pod::{Pod, hash};
 use crate::pods::qos;
+use crate::pods::worker::resize::fingerprint;
 
 /// Where a container's last words go, inside it.
 pub(crate) const TERMINATION_LOG: &str = "/dev/termination-log";
@@ -50,6 +51,8 @@ pub(crate) fn container(inputs: Inputs<'_>) -> Result<ContainerSpec> {
     if let Some(hook) = container.lifecycle.as_ref().and_then(|l| l.pre_stop.as_ref()) {
         annotations.insert(PRE_STOP.into(), serde_json::to_string(hook).unwrap_or_default());
     }
+    let resources = resources(pod, container, inputs.node_memory, inputs.cgroup_v2);
+    annotations.insert(RESOURCES.to_owned(), fingerprint(&resources));
     Ok(ContainerSpec {
         metadata: ContainerMetadata { name: container.name.clone(), attempt },
         image: image.id.clone(),
@@ -64,7 +67,7 @@ pub(crate) fn container(inputs: Inputs<'_>) -> Result<ContainerSpec> {
             inputs.target.as_deref(),
             &config.root_dir.join("seccomp"),
         )?,
-        resources: resources(pod, container, inputs.node_memory, inputs.cgroup_v2),
+        resources,
         env: inputs.env,
         mounts: inputs.mounts,
         labels,

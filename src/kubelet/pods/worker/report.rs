@@ -59,6 +59,7 @@ impl Worker {
                     if fresh.meta.uid != target.meta.uid {
                         return Ok(());
                     }
+                    self.raced = true;
                     target = fresh;
                 }
                 Err(error) => return Err(error),
