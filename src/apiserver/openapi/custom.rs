@@ -33,22 +33,25 @@ impl CustomResource {
         let (version, names, row) = (document.version, self.names(), &self.resource);
         let kind = |kind: &str| json!([{ "group": row.group, "version": row.version, "kind": kind }]);
         let mut schema = (*self.schema).clone();
+        let whole = version == Version::V3 || !is(&schema, "x-kubernetes-preserve-unknown-fields");
         if version == Version::V2 {
-            simplify(&mut schema, 0);
+            simplify(&mut schema);
         }
+        let head = |metadata| head(version, metadata, descriptions);
         let mut schema = match schema {
-            Value::Object(schema) => schema,
+            Value::Object(_) if whole => {
+                embed(&mut schema, version, &head("ObjectMeta"));
+                add(&mut schema, head("ObjectMeta"));
+                schema.as_object().cloned().unwrap_or_default()
+            }
+            // Clients of version 2 would refuse whatever is not among the properties, if there were any.
             _ => Map::new(),
         };
         schema.insert("type".into(), "object".into());
-        let properties = schema.entry("properties").or_insert_with(|| json!({}));
-        if let Value::Object(properties) = properties {
-            properties.extend(head(version, "ObjectMeta", descriptions));
-        }
         schema.insert("x-kubernetes-group-version-kind".into(), kind(&row.kind));
         document.schema(&names.object, &schema.into());
 
-        let mut properties = head(version, "ListMeta", descriptions);
+        let mut properties = head("ListMeta");
         let items = json!({ "type": "array", "items": { "$ref": version.reference(&names.object) } });
         properties.insert("items".into(), items);
         let list = json!({
@@ -67,11 +70,13 @@ fn head(version: Version, metadata: &str, descriptions: &Descriptions) -> Map<St
     let status = meta("Status");
     let text = |field| json!({ "type": "string", "description": descriptions.of_field(&status, field) });
     let reference = version.reference(&meta(metadata));
+    // Lists and objects speak of their metadata in different words.
+    let speaker = if metadata == "ListMeta" { status.clone() } else { Descriptions::AN_OBJECT.to_owned() };
     let mut metadata = match version {
         Version::V2 => json!({ "$ref": reference }),
         Version::V3 => json!({ "allOf": [{ "$ref": reference }] }),
     };
-    metadata["description"] = descriptions.of_field(&status, "metadata").into();
+    metadata["description"] = descriptions.of_field(&speaker, "metadata").into();
     Map::from_iter([
         ("apiVersion".to_owned(), text("apiVersion")),
         ("kind".to_owned(), text("kind")),
@@ -79,32 +84,83 @@ fn head(version: Version, metadata: &str, descriptions: &Descriptions) -> Map<St
     ])
 }
 
-/// Takes away what version 2 cannot say, in such a way that old clients accept at least as much as the server does.
-fn simplify(schema: &mut Value, depth: usize) {
-    let Value::Object(members) = schema else { return };
-    let is = |members: &Map<String, Value>, key: &str| members.get(key).and_then(Value::as_bool).unwrap_or_default();
-    for key in ["oneOf", "anyOf", "not", "x-kubernetes-validations"] {
+fn add(schema: &mut Value, properties: Map<String, Value>) {
+    if !schema["properties"].is_object() {
+        schema["properties"] = json!({});
+    }
+    if let Some(all) = schema["properties"].as_object_mut() {
+        all.extend(properties);
+    }
+}
+
+/// Gives embedded resources what every kind has.
+fn embed(schema: &mut Value, version: Version, head: &Map<String, Value>) {
+    if !schema.is_object() {
+        return;
+    }
+    inner(schema).for_each(|inner| embed(inner, version, head));
+    let open = version == Version::V2 && is(schema, "x-kubernetes-preserve-unknown-fields");
+    if open || !is(schema, "x-kubernetes-embedded-resource") {
+        return;
+    }
+    add(schema, head.clone());
+    let mut required = schema["required"].as_array().cloned().unwrap_or_default();
+    for field in ["kind", "apiVersion"] {
+        if !required.iter().any(|name| name == field) {
+            required.push(field.into());
+        }
+    }
+    schema["required"] = required.into();
+}
+
+/// Takes away what version 2 cannot say, and what old clients stumble over there.
+fn simplify(schema: &mut Value) {
+    if !schema.is_object() {
+        return;
+    }
+    let nullable = |schema: &Value| is(schema, "nullable");
+    let (absent, open) = (nullable(schema), is(schema, "x-kubernetes-preserve-unknown-fields"));
+    let optional: Vec<String> = schema["properties"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(_, property)| nullable(property))
+        .map(|(name, _)| name.clone())
+        .collect();
+    let null_values = schema.get("additionalProperties").is_some_and(nullable);
+    let Some(members) = schema.as_object_mut() else { return };
+    for key in ["allOf", "oneOf", "anyOf", "not", "nullable"] {
         members.shift_remove(key);
     }
-    if depth > 0 {
-        members.shift_remove("allOf");
+    if absent || open {
+        members.shift_remove("items");
+        members.shift_remove("properties");
     }
-    let nullable = is(members, "nullable");
-    if nullable || is(members, "x-kubernetes-int-or-string") {
+    let ty = members.get("type").and_then(Value::as_str).unwrap_or_default();
+    if absent || (ty == "array" && !members.contains_key("items")) || (open && ty == "object") {
         members.shift_remove("type");
     }
-    if nullable || is(members, "x-kubernetes-preserve-unknown-fields") {
-        for key in ["nullable", "items", "properties", "additionalProperties"] {
-            members.shift_remove(key);
+    if let Some(Value::Array(required)) = members.get_mut("required") {
+        required.retain(|name| !null_values && !optional.iter().any(|optional| name == optional));
+        if required.is_empty() {
+            members.shift_remove("required");
         }
     }
-    members.shift_remove("nullable");
-    for key in ["items", "additionalProperties"] {
-        if let Some(inner) = members.get_mut(key) {
-            simplify(inner, depth + 1);
+    inner(schema).for_each(simplify);
+}
+
+fn is(schema: &Value, key: &str) -> bool {
+    schema.get(key).and_then(Value::as_bool).unwrap_or_default()
+}
+
+/// The schemas of elements, values and fields.
+fn inner(schema: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let members = schema.as_object_mut().into_iter().flatten();
+    members.flat_map(|(key, value)| -> Box<dyn Iterator<Item = &mut Value>> {
+        match &**key {
+            "items" | "additionalProperties" => Box::new(std::iter::once(value)),
+            "properties" => Box::new(value.as_object_mut().into_iter().flat_map(|all| all.values_mut())),
+            _ => Box::new(std::iter::empty()),
         }
-    }
-    if let Some(Value::Object(properties)) = members.get_mut("properties") {
-        properties.values_mut().for_each(|property| simplify(property, depth + 1));
-    }
+    })
 }

@@ -8,6 +8,9 @@ use serde_json::{Map, Value};
 pub(super) struct Descriptions(Map<String, Value>);
 
 impl Descriptions {
+    /// A type that is in all descriptions, with fields every kind has.
+    pub(super) const AN_OBJECT: &str = "io.k8s.api.core.v1.ConfigMap";
+
     /// Reads those of one group-version; a group of custom resources has those of the metadata.
     pub(super) fn of(group: &str, version: &str) -> Self {
         let mut generator = SchemaGenerator::default();
@@ -47,8 +50,16 @@ macro_rules! types {
     }};
 }
 
-const EVERYWHERE: &[Add] = types!(k8s_openapi::apimachinery::pkg::apis::meta::v1 =>
-    APIResourceList DeleteOptions LabelSelector ListMeta ObjectMeta Patch Status);
+const EVERYWHERE: &[Add] = &[
+    add::<k8s_openapi::api::core::v1::ConfigMap>,
+    add::<k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResourceList>,
+    add::<k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions>,
+    add::<k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector>,
+    add::<k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta>,
+    add::<k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta>,
+    add::<k8s_openapi::apimachinery::pkg::apis::meta::v1::Patch>,
+    add::<k8s_openapi::apimachinery::pkg::apis::meta::v1::Status>,
+];
 
 fn roots(group: &str, version: &str) -> &'static [Add] {
     match (group, version) {

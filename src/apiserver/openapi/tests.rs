@@ -295,11 +295,18 @@ fn cron_tab() -> CustomResource {
         builtin: false,
         ..(**api::resource::find("", "v1", "configmaps").unwrap()).clone()
     };
-    let schema = json!({ "type": "object", "properties": { "spec": { "type": "object", "properties": {
-        "cronSpec": { "type": "string", "description": "When." },
-        "port": { "x-kubernetes-int-or-string": true, "anyOf": [{ "type": "integer" }, { "type": "string" }] },
-        "note": { "type": "string", "nullable": true },
-    }}}});
+    let schema = json!({ "type": "object", "properties": { "spec": {
+        "type": "object",
+        "required": ["cronSpec", "note"],
+        "properties": {
+            "cronSpec": { "type": "string", "description": "When.", "pattern": "^x" },
+            "port": { "x-kubernetes-int-or-string": true, "anyOf": [{ "type": "integer" }, { "type": "string" }] },
+            "note": { "type": "string", "nullable": true },
+            "open": { "type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": { "a": {} } },
+            "list": { "type": "array", "items": { "type": "string", "not": { "type": "integer" } } },
+            "object": { "type": "object", "x-kubernetes-embedded-resource": true },
+        },
+    }}});
     CustomResource { resource: Arc::new(resource), schema: Arc::new(schema) }
 }
 
@@ -307,16 +314,35 @@ fn cron_tab() -> CustomResource {
 fn custom_resources_are_documented_in_both_versions() {
     let custom = [cron_tab()];
     let v3 = document("apis/stable.example.com/v1", &custom);
-    let schema = &v3["components"]["schemas"]["com.example.stable.v1.CronTab"];
-    assert_eq!(schema["properties"]["spec"]["properties"]["note"]["nullable"], true);
-    assert!(schema["properties"]["metadata"]["allOf"].is_array());
+    let schema = &v3["components"]["schemas"]["com.example.stable.v1.CronTab"]["properties"];
+    assert_eq!(schema["spec"]["properties"]["note"]["nullable"], true);
+    assert!(schema["metadata"]["allOf"].is_array());
+    assert!(schema["metadata"]["description"].as_str().unwrap().starts_with("Standard object's metadata."));
+    assert_eq!(schema["spec"]["properties"]["object"]["required"], json!(["kind", "apiVersion"]));
     assert!(v3["paths"]["/apis/stable.example.com/v1/namespaces/{namespace}/crontabs/{name}/scale"]["get"].is_object());
 
     let v2: Value = serde_json::from_slice(&contents::whole(&custom, Encoding::Json)).unwrap();
-    let spec = &v2["definitions"]["com.example.stable.v1.CronTab"]["properties"]["spec"]["properties"];
-    assert_eq!(spec["note"], json!({}));
-    assert_eq!(spec["port"], json!({ "x-kubernetes-int-or-string": true }));
-    assert_eq!(spec["cronSpec"], json!({ "type": "string", "description": "When." }));
+    let spec = &v2["definitions"]["com.example.stable.v1.CronTab"]["properties"]["spec"];
+    assert_eq!(spec["required"], json!(["cronSpec"]));
+    for (field, expect) in [
+        ("cronSpec", json!({ "type": "string", "description": "When.", "pattern": "^x" })),
+        ("port", json!({ "x-kubernetes-int-or-string": true })),
+        ("note", json!({})),
+        ("open", json!({ "x-kubernetes-preserve-unknown-fields": true })),
+        ("list", json!({ "type": "array", "items": { "type": "string" } })),
+    ] {
+        assert_eq!(spec["properties"][field], expect, "{field}");
+    }
+}
+
+#[test]
+fn what_takes_any_field_names_none_to_old_clients() {
+    let mut custom = cron_tab();
+    custom.schema =
+        Arc::new(json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": { "a": {} } }));
+    let v2: Value = serde_json::from_slice(&contents::whole(&[custom], Encoding::Json)).unwrap();
+    let schema = v2["definitions"]["com.example.stable.v1.CronTab"].as_object().unwrap();
+    assert_eq!(schema.keys().collect::<Vec<_>>(), ["type", "x-kubernetes-group-version-kind"]);
 }
 
 async fn get(openapi: &OpenApi, path: &str, hash: Option<&str>, headers: &[(&str, &str)]) -> Response<Body> {
