@@ -14,6 +14,7 @@ mod endpointslice;
 mod eviction;
 mod expectations;
 mod garbage_collector;
+mod job;
 mod namespace;
 mod node_ipam;
 mod node_lifecycle;
@@ -55,6 +56,7 @@ const CONTROLLERS: &[Row] = &[
     row("endpoints-controller", "endpoint-controller", |s| s.start(endpoints::controller(s))),
     row("endpointslice-controller", "endpointslice-controller", |s| s.start(endpointslice::controller(s))),
     row("garbage-collector-controller", "generic-garbage-collector", garbage_collector::start),
+    row("job-controller", "job-controller", |s| s.start(job::controller(s))),
     row("namespace-controller", "namespace-controller", |s| s.start(namespace::controller(s))),
     row("node-ipam-controller", "node-controller", |s| s.start(node_ipam::controller(s))),
     row("node-lifecycle-controller", "node-controller", |s| s.start(node_lifecycle::controller(s))),

@@ -66,6 +66,19 @@ pub(crate) async fn claim(
     selector: &LabelSelector,
     objects: Vec<Arc<Object>>,
 ) -> Result<Vec<Arc<Object>>, Status> {
+    claim_with_finalizer(client, owner, children, selector, objects, "").await
+}
+
+/// [`claim`], for owners that put a finalizer on what is theirs: it comes and goes with the reference, in one write. An empty
+/// finalizer is none.
+pub(crate) async fn claim_with_finalizer(
+    client: &Client,
+    owner: Owner<'_>,
+    children: &Cache,
+    selector: &LabelSelector,
+    objects: Vec<Arc<Object>>,
+    finalizer: &str,
+) -> Result<Vec<Arc<Object>>, Status> {
     let mut claimed = Vec::new();
     let mut may_adopt = None;
     for object in objects {
@@ -83,18 +96,34 @@ pub(crate) async fn claim(
                     });
                 }
                 if may_adopt == Some(true)
-                    && let Some(adopted) = own(client, children, &object, owner.reference()).await?
+                    && let Some(adopted) = own(client, children, &object, adoption(owner, finalizer)).await?
                 {
                     claimed.push(adopted);
                 }
             }
             Claim::Release => {
-                let reference = json!({ "$patch": "delete", "uid": owner.object.meta.uid });
-                own(client, children, &object, reference).await?;
+                own(client, children, &object, release(owner, finalizer)).await?;
             }
         }
     }
     Ok(claimed)
+}
+
+fn adoption(owner: Owner<'_>, finalizer: &str) -> Value {
+    let mut metadata = json!({ "ownerReferences": [owner.reference()] });
+    if !finalizer.is_empty() {
+        metadata["finalizers"] = json!([finalizer]);
+    }
+    metadata
+}
+
+fn release(owner: Owner<'_>, finalizer: &str) -> Value {
+    let reference = json!({ "$patch": "delete", "uid": owner.object.meta.uid });
+    let mut metadata = json!({ "ownerReferences": [reference] });
+    if !finalizer.is_empty() {
+        metadata["$deleteFromPrimitiveList/finalizers"] = json!([finalizer]);
+    }
+    metadata
 }
 
 /// Patches an object's owners. An object that is gone, or another of its name, is no error: `None`.
@@ -102,9 +131,10 @@ async fn own(
     client: &Client,
     children: &Cache,
     object: &Object,
-    reference: Value,
+    mut metadata: Value,
 ) -> Result<Option<Arc<Object>>, Status> {
-    let patch = json!({ "metadata": { "uid": object.meta.uid, "ownerReferences": [reference] } });
+    metadata["uid"] = (&*object.meta.uid).into();
+    let patch = json!({ "metadata": metadata });
     let (namespace, name) = (&object.meta.namespace, &object.meta.name);
     match client.patch(children.resource(), namespace, name, "", Patch::Strategic(patch)).await {
         Ok(written) => {

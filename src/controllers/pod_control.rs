@@ -107,7 +107,6 @@ impl PodControl {
     }
 
     /// Changes a pod, or its `status`. The patch should carry the pod's uid.
-    #[allow(dead_code, reason = "statefulsets and jobs")]
     pub(crate) async fn patch(&self, pod: &Object, subresource: &str, patch: Patch) -> Result<Arc<Object>, Status> {
         let (namespace, name) = (&pod.meta.namespace, &pod.meta.name);
         let written = self.client.patch(self.pods.resource(), namespace, name, subresource, patch).await?;
