@@ -30,7 +30,9 @@ pub(super) async fn serve(
     if !info.subresource.is_empty() && subresource::is_connect(&row, &info.subresource) {
         return proxy::serve(server, pass, &row, incoming, counted).await;
     }
-    let offer = Offer { protobuf: protobuf::serves(&row), shapes: info.subresource.is_empty() && row.stored };
+    // A subresource that shows the object itself is shown as the object is.
+    let own = info.subresource.is_empty() || subresource::describe(&row, &info.subresource).kind.is_none();
+    let offer = Offer { protobuf: protobuf::serves(&row), shapes: own && row.verbs.contains(&"get") };
     let form = form(incoming.request.headers(), incoming.query, offer)?;
     let namespace = if row.is_namespaced() { info.namespace.clone() } else { String::new() };
     let mut request = api::Request {

@@ -302,7 +302,7 @@ fn cron_tab() -> CustomResource {
             "cronSpec": { "type": "string", "description": "When.", "pattern": "^x" },
             "port": { "x-kubernetes-int-or-string": true, "anyOf": [{ "type": "integer" }, { "type": "string" }] },
             "note": { "type": "string", "nullable": true },
-            "open": { "type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": { "a": {} } },
+            "open": { "type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": { "a": { "type": "string" } } },
             "list": { "type": "array", "items": { "type": "string", "not": { "type": "integer" } } },
             "object": { "type": "object", "x-kubernetes-embedded-resource": true },
         },
@@ -338,8 +338,9 @@ fn custom_resources_are_documented_in_both_versions() {
 #[test]
 fn what_takes_any_field_names_none_to_old_clients() {
     let mut custom = cron_tab();
-    custom.schema =
-        Arc::new(json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": { "a": {} } }));
+    custom.schema = Arc::new(
+        json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": { "a": { "type": "string" } } }),
+    );
     let v2: Value = serde_json::from_slice(&contents::whole(&[custom], Encoding::Json)).unwrap();
     let schema = v2["definitions"]["com.example.stable.v1.CronTab"].as_object().unwrap();
     assert_eq!(schema.keys().collect::<Vec<_>>(), ["type", "x-kubernetes-group-version-kind"]);

@@ -429,7 +429,7 @@ fn samples_of_every_kind_give_whole_rows() {
         eprintln!("no golden samples here: set ISOPOD_TESTDATA to the folder that has kubernetes-api/");
         return;
     }
-    for resource in api::resource::builtin().iter().filter(|resource| resource.stored) {
+    for resource in api::resource::builtin().iter().filter(|resource| resource.verbs.contains(&"get")) {
         let group = if resource.is_core() { "core" } else { &*resource.group };
         let file = data.join("kubernetes-api").join(format!("{group}.{}.{}.json", resource.version, resource.kind));
         let sample: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
