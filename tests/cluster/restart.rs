@@ -9,7 +9,7 @@ pub(crate) fn containers_go_on(lab: &Lab) {
     machine.provide_images();
     machine.start_server(&[]);
     let kubectl = Kubectl::new(&machine);
-    kubectl.until_is("get nodes -o jsonpath={.items[*].status.conditions[?(@.type=='Ready')].status}", "True");
+    kubectl.until_is(r#"get nodes -o jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}"#, "True");
     kubectl.run("create deployment web --image=busybox.local/busybox:1 --replicas=2 -- /bin/sleep 100000");
     kubectl.until_is("get deployment web -o jsonpath={.status.availableReplicas}", "2");
     let pods = "get pods -l app=web --sort-by=.metadata.name -o jsonpath={range.items[*]}{.metadata.name}={.status.containerStatuses[0].containerID}={.status.containerStatuses[0].restartCount},{end}";
@@ -28,7 +28,7 @@ pub(crate) fn containers_go_on(lab: &Lab) {
             assert!(names.lines().any(|line| line == name), "{name} was acknowledged and is gone");
         }
     }
-    kubectl.until_is("get nodes -o jsonpath={.items[*].status.conditions[?(@.type=='Ready')].status}", "True");
+    kubectl.until_is(r#"get nodes -o jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}"#, "True");
     kubectl.until_is("get deployment web -o jsonpath={.status.availableReplicas}", "2");
     assert_eq!(kubectl.run(pods), before, "the same containers, no restart counted");
     // And the agent is alive: a new pod runs.

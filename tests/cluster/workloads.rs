@@ -7,7 +7,7 @@ use crate::lab::{Lab, wait};
 
 const IMAGE: &str = "busybox.local/busybox:1";
 const READY: &str =
-    "get nodes -o jsonpath={range.items[*]}{.metadata.name}={.status.conditions[?(@.type=='Ready')].status},{end}";
+    r#"get nodes -o jsonpath={range.items[*]}{.metadata.name}={.status.conditions[?(@.type=="Ready")].status},{end}"#;
 
 /// The README's two commands: a cluster of one, and a worker.
 pub(crate) fn both_nodes_become_ready(lab: &Lab) {
