@@ -144,6 +144,9 @@ pub(crate) fn sample(row: &Resource) -> Value {
         ("", "persistentvolumeclaims") => json!({"spec": {
             "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}),
         ("", "events") => json!({"involvedObject": {"kind": "Pod", "name": "p", "namespace": "a"}}),
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies") => {
+            json!({"spec": {"validations": [{"expression": "true"}]}})
+        }
         ("events.k8s.io", "events") => json!({"regarding": {"kind": "Pod", "name": "p", "namespace": "a"}}),
         ("apps", "deployments" | "daemonsets" | "replicasets") => {
             json!({"spec": {"selector": selector, "template": pod}})

@@ -200,6 +200,7 @@ impl Registry {
         let mut old = current.value.clone();
         old.cut("metadata.resourceVersion");
         new.cut("metadata.resourceVersion");
+        super::write::canonical(&mut new, storage);
         if new == old && !gone {
             return Ok(Outcome::Done(current.object));
         }

@@ -108,6 +108,16 @@ impl Registry {
     }
 }
 
+/// Brings a tree, decoded and defaulted, to the form Go writes: zero values that clients expect to see are there, and equal
+/// objects are equal trees. Every tree on its way to the store passes here.
+pub(super) fn canonical(value: &mut Value, storage: &Resource) {
+    if let Some(message) =
+        api::schema::for_kind(&storage.group, &storage.version, &storage.kind).filter(|_| storage.builtin)
+    {
+        api::prune::canonical(value, message);
+    }
+}
+
 /// The object that a tree becomes, size checked.
 pub(super) fn encode(value: &Value, storage: &Resource) -> Result<Object, Status> {
     let object = Object::encode(value, 0, storage).map_err(|error| Status::bad_request(error_text(&error)))?;
