@@ -18,9 +18,10 @@ use crate::shutdown::on_signal;
 use crate::{node, node_identity, ready};
 
 /// Joins, and runs the node until a signal.
-pub async fn run(args: AgentArgs) -> Result<()> {
+pub(crate) async fn run(args: AgentArgs) -> Result<()> {
     let (server, token) = server_and_token(&args)?;
     node::check(&args.node)?;
+    node_identity::check(&args.node)?;
     Node::preflight(&args.node)?;
     let paths = Paths::of(&args.node)?;
     let address = node_identity::address(&args.node)?;

@@ -8,7 +8,7 @@ use crate::println;
 use crate::settings::Paths;
 
 /// Carries out one command against the node's containerd, which must be running.
-pub async fn run(args: ImagesArgs) -> Result<()> {
+pub(crate) async fn run(args: ImagesArgs) -> Result<()> {
     let socket = match &args.container_runtime_endpoint {
         Some(endpoint) => endpoint.strip_prefix("unix://").unwrap_or(endpoint).into(),
         None => Paths::new(&args.data_dir)?.containerd_socket(),

@@ -12,13 +12,13 @@ use nix::unistd::Pid;
 use crate::settings::Paths;
 
 /// Held while this process is the one of its data directory.
-pub struct Instance {
+pub(crate) struct Instance {
     _lock: Flock<File>,
 }
 
 impl Instance {
     /// Becomes the one process of the data directory, or says which one is.
-    pub fn acquire(paths: &Paths) -> Result<Self> {
+    pub(crate) fn acquire(paths: &Paths) -> Result<Self> {
         let mut file = open(paths)?;
         let mut holder = String::new();
         let _ = file.read_to_string(&mut holder);
@@ -37,7 +37,7 @@ impl Instance {
     }
 
     /// Asks the process of the data directory to end, and waits until it has.
-    pub fn end_other(paths: &Paths) -> Result<()> {
+    pub(crate) fn end_other(paths: &Paths) -> Result<()> {
         if !paths.run.join("isopod.pid").exists() {
             return Ok(());
         }

@@ -6,7 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 /// Sets up logging for a long-running command. On a terminal the progress lines tell the story, so logs begin at WARN there;
 /// `verbose` and `RUST_LOG` bring more.
-pub fn init(verbose: u8) {
+pub(crate) fn init(verbose: u8) {
     let terminal = std::io::stderr().is_terminal();
     let level = match verbose {
         0 if terminal => "warn",

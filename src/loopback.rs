@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use watch_cache::Cache;
 
 /// The API server as a transport. It is set once, right after it is built and before anything calls.
-pub struct Loopback(pub Arc<OnceLock<ApiServer>>);
+pub(crate) struct Loopback(pub(crate) Arc<OnceLock<ApiServer>>);
 
 impl Loopback {
     fn api(&self) -> Option<&ApiServer> {

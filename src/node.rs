@@ -29,25 +29,25 @@ use crate::settings::Paths;
 use crate::{ready, version};
 
 /// The kubelet's port.
-pub const KUBELET_PORT: u16 = 10250;
+pub(crate) const KUBELET_PORT: u16 = 10250;
 
 /// What a node needs to know beside its flags.
-pub struct Node {
+pub(crate) struct Node {
     /// The flags.
-    pub args: NodeArgs,
+    pub(crate) args: NodeArgs,
     /// Where things lie.
-    pub paths: Paths,
+    pub(crate) paths: Paths,
     /// The node's name.
-    pub name: String,
+    pub(crate) name: String,
     /// The node's address.
-    pub address: IpAddr,
+    pub(crate) address: IpAddr,
     /// The API server to talk to.
-    pub server_url: String,
+    pub(crate) server_url: String,
 }
 
 impl Node {
     /// What must be true of the machine; nothing is made before.
-    pub fn preflight(args: &NodeArgs) -> Result<()> {
+    pub(crate) fn preflight(args: &NodeArgs) -> Result<()> {
         crate::preflight::root()?;
         crate::preflight::cgroups()?;
         if args.container_runtime_endpoint.is_none() {
@@ -61,7 +61,7 @@ impl Node {
     }
 
     /// Starts what needs no cluster yet: the container runtime. Takes most of a node's start, so it runs beside the join.
-    pub async fn start_runtime(&self, progress: &Progress) -> Result<Arc<dyn Runtime>> {
+    pub(crate) async fn start_runtime(&self, progress: &Progress) -> Result<Arc<dyn Runtime>> {
         let network = self.network_config(None)?;
         network::cni::install(
             &network.cni_bin_dir,
@@ -92,7 +92,7 @@ impl Node {
     }
 
     /// Runs the node until shutdown. Containers go on running.
-    pub async fn run(
+    pub(crate) async fn run(
         self,
         membership: Membership,
         runtime: Arc<dyn Runtime>,
@@ -247,7 +247,7 @@ impl Node {
 }
 
 /// The node's network, from its flags and from what the cluster told it. Teardown works without the latter.
-pub fn network_config(
+pub(crate) fn network_config(
     paths: &Paths,
     args: &NodeArgs,
     name: &str,
@@ -274,7 +274,7 @@ pub fn network_config(
 }
 
 /// Our containerd: its places follow from the data directory.
-pub fn containerd_config(paths: &Paths, args: &NodeArgs) -> ContainerdConfig {
+pub(crate) fn containerd_config(paths: &Paths, args: &NodeArgs) -> ContainerdConfig {
     let agent = paths.data.agent("");
     let network = network::Config::new("", Some(&agent));
     let mut config = ContainerdConfig::below(&agent, &paths.run.join("containerd"));
@@ -350,7 +350,7 @@ fn taint(text: &str) -> Result<Taint> {
 }
 
 /// Checks the flags that only the kubelet reads, before anything is made.
-pub fn check(args: &NodeArgs) -> Result<()> {
+pub(crate) fn check(args: &NodeArgs) -> Result<()> {
     labels(&args.node_label)?;
     args.node_taint.iter().try_for_each(|text| taint(text).map(drop))
 }

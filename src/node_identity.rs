@@ -8,13 +8,22 @@ use bootstrap::join::server::is_node_name;
 
 use crate::cli::NodeArgs;
 
-/// The node's name: as said, else the host's; lower case, as upstream makes it.
-pub fn name(args: &NodeArgs, data: &DataDir) -> Result<String> {
-    let said = match &args.node_name {
+/// Whether the node can be called as it is to be; makes nothing.
+pub(crate) fn check(args: &NodeArgs) -> Result<()> {
+    said(args).map(drop)
+}
+
+/// The node's name: as said, else the host's; lower case, as upstream makes it. With `--with-node-id` the id is made and kept.
+pub(crate) fn name(args: &NodeArgs, data: &DataDir) -> Result<String> {
+    let said = said(args)?;
+    Ok(if args.with_node_id { format!("{said}-{}", node_id(data)?) } else { said })
+}
+
+fn said(args: &NodeArgs) -> Result<String> {
+    let name = match &args.node_name {
         Some(name) => name.clone(),
         None => read("/proc/sys/kernel/hostname".as_ref())?.unwrap_or_default().trim().to_ascii_lowercase(),
     };
-    let name = if args.with_node_id { format!("{said}-{}", node_id(data)?) } else { said };
     if !is_node_name(&name) {
         bail!("{name:?} is no node name (a lowercase RFC 1123 subdomain): choose one with --node-name");
     }
@@ -32,7 +41,7 @@ fn node_id(data: &DataDir) -> Result<String> {
 }
 
 /// The node's address: as said, else the one the default route would use, else the first of an interface that is up.
-pub fn address(args: &NodeArgs) -> Result<IpAddr> {
+pub(crate) fn address(args: &NodeArgs) -> Result<IpAddr> {
     if let Some(said) = args.node_ip {
         return Ok(said);
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 /// Nodes run containers, which takes root.
-pub fn root() -> Result<()> {
+pub(crate) fn root() -> Result<()> {
     let status =
         std::fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status: is /proc mounted?")?;
     let uid = status.lines().find_map(|line| line.strip_prefix("Uid:")).and_then(|ids| ids.split_whitespace().nth(1));
@@ -17,7 +17,7 @@ pub fn root() -> Result<()> {
 }
 
 /// A port that something else holds is named before anything is written.
-pub fn port(address: IpAddr, port: u16, flag: &str) -> Result<()> {
+pub(crate) fn port(address: IpAddr, port: u16, flag: &str) -> Result<()> {
     match TcpListener::bind(SocketAddr::new(address, port)) {
         Ok(_) => Ok(()),
         Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {
@@ -30,7 +30,7 @@ pub fn port(address: IpAddr, port: u16, flag: &str) -> Result<()> {
 }
 
 /// Containers need these controllers, on cgroup v2 or v1.
-pub fn cgroups() -> Result<()> {
+pub(crate) fn cgroups() -> Result<()> {
     const NEEDED: [&str; 4] = ["cpu", "cpuset", "memory", "pids"];
     let v2 = Path::new("/sys/fs/cgroup/cgroup.controllers");
     let missing: Vec<&str> = if v2.exists() {
@@ -50,7 +50,7 @@ pub fn cgroups() -> Result<()> {
 }
 
 /// Programs we start, unless a runtime of the user's is named.
-pub fn programs() -> Result<()> {
+pub(crate) fn programs() -> Result<()> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let there = |name: &str| std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
     let missing: Vec<&str> =

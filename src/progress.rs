@@ -7,14 +7,14 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// The start of one server or agent.
-pub struct Progress {
+pub(crate) struct Progress {
     began: Instant,
     spinner: Option<ProgressBar>,
 }
 
 impl Progress {
     /// Begins to count. Shows a spinner on a terminal.
-    pub fn begin(title: &str) -> Self {
+    pub(crate) fn begin(title: &str) -> Self {
         let spinner = std::io::stderr().is_terminal().then(|| {
             let spinner = ProgressBar::new_spinner();
             if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
@@ -28,14 +28,14 @@ impl Progress {
     }
 
     /// Says what is awaited now.
-    pub fn doing(&self, what: &str) {
+    pub(crate) fn doing(&self, what: &str) {
         if let Some(spinner) = &self.spinner {
             spinner.set_message(what.to_owned());
         }
     }
 
     /// Says what is there now.
-    pub fn done(&self, what: &str) {
+    pub(crate) fn done(&self, what: &str) {
         let after = self.began.elapsed();
         match &self.spinner {
             Some(spinner) => spinner.println(format!("  ✓ {what:<44} {:>6.2} s", after.as_secs_f64())),
@@ -44,7 +44,7 @@ impl Progress {
     }
 
     /// Ends the show with some last lines.
-    pub fn finish(&self, lines: &str) {
+    pub(crate) fn finish(&self, lines: &str) {
         if let Some(spinner) = &self.spinner {
             spinner.println(lines);
             spinner.finish_and_clear();

@@ -5,12 +5,12 @@ use std::os::unix::net::UnixDatagram;
 use crate::settings::Paths;
 
 /// Notes that nothing is ready yet.
-pub fn clear(paths: &Paths) {
+pub(crate) fn clear(paths: &Paths) {
     let _ = std::fs::remove_file(paths.run.join("ready"));
 }
 
 /// Notes that the node is ready. `address` is where other nodes reach this one.
-pub fn announce(paths: &Paths, address: &str) {
+pub(crate) fn announce(paths: &Paths, address: &str) {
     let write = |name: &str, content: &str| std::fs::write(paths.run.join(name), content);
     if let Err(error) =
         std::fs::create_dir_all(&paths.run).and_then(|()| write("address", address)).and_then(|()| write("ready", ""))

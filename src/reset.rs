@@ -16,7 +16,7 @@ use crate::settings::Paths;
 use crate::{preflight, println};
 
 /// Stops isopod, removes all pods, unmounts, removes the network, and unless told otherwise the data.
-pub async fn run(args: ResetArgs) -> Result<()> {
+pub(crate) async fn run(args: ResetArgs) -> Result<()> {
     preflight::root()?;
     let paths = Paths::new(&args.data_dir)?;
     let what = if args.keep_data { "" } else { " and delete all data of the cluster below it" };

@@ -44,7 +44,7 @@ struct Server {
 }
 
 /// Parse → build → spawn → wait → drain.
-pub async fn run(args: ServerArgs) -> Result<()> {
+pub(crate) async fn run(args: ServerArgs) -> Result<()> {
     let server = Server::check(args)?;
     let token = server.wanted_token()?;
     create_private(server.paths.data.root())?;
@@ -104,6 +104,7 @@ impl Server {
     fn check(args: ServerArgs) -> Result<Self> {
         let settings = ServerSettings::new(&args)?;
         node::check(&args.node)?;
+        node_identity::check(&args.node)?;
         if !args.disable_agent {
             Node::preflight(&args.node)?;
         }

@@ -16,22 +16,22 @@ const DISABLABLE: [&str; 1] = ["coredns"];
 
 /// What a server is asked to be.
 #[derive(Clone, Debug)]
-pub struct ServerSettings {
+pub(crate) struct ServerSettings {
     /// What every node is told.
-    pub cluster: ClusterSettings,
+    pub(crate) cluster: ClusterSettings,
     /// All services' addresses.
-    pub service_cidr: Ipv4Cidr,
+    pub(crate) service_cidr: Ipv4Cidr,
     /// Ports for NodePort services.
-    pub node_ports: RangeInclusive<u16>,
+    pub(crate) node_ports: RangeInclusive<u16>,
     /// The address of the `kubernetes` Service.
-    pub kubernetes_ip: IpAddr,
+    pub(crate) kubernetes_ip: IpAddr,
     /// Whether nodes serve cluster DNS.
-    pub dns: bool,
+    pub(crate) dns: bool,
 }
 
 impl ServerSettings {
     /// Checks the flags; errors name the flag and the value.
-    pub fn new(args: &ServerArgs) -> Result<Self> {
+    pub(crate) fn new(args: &ServerArgs) -> Result<Self> {
         let cluster_cidr = cidr("--cluster-cidr", &args.cluster_cidr)?;
         let service_cidr = cidr("--service-cidr", &args.service_cidr)?;
         if cluster_cidr.covers(&service_cidr) || service_cidr.covers(&cluster_cidr) {
@@ -92,24 +92,24 @@ fn backend(flag: FlannelBackend) -> &'static str {
 
 /// Where a node keeps what does not lie in its data directory. Nodes that share a machine differ in all of it.
 #[derive(Clone, Debug)]
-pub struct Paths {
+pub(crate) struct Paths {
     /// The data directory.
-    pub data: DataDir,
+    pub(crate) data: DataDir,
     /// Sockets, pid files, the flag that the node is ready.
-    pub run: PathBuf,
+    pub(crate) run: PathBuf,
     /// Container logs.
-    pub pod_logs: PathBuf,
+    pub(crate) pod_logs: PathBuf,
     /// Links to container logs by name; only at the default place.
-    pub log_links: Option<PathBuf>,
+    pub(crate) log_links: Option<PathBuf>,
     /// Flannel's file.
-    pub subnet_env: PathBuf,
+    pub(crate) subnet_env: PathBuf,
     /// The root of all pods' cgroups.
-    pub cgroup_root: String,
+    pub(crate) cgroup_root: String,
 }
 
 impl Paths {
     /// The places of the node whose state lies in `data_dir`.
-    pub fn new(data_dir: &std::path::Path) -> Result<Self> {
+    pub(crate) fn new(data_dir: &std::path::Path) -> Result<Self> {
         let absolute = std::path::absolute(data_dir).with_context(|| format!("--data-dir {}", data_dir.display()))?;
         let data = DataDir::new(absolute);
         let suffix = data.suffix();
@@ -136,17 +136,17 @@ impl Paths {
     }
 
     /// The same, from the flags every node has.
-    pub fn of(args: &NodeArgs) -> Result<Self> {
+    pub(crate) fn of(args: &NodeArgs) -> Result<Self> {
         Self::new(&args.data_dir)
     }
 
     /// The socket of the node's own containerd.
-    pub fn containerd_socket(&self) -> PathBuf {
+    pub(crate) fn containerd_socket(&self) -> PathBuf {
         self.run.join("containerd/containerd.sock")
     }
 
     /// Where the administrator's kubeconfig goes by default.
-    pub fn kubeconfig(&self) -> PathBuf {
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
         if self.data.is_default() { "/etc/isopod/isopod.yaml".into() } else { self.data.server("isopod.yaml") }
     }
 }

@@ -4,7 +4,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Cancels `shutdown` at the first SIGTERM or SIGINT.
-pub fn on_signal(shutdown: CancellationToken) {
+pub(crate) fn on_signal(shutdown: CancellationToken) {
     tokio::spawn(async move {
         let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
         else {

@@ -20,7 +20,7 @@ const TYPE: &str = "bootstrap.kubernetes.io/token";
 const GROUP: &str = "system:bootstrappers:isopod:default-node-token";
 
 /// Carries out one command against the server's API.
-pub async fn run(args: TokenArgs) -> Result<()> {
+pub(crate) async fn run(args: TokenArgs) -> Result<()> {
     if matches!(args.command, TokenCommand::Generate) {
         let (id, secret) = generate_bootstrap();
         println(&format!("{id}.{secret}"));

@@ -55,10 +55,12 @@ struct Follower {
     subscription: Option<Subscription>,
 }
 
+/// `namespace/name`, and the object as it is now; `None` for one that is gone.
+type Seen = (String, Option<Arc<Object>>);
+
 impl Follower {
-    /// What changed since last time: `(key, Some(object))` or `(key, None)` for one that is gone. `true` first when
-    /// everything before must be forgotten.
-    fn changes(&mut self) -> (bool, Vec<(String, Option<Arc<Object>>)>) {
+    /// What changed since last time. `true` when everything before must be forgotten.
+    fn changes(&mut self) -> (bool, Vec<Seen>) {
         let mut all = Vec::new();
         if let Some(subscription) = &mut self.subscription {
             loop {

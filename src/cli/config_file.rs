@@ -11,11 +11,11 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 /// Where the file lies unless `--config` says otherwise.
-pub const DEFAULT: &str = "/etc/isopod/config.yaml";
+pub(crate) const DEFAULT: &str = "/etc/isopod/config.yaml";
 
 /// The arguments with those of the configuration files put in front, for `server` and `agent`.
 /// `env_set` tells whether a flag's environment variable is set: it wins over the files.
-pub fn expand(
+pub(crate) fn expand(
     args: Vec<OsString>,
     command: &clap::Command,
     env: impl Fn(&str) -> Option<OsString>,

@@ -193,7 +193,10 @@ fn resolve(port: &ServicePort, pod: &PodSpec) -> Option<Port> {
 
 /// The selectors of all services, so that a pod's change finds its services without decoding any.
 #[derive(Default)]
-pub(crate) struct Selectors(Mutex<HashMap<Box<str>, (u64, Option<LabelSelector>)>>);
+pub(crate) struct Selectors(Mutex<HashMap<Box<str>, AtVersion>>);
+
+/// A service's selector as of one of its versions.
+type AtVersion = (u64, Option<LabelSelector>);
 
 impl Selectors {
     /// Adds the services that select the pod now or did before the change.

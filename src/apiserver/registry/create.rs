@@ -64,7 +64,6 @@ impl Registry {
         let mut hold = self.allocate(&storage, &mut attributes.object, None)?;
         admission::validate(self, &mut attributes).await?;
         let Attributes { mut object, warnings, .. } = attributes;
-        write::canonical(&mut object, &storage);
         if dry_run {
             return Ok((Arc::new(write::encode(&object, &storage)?), warnings));
         }

@@ -147,7 +147,6 @@ impl Registry {
         }
         if held(&new) {
             new.cut("metadata.resourceVersion");
-            write::canonical(&mut new, storage);
             let object = write::encode(&new, storage)?;
             if options.dry_run {
                 return Ok(Ok(Deleted::Marked(Arc::new(object.at_revision(current.revision())))));

@@ -147,6 +147,7 @@ pub(crate) fn sample(row: &Resource) -> Value {
         ("admissionregistration.k8s.io", "validatingadmissionpolicies") => {
             json!({"spec": {"validations": [{"expression": "true"}]}})
         }
+        ("networking.k8s.io", "networkpolicies") => json!({"spec": {"podSelector": {}}}),
         ("events.k8s.io", "events") => json!({"regarding": {"kind": "Pod", "name": "p", "namespace": "a"}}),
         ("apps", "deployments" | "daemonsets" | "replicasets") => {
             json!({"spec": {"selector": selector, "template": pod}})

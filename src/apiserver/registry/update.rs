@@ -200,7 +200,6 @@ impl Registry {
         let mut old = current.value.clone();
         old.cut("metadata.resourceVersion");
         new.cut("metadata.resourceVersion");
-        super::write::canonical(&mut new, storage);
         if new == old && !gone {
             return Ok(Outcome::Done(current.object));
         }
@@ -240,7 +239,10 @@ impl Registry {
             }
             Intent::Put(body) => (*body).clone(),
             Intent::Patch(patch) => {
-                let mut seen = part.show(versions::from_storage(&request.resource, old.clone()));
+                // A patch means the object as clients see it.
+                let mut whole = old.clone();
+                super::write::canonical(&mut whole, &request.resource.storage());
+                let mut seen = part.show(versions::from_storage(&request.resource, whole));
                 let (group, version, kind) = part.kind(&request.resource);
                 let message = schema::for_kind(group, version, kind).filter(|_| request.resource.builtin);
                 patch.apply(&mut seen, message)?;

@@ -108,19 +108,23 @@ impl Registry {
     }
 }
 
-/// Brings a tree, decoded and defaulted, to the form Go writes: zero values that clients expect to see are there, and equal
-/// objects are equal trees. Every tree on its way to the store passes here.
+/// Brings a tree, decoded and defaulted, to the form Go writes: zero values that clients expect to see are there. Objects are
+/// stored in this form. Everything between reading and storing works on the minimal form, in which absent means zero.
 pub(super) fn canonical(value: &mut Value, storage: &Resource) {
-    if let Some(message) =
-        api::schema::for_kind(&storage.group, &storage.version, &storage.kind).filter(|_| storage.builtin)
-    {
+    if let Some(message) = message(storage) {
         api::prune::canonical(value, message);
     }
 }
 
+fn message(storage: &Resource) -> Option<&'static api::schema::Message> {
+    api::schema::for_kind(&storage.group, &storage.version, &storage.kind).filter(|_| storage.builtin)
+}
+
 /// The object that a tree becomes, size checked.
 pub(super) fn encode(value: &Value, storage: &Resource) -> Result<Object, Status> {
-    let object = Object::encode(value, 0, storage).map_err(|error| Status::bad_request(error_text(&error)))?;
+    let mut value = value.clone();
+    canonical(&mut value, storage);
+    let object = Object::encode(&value, 0, storage).map_err(|error| Status::bad_request(error_text(&error)))?;
     if object.stored_bytes().len() > OBJECT_MAX {
         return Err(Status::too_large(OBJECT_MAX));
     }
@@ -139,6 +143,9 @@ fn decode(entry: &Entry, storage: &Resource) -> Result<Current, Status> {
     };
     let object = Object::stored(entry.value.clone(), entry.revision, storage).map_err(|e| unreadable(&e))?;
     let mut value: Value = serde_json::from_slice(object.stored_bytes()).map_err(|e| unreadable(&e))?;
+    if let Some(message) = message(storage) {
+        api::prune::decode(&mut value, message).map_err(|e| unreadable(&e))?;
+    }
     value.put("metadata.resourceVersion", entry.revision.to_string());
     Ok(Current { object: Arc::new(object), value })
 }
