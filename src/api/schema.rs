@@ -134,6 +134,8 @@ pub struct Field {
     pub list_keys: Vec<Str>,
     /// A map or struct that server-side apply takes as a whole.
     pub atomic: bool,
+    /// A struct that server-side apply takes apart here, although its type is taken as a whole elsewhere.
+    pub granular: bool,
     /// How strategic merge patch treats the field.
     pub patch: PatchStrategy,
     /// The key by which strategic merge patch finds a list's elements.

@@ -1,6 +1,6 @@
 //! Structs that server-side apply takes as a whole wherever they stand: upstream marks the type, not its fields.
 
-use super::Message;
+use super::{Field, Message, Type};
 
 /// Messages by name, sorted.
 const ATOMIC: &[&str] = &[
@@ -39,6 +39,14 @@ impl Message {
     }
 }
 
+impl Field {
+    /// Whether server-side apply takes the map or struct in this field as a whole.
+    pub fn is_taken_whole(&self) -> bool {
+        let by_type = || matches!(self.ty.resolved(), Type::Message(message) if message.is_atomic());
+        self.atomic || (!self.granular && by_type())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,6 +56,20 @@ mod tests {
         assert!(ATOMIC.is_sorted());
         for name in ATOMIC {
             assert!(super::super::message(name).is_some_and(Message::is_atomic), "{name}");
+        }
+    }
+
+    #[test]
+    fn fields_can_say_otherwise_than_their_types() {
+        for (message, field, expect) in [
+            ("core/v1.PodSpec", "nodeSelector", true),
+            ("core/v1.PodSpec", "securityContext", false),
+            ("apps/v1.DeploymentSpec", "selector", true),
+            ("core/v1.Event", "involvedObject", true),
+            ("core/v1.PersistentVolumeSpec", "claimRef", false),
+        ] {
+            let found = super::super::message(message).and_then(|message| message.field(field));
+            assert_eq!(found.map(Field::is_taken_whole), Some(expect), "{message}.{field}");
         }
     }
 }

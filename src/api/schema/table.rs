@@ -165,7 +165,7 @@ fn decode_flag(flag: &str, value: &'static str, field: &mut Field) {
             }
         }
         "keys" => field.list_keys = value.split(',').map(Str::Borrowed).collect(),
-        "m" => field.atomic = value == "atomic",
+        "m" => (field.atomic, field.granular) = (value == "atomic", value == "granular"),
         "patch" => {
             field.patch = PatchStrategy {
                 merge: value.contains("merge"),

@@ -206,8 +206,10 @@ impl Writer<'_> {
         if !field.list_keys.is_empty() {
             schema.insert("x-kubernetes-list-map-keys".into(), json!(field.list_keys));
         }
-        if field.atomic {
-            schema.insert("x-kubernetes-map-type".into(), "atomic".into());
+        for (is, word) in [(field.atomic, "atomic"), (field.granular, "granular")] {
+            if is {
+                schema.insert("x-kubernetes-map-type".into(), word.into());
+            }
         }
         if let Some(key) = &field.merge_key {
             schema.insert("x-kubernetes-patch-merge-key".into(), Value::from(&**key));

@@ -132,7 +132,15 @@ fn compare_schema(name: &str, ours: &Value, theirs: &Value) {
     assert_eq!(ours["x-kubernetes-map-type"], theirs["x-kubernetes-map-type"], "{name}");
     for (field, theirs) in theirs["properties"].as_object().into_iter().flatten() {
         let ours = &ours["properties"][field];
-        for member in ["type", "format", "allOf", "x-kubernetes-patch-strategy", "x-kubernetes-patch-merge-key"] {
+        const MEMBERS: [&str; 6] = [
+            "type",
+            "format",
+            "allOf",
+            "x-kubernetes-map-type",
+            "x-kubernetes-patch-strategy",
+            "x-kubernetes-patch-merge-key",
+        ];
+        for member in MEMBERS {
             if name.ends_with("LabelSelectorRequirement") && member.contains("patch") {
                 continue;
             }
