@@ -32,6 +32,7 @@ mod root_ca;
 mod service_cidr;
 mod service_endpoints;
 mod serviceaccount;
+mod statefulset;
 mod taint_eviction;
 #[cfg(test)]
 mod testing;
@@ -79,6 +80,7 @@ const CONTROLLERS: &[Row] = &[
     row("service-cidr-controller", "service-cidrs-controller", |s| s.start(service_cidr::controller(s))),
     row("serviceaccount-controller", "service-account-controller", |s| s.start(serviceaccount::controller(s))),
     // As upstream: it has no role of its own.
+    row("statefulset-controller", "statefulset-controller", |s| s.start(statefulset::controller(s))),
     row("taint-eviction-controller", "node-controller", |s| s.start(taint_eviction::controller(s))),
     row("ttl-after-finished-controller", "ttl-after-finished-controller", |s| {
         s.start(ttl_after_finished::controller(s))

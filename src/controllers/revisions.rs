@@ -43,6 +43,15 @@ impl Revision {
         Ok(Self { object: object.clone(), number: view.revision, data: view.data })
     }
 
+    /// The template it holds.
+    pub(crate) fn template(&self) -> Value {
+        let mut template = self.data["spec"]["template"].clone();
+        if let Some(fields) = template.as_object_mut() {
+            fields.remove("$patch");
+        }
+        template
+    }
+
     /// The value of [`HASH_LABEL`] of its pods.
     pub(crate) fn hash(&self) -> &str {
         self.object.meta.labels.get(HASH_LABEL).unwrap_or(&self.object.meta.name)
