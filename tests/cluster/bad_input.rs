@@ -7,11 +7,6 @@ use crate::lab::{ISOPOD, Lab};
 /// Each command line fails, names its reason, and leaves no data directory behind.
 pub(crate) fn is_named_and_changes_nothing(lab: &Lab) {
     let machine = lab.machine("bad");
-    let holder = std::thread::spawn({
-        let listen = machine.command("busybox").args(["nc", "-l", "-p", "6443"]).spawn();
-        move || listen
-    });
-    let mut holder = holder.join().unwrap().unwrap();
     let config = lab.dir().join("bad-config.yaml");
     let check = |args: &[&str], expect: &str| {
         let output = machine.command(ISOPOD).args(args).output().unwrap();
@@ -30,17 +25,14 @@ pub(crate) fn is_named_and_changes_nothing(lab: &Lab) {
     check(&with(&["--flannel-backend", "pigeons"]), "pigeons");
     check(&with(&["--disable", "nothing-we-have"]), "nothing-we-have");
     check(&with(&["--token-file", "/nonexistent"]), "/nonexistent");
+    let mut holder = machine.command("busybox").args(["nc", "-l", "-p", "6443"]).spawn().unwrap();
     crate::lab::wait("the port to be taken", || {
-        let output = machine.command(ISOPOD).args(with(&[])).arg("--bind-address=127.0.0.300").output().unwrap();
-        assert!(!output.status.success());
-        machine
-            .command("busybox")
-            .args(["netstat", "-ltn"])
-            .output()
-            .ok()
-            .filter(|o| String::from_utf8_lossy(&o.stdout).contains(":6443"))
+        let listening = machine.run("busybox", &["netstat", "-ltn"]);
+        String::from_utf8_lossy(&listening.stdout).contains(":6443").then_some(())
     });
     check(&with(&[]), "6443 is taken");
+    let _ = holder.kill();
+    let _ = holder.wait();
     for (text, expect) in
         [("no-such-key: 1", "no-such-key"), ("a: [", "bad-config.yaml"), ("disable-agent: maybe", "maybe")]
     {
@@ -53,8 +45,6 @@ pub(crate) fn is_named_and_changes_nothing(lab: &Lab) {
     check(&["agent", "--data-dir", data, "--server", "http://10.99.0.1", "--token", "x"], "https://");
     check(&["agent", "--data-dir", data, "--server", "https://10.99.0.1:6443"], "--token");
     check(&["agent", "--data-dir", data, "--server", "https://10.99.0.1:6443", "--token", "K10abc::x"], "malformed");
-    let _ = holder.kill();
-    let _ = holder.wait();
     // Not root: as nobody, through setpriv.
     let output = Command::new("setpriv")
         .args(["--reuid=65534", "--clear-groups", ISOPOD, "server", "--data-dir", data])
