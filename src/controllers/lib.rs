@@ -9,6 +9,7 @@
 
 mod daemonset;
 mod deployment;
+mod disruption;
 mod endpoints;
 mod endpointslice;
 mod eviction;
@@ -54,6 +55,7 @@ pub use options::Options;
 const CONTROLLERS: &[Row] = &[
     row("daemonset-controller", "daemon-set-controller", |s| s.start(daemonset::controller(s))),
     row("deployment-controller", "deployment-controller", |s| s.start(deployment::deployments(s))),
+    row("disruption-controller", "disruption-controller", |s| s.start(disruption::controller(s))),
     row("endpoints-controller", "endpoint-controller", |s| s.start(endpoints::controller(s))),
     row("endpointslice-controller", "endpointslice-controller", |s| s.start(endpointslice::controller(s))),
     row("garbage-collector-controller", "generic-garbage-collector", garbage_collector::start),
@@ -79,8 +81,8 @@ const CONTROLLERS: &[Row] = &[
     row("root-ca-certificate-publisher-controller", "root-ca-cert-publisher", |s| s.start(root_ca::controller(s))),
     row("service-cidr-controller", "service-cidrs-controller", |s| s.start(service_cidr::controller(s))),
     row("serviceaccount-controller", "service-account-controller", |s| s.start(serviceaccount::controller(s))),
-    // As upstream: it has no role of its own.
     row("statefulset-controller", "statefulset-controller", |s| s.start(statefulset::controller(s))),
+    // As upstream: it has no role of its own.
     row("taint-eviction-controller", "node-controller", |s| s.start(taint_eviction::controller(s))),
     row("ttl-after-finished-controller", "ttl-after-finished-controller", |s| {
         s.start(ttl_after_finished::controller(s))
