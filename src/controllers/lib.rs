@@ -7,6 +7,7 @@
 //! Every loop acts under its own service account in `kube-system`, with upstream's names, so that RBAC, audit and
 //! managed fields look as on any cluster.
 
+mod cronjob;
 mod daemonset;
 mod deployment;
 mod disruption;
@@ -53,6 +54,7 @@ pub use options::Options;
 
 /// The table: a loop's name, its service account, how it is built.
 const CONTROLLERS: &[Row] = &[
+    row("cronjob-controller", "cronjob-controller", |s| s.start(cronjob::controller(s))),
     row("daemonset-controller", "daemon-set-controller", |s| s.start(daemonset::controller(s))),
     row("deployment-controller", "deployment-controller", |s| s.start(deployment::deployments(s))),
     row("disruption-controller", "disruption-controller", |s| s.start(disruption::controller(s))),
