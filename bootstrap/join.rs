@@ -3,6 +3,8 @@
 
 pub mod agent;
 pub mod server;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 

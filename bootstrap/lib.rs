@@ -74,5 +74,12 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether it may pass by itself: the server is away, or not ready yet.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Refused { retry: true, .. })
+    }
+}
+
 /// The result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

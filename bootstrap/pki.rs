@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -23,12 +23,42 @@ pub const RENEW_BEFORE: Duration = Duration::from_secs(90 * 86_400);
 const BACKDATE: Duration = Duration::from_secs(3_600);
 
 /// A certificate and its private key, both PEM.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Pair {
     /// The certificate, or the chain, leaf first.
     pub cert: String,
     /// The private key. Never logged.
     pub key: String,
+}
+
+impl std::fmt::Debug for Pair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pair").field("cert", &self.cert).finish_non_exhaustive()
+    }
+}
+
+impl Pair {
+    /// Whether the certificate is that of the key. A renewal cut off between its two files leaves a pair that is not.
+    pub fn belongs_together(&self) -> bool {
+        let Ok(key) = KeyPair::from_pem(&self.key) else { return false };
+        let Ok(der) = pem::parse(&self.cert) else { return false };
+        let parsed = X509Certificate::from_der(der.contents());
+        parsed.is_ok_and(|(_, cert)| cert.public_key().raw == key.subject_public_key_info())
+    }
+
+    /// Whether it is time for another: the certificate expires within [`RENEW_BEFORE`] of `now`, or cannot be read.
+    pub fn is_due(&self, now: SystemTime) -> bool {
+        let Ok(der) = pem::parse(&self.cert) else { return true };
+        !X509Certificate::from_der(der.contents()).is_ok_and(|(_, cert)| lasts(&cert, now))
+    }
+
+    /// The common name of the certificate: the user of a client.
+    pub fn common_name(&self) -> Option<String> {
+        let der = pem::parse(&self.cert).ok()?;
+        let (_, cert) = X509Certificate::from_der(der.contents()).ok()?;
+        let name = cert.subject().iter_common_name().next()?.as_str().ok()?;
+        Some(name.to_owned())
+    }
 }
 
 /// What a leaf is good for.
@@ -74,7 +104,7 @@ impl Authority {
             }
             (None, None) => {
                 let key = KeyPair::generate()?;
-                let mut params = params(common_name, "", CA_LIFE);
+                let mut params = params(common_name, "", CA_LIFE, SystemTime::now());
                 params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
                 params.key_usages =
                     vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
@@ -109,17 +139,18 @@ impl Authority {
         &self.cert
     }
 
-    /// Signs a new key.
-    pub fn issue(&self, leaf: &Leaf) -> Result<Pair> {
+    /// Signs a new key. The certificate's year begins at `now`.
+    pub fn issue(&self, leaf: &Leaf, now: SystemTime) -> Result<Pair> {
         let key = KeyPair::generate()?;
-        let cert = leaf.params().signed_by(&key, &self.issuer)?;
+        let cert = leaf.params(now).signed_by(&key, &self.issuer)?;
         Ok(Pair { cert: cert.pem(), key: key.serialize_pem() })
     }
 
-    /// Signs the key of a request. Of the request only the key counts; what the certificate says is `leaf`.
-    pub fn sign(&self, request_pem: &str, leaf: &Leaf) -> Result<String> {
+    /// Signs the key of a request. Of the request only the key counts; what the certificate says is `leaf`,
+    /// for a year from `now`.
+    pub fn sign(&self, request_pem: &str, leaf: &Leaf, now: SystemTime) -> Result<String> {
         let mut request = CertificateSigningRequestParams::from_pem(request_pem)?;
-        request.params = leaf.params();
+        request.params = leaf.params(now);
         Ok(request.signed_by(&self.issuer)?.pem())
     }
 }
@@ -155,8 +186,8 @@ impl Leaf {
         }
     }
 
-    fn params(&self) -> CertificateParams {
-        let mut params = params(&self.common_name, &self.organization, LEAF_LIFE);
+    fn params(&self, now: SystemTime) -> CertificateParams {
+        let mut params = params(&self.common_name, &self.organization, LEAF_LIFE, now);
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
         params.extended_key_usages = vec![match self.usage {
@@ -174,8 +205,7 @@ impl Leaf {
         let Ok((_, cert)) = X509Certificate::from_der(der.contents()) else { return false };
         let Ok(ca) = pem::parse(&authority.cert) else { return false };
         let Ok((_, ca)) = X509Certificate::from_der(ca.contents()) else { return false };
-        let left = cert.validity().not_after.timestamp() - unix(now);
-        left > RENEW_BEFORE.as_secs() as i64
+        lasts(&cert, now)
             && cert.issuer().as_raw() == ca.subject().as_raw()
             && cert.verify_signature(Some(ca.public_key())).is_ok()
             && subject_alternatives(&cert).is_superset(&self.alternatives())
@@ -185,6 +215,11 @@ impl Leaf {
     fn alternatives(&self) -> std::collections::BTreeSet<String> {
         self.names.iter().cloned().chain(self.addresses.iter().map(IpAddr::to_string)).collect()
     }
+}
+
+/// Whether a certificate has more than [`RENEW_BEFORE`] left.
+fn lasts(cert: &X509Certificate<'_>, now: SystemTime) -> bool {
+    cert.validity().not_after.timestamp() - unix(now) > RENEW_BEFORE.as_secs() as i64
 }
 
 fn subject_alternatives(cert: &X509Certificate<'_>) -> std::collections::BTreeSet<String> {
@@ -202,8 +237,7 @@ fn subject_alternatives(cert: &X509Certificate<'_>) -> std::collections::BTreeSe
     each.collect()
 }
 
-fn params(common_name: &str, organization: &str, life: Duration) -> CertificateParams {
-    let now = SystemTime::now();
+fn params(common_name: &str, organization: &str, life: Duration, now: SystemTime) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = distinguished_name(common_name, organization);
     params.not_before = (now - BACKDATE).into();

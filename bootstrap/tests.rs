@@ -1,8 +1,8 @@
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use crate::certificates::{Names, ServerCertificates};
+use crate::certificates::{Leaves, Names, ServerCertificates};
 use crate::data_dir::DataDir;
-use crate::pki::{Authority, Leaf};
+use crate::pki::{Authority, Leaf, Pair};
 use crate::token::Token;
 use crate::{kubeconfig, node_password, pki};
 
@@ -19,11 +19,11 @@ fn names() -> Names {
 fn a_second_start_finds_everything() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
-    let data = DataDir::new(dir.path());
-    let first = ServerCertificates::ensure(&data, &names()).unwrap();
-    let again = ServerCertificates::ensure(&data, &names()).unwrap();
+    let (data, now) = (DataDir::new(dir.path()), SystemTime::now());
+    let first = ServerCertificates::ensure(&data, &names(), now).unwrap();
+    let again = ServerCertificates::ensure(&data, &names(), now).unwrap();
     assert_eq!(first.ca.cert(), again.ca.cert());
-    assert_eq!(first.apiserver.cert, again.apiserver.cert);
+    assert_eq!(first.leaves.apiserver.cert, again.leaves.apiserver.cert);
     assert_eq!(first.service_account.key, again.service_account.key);
     for file in std::fs::read_dir(data.server("tls")).unwrap().map(Result::unwrap) {
         let private = file.path().extension().is_some_and(|e| e == "key");
@@ -32,9 +32,9 @@ fn a_second_start_finds_everything() {
     }
     let mut other = names();
     other.addresses.push("192.0.2.7".parse().unwrap());
-    let moved = ServerCertificates::ensure(&data, &other).unwrap();
-    assert_ne!(first.apiserver.cert, moved.apiserver.cert, "a new address needs a new certificate");
-    assert_eq!(first.admin.cert, moved.admin.cert, "and only that");
+    let moved = ServerCertificates::ensure(&data, &other, now).unwrap();
+    assert_ne!(first.leaves.apiserver.cert, moved.leaves.apiserver.cert, "a new address needs a new certificate");
+    assert_eq!(first.leaves.admin.cert, moved.leaves.admin.cert, "and only that");
 }
 
 #[test]
@@ -52,9 +52,9 @@ fn leaves_say_what_they_should() {
     let (ca, other) =
         (Authority::ensure(dir.path(), "ca", "a").unwrap(), Authority::ensure(dir.path(), "b", "b").unwrap());
     let leaf = Leaf::server("n1", "system:nodes", vec!["n1".into()], vec!["10.0.0.1".parse().unwrap()]);
-    let (request, _) = pki::request("evil", "system:masters").unwrap();
-    let cert = ca.sign(&request, &leaf).unwrap();
     let now = SystemTime::now();
+    let (request, _) = pki::request("evil", "system:masters").unwrap();
+    let cert = ca.sign(&request, &leaf, now).unwrap();
     assert!(leaf.is_met_by(&cert, &ca, now));
     assert!(!leaf.is_met_by(&cert, &other, now), "another CA");
     assert!(!leaf.is_met_by(&cert, &ca, now + pki::RENEW_BEFORE * 4), "about to expire");
@@ -107,10 +107,49 @@ fn node_passwords_are_kept_as_salted_hashes() {
 
 #[test]
 fn kubeconfigs_hold_cluster_user_and_context() {
-    let pair = pki::Pair { cert: "c".into(), key: "k".into() };
+    let pair = Pair { cert: "c".into(), key: "k".into() };
     let text = kubeconfig::render("isopod", "https://127.0.0.1:6443", "ca", "admin", &pair).unwrap();
     let read: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
     assert_eq!(read["current-context"], "isopod");
     assert_eq!(read["clusters"][0]["cluster"]["server"], "https://127.0.0.1:6443");
     assert_eq!(read["users"][0]["user"]["client-key-data"], "aw==");
+}
+
+#[test]
+fn leaves_are_renewed_in_their_last_quarter_and_authorities_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, now) = (DataDir::new(dir.path()), SystemTime::now());
+    let certificates = ServerCertificates::ensure(&data, &names(), now).unwrap();
+    let all = |leaves: &Leaves| {
+        [&leaves.apiserver, &leaves.kubelet_client, &leaves.front_proxy_client, &leaves.admin].map(Pair::clone)
+    };
+    let first = all(&certificates.leaves);
+    let day = Duration::from_secs(86_400);
+    // Days from the first start to the look, and whether it renews. Each look finds what the one before left.
+    let mut shown = first;
+    for (days, renews) in [(0, false), (200, false), (274, false), (276, true), (277, false), (800, true), (801, false)]
+    {
+        let leaves = all(&certificates.leaves_at(&data, &names(), now + day * days).unwrap());
+        for (old, new) in shown.iter().zip(&leaves) {
+            assert_eq!(old != new, renews, "after {days} days");
+            assert!(new.belongs_together() && !new.is_due(now + day * days));
+        }
+        shown = leaves;
+    }
+    let after = ServerCertificates::ensure(&data, &names(), now + day * 802).unwrap();
+    assert_eq!(all(&after.leaves), shown, "a restart finds them");
+    assert_eq!(after.ca.cert(), certificates.ca.cert());
+}
+
+#[test]
+fn a_renewal_that_was_cut_off_is_done_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, now) = (DataDir::new(dir.path()), SystemTime::now());
+    let first = ServerCertificates::ensure(&data, &names(), now).unwrap();
+    // The key is written first: it is new, the certificate still the old one.
+    std::fs::write(data.server("tls").join("apiserver.key"), &first.leaves.admin.key).unwrap();
+    let again = ServerCertificates::ensure(&data, &names(), now).unwrap();
+    assert!(again.leaves.apiserver.belongs_together());
+    assert_ne!(first.leaves.apiserver, again.leaves.apiserver);
+    assert_eq!(first.leaves.admin, again.leaves.admin);
 }

@@ -1,5 +1,10 @@
 //! `isopod agent`: a worker.
 
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +18,7 @@ use crate::cli::AgentArgs;
 use crate::instance::Instance;
 use crate::node::Node;
 use crate::progress::Progress;
+use crate::renewal::Signer;
 use crate::settings::Paths;
 use crate::shutdown::on_signal;
 use crate::{node, node_identity, ready};
@@ -40,12 +46,19 @@ pub(crate) async fn run(args: AgentArgs) -> Result<()> {
     let shutdown = CancellationToken::new();
     on_signal(shutdown.clone());
     let node = Node { args: args.node, paths, name, address, server_url: server.to_string() };
+    let joined = async {
+        progress.doing("joining");
+        let membership =
+            membership(&server, &token, &node.paths.data.agent(""), &node.name, &[node.address], &progress).await?;
+        progress.done("joined the cluster");
+        Ok(membership)
+    };
     let (membership, runtime) = tokio::select! {
-        both = async { tokio::try_join!(membership(&server, &token, &node, &progress), node.start_runtime(&progress)) } => both?,
+        both = async { tokio::try_join!(joined, node.start_runtime(&progress)) } => both?,
         () = shutdown.cancelled() => return Ok(()),
     };
     let farewell = format!("\n  This machine is a worker of {server}. There: kubectl get nodes\n");
-    node.run(membership, runtime, progress, shutdown, farewell).await
+    node.run(membership, Signer::Elsewhere(server, token), runtime, progress, shutdown, farewell).await
 }
 
 fn server_and_token(args: &AgentArgs) -> Result<(http::Uri, Token)> {
@@ -67,45 +80,52 @@ fn server_and_token(args: &AgentArgs) -> Result<(http::Uri, Token)> {
     Ok((url, Token::parse(&token)?))
 }
 
-/// Waits for the server, if it is not there yet; fails where waiting would not help.
+/// Waits for the server, if it is not there yet; fails where waiting would not help. There is no `Progress` yet.
 async fn first_contact(server: &http::Uri, token: &Token) -> Result<()> {
     if token.ca_hash.is_none() {
         tracing::warn!("the token carries no CA hash: whoever answers at {server} is trusted");
     }
-    retry(|| fetch_ca(server, token)).await.map(drop)
+    retry(None, || fetch_ca(server, token)).await.map(drop)
 }
 
-/// Joins anew at every start: certificates are fresh, settings current. Where the server is away, what an earlier join left will do.
-async fn membership(server: &http::Uri, token: &Token, node: &Node, progress: &Progress) -> Result<Membership> {
-    let dir = node.paths.data.agent("");
-    progress.doing("joining");
-    let addresses = [node.address];
-    let attempt = || join(server, token, &dir, &node.name, &addresses);
-    let membership = match (attempt().await, kept(&dir)?) {
-        (Ok(membership), _) => membership,
-        (Err(bootstrap::Error::Unreachable { why, .. }), Some(kept)) => {
-            tracing::warn!(%server, why, "the server is away; starting with what an earlier join left");
-            kept
-        }
-        (Err(error), _) if !worth_retrying(&error) => return Err(error.into()),
-        (Err(_), _) => retry(attempt).await?,
-    };
-    progress.done("joined the cluster");
-    Ok(membership)
+/// Joins anew at every start: certificates are fresh, settings current. Where the server is away or not ready, what an earlier join
+/// left will do, if it is this node's.
+async fn membership(
+    server: &http::Uri,
+    token: &Token,
+    dir: &Path,
+    name: &str,
+    addresses: &[IpAddr],
+    progress: &Progress,
+) -> Result<Membership> {
+    let attempt = || join(server, token, dir, name, addresses);
+    match attempt().await {
+        Ok(membership) => Ok(membership),
+        Err(error) if error.may_pass() => match kept(dir)?.filter(|kept| kept.is_of(name)) {
+            Some(kept) => {
+                tracing::warn!(%error, "starting with what an earlier join left");
+                Ok(kept)
+            }
+            None => retry(Some(progress), attempt).await,
+        },
+        Err(error) => Err(error.into()),
+    }
 }
 
-fn worth_retrying(error: &bootstrap::Error) -> bool {
-    use bootstrap::Error::{Refused, Unreachable};
-    matches!(error, Unreachable { .. } | Refused { retry: true, .. })
-}
-
-async fn retry<T, F: Future<Output = bootstrap::Result<T>>>(mut attempt: impl FnMut() -> F) -> Result<T> {
+/// Tries until it works or waiting would not help, and says each time why not yet.
+async fn retry<T, F: Future<Output = bootstrap::Result<T>>>(
+    progress: Option<&Progress>,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T> {
     let mut wait = Duration::from_millis(500);
     loop {
         match attempt().await {
             Ok(done) => return Ok(done),
-            Err(error) if worth_retrying(&error) => {
-                tracing::warn!(error = %error, retry_in_ms = wait.as_millis() as u64, "will try again");
+            Err(error) if error.may_pass() => {
+                tracing::warn!(%error, retry_in_ms = wait.as_millis() as u64, "will try again");
+                if let Some(progress) = progress {
+                    progress.doing(&format!("joining: {error}; trying again"));
+                }
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(Duration::from_secs(15));
             }

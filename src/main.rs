@@ -11,6 +11,7 @@ mod node_identity;
 mod preflight;
 mod progress;
 mod ready;
+mod renewal;
 mod reset;
 mod server;
 mod settings;

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use api::User;
 use apiserver::ServingCertificate;
 use bootstrap::join::agent::Membership;
+use bootstrap::pki::Pair;
 use client::Https;
 use client::{Client, kinds};
 use kubelet::Taint;
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::NodeArgs;
 use crate::progress::Progress;
+use crate::renewal::{self, NodeCertificates, Signer};
 use crate::settings::Paths;
 use crate::{ready, version};
 
@@ -91,26 +93,31 @@ impl Node {
         Ok(Arc::new(cri))
     }
 
-    /// Runs the node until shutdown. Containers go on running.
+    /// Runs the node until shutdown, with certificates that `signer` renews. Containers go on running.
     pub(crate) async fn run(
         self,
         membership: Membership,
+        signer: Signer,
         runtime: Arc<dyn Runtime>,
         progress: Arc<Progress>,
         shutdown: CancellationToken,
         farewell: String,
     ) -> Result<()> {
         let user = User::new(format!("system:node:{}", self.name), [api::user::NODES]);
-        let identity = &membership.client;
-        let https =
-            Https::new(&self.server_url, membership.ca.as_bytes(), identity.cert.as_bytes(), identity.key.as_bytes())
-                .context("cannot talk to the API server")?;
-        let client = Client::new(Arc::new(https), user);
+        let Pair { cert, key } = &membership.client;
+        let https = Https::new(&self.server_url, membership.ca.as_bytes(), cert.as_bytes(), key.as_bytes())
+            .context("cannot talk to the API server")?;
+        let client = Client::new(Arc::new(https.clone()), user);
+        let Pair { cert, key } = &membership.serving;
+        let serving = ServingCertificate::from_pem(cert, key).context(
+            "the kubelet's serving certificate is of no use; remove it from the data directory and start again",
+        )?;
+        let serving = Arc::new(serving);
         let mut tasks = JoinSet::new();
         self.start_network(&membership, &client, &shutdown, &mut tasks)?;
 
         let (told, port) = oneshot::channel();
-        let config = self.kubelet_config(&membership, &client)?;
+        let config = self.kubelet_config(&membership, serving.clone(), &client)?;
         tasks.spawn({
             let (client, shutdown) = (client.clone(), shutdown.clone());
             async move { kubelet::run(config, client, runtime, told, shutdown).await.context("the kubelet cannot run") }
@@ -139,6 +146,20 @@ impl Node {
                 shutdown.cancelled().await;
                 Ok(())
             }
+        });
+        let certificates = NodeCertificates {
+            signer,
+            dir: self.paths.data.agent(""),
+            name: self.name,
+            addresses: vec![self.address],
+            membership,
+            client: https,
+            serving,
+        };
+        let stop = shutdown.clone();
+        tasks.spawn(async move {
+            renewal::run(certificates, stop).await;
+            Ok(())
         });
         // The first part that fails ends the node; so does shutdown, after which all end by themselves.
         while let Some(ended) = tasks.join_next().await {
@@ -208,11 +229,13 @@ impl Node {
         })
     }
 
-    fn kubelet_config(&self, membership: &Membership, client: &Client) -> Result<kubelet::Config> {
+    fn kubelet_config(
+        &self,
+        membership: &Membership,
+        serving: Arc<ServingCertificate>,
+        client: &Client,
+    ) -> Result<kubelet::Config> {
         let data = &self.paths.data;
-        let serving = ServingCertificate::from_pem(&membership.serving.cert, &membership.serving.key).context(
-            "the kubelet's serving certificate is of no use; remove it from the data directory and start again",
-        )?;
         let client_ca = CertificateDer::pem_slice_iter(membership.ca.as_bytes()).collect::<Result<Vec<_>, _>>();
         let caches = client.clone();
         Ok(kubelet::Config {
@@ -231,7 +254,7 @@ impl Node {
             resolv_conf: self.resolv_conf(),
             listen: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), KUBELET_PORT),
             healthz: Some(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 10248)),
-            serving: Arc::new(serving),
+            serving,
             client_ca: client_ca.context("the cluster's CA cannot be read")?,
             cgroup_root: self.paths.cgroup_root.clone(),
             max_pods: self.args.max_pods,

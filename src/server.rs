@@ -1,19 +1,22 @@
 //! `isopod server`: the control plane, and this machine as a node.
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use api::User;
 use apiserver::{
-    ApiServer, AuthorizationMode, ClientCa, InFlight, KubeletAccess, Registry, RegistryConfig, ServerConfig,
-    ServiceAccountKeys, ServingCertificate, TokenFile,
+    ApiServer, AuthorizationMode, ClientCa, InFlight, Registry, RegistryConfig, ServerConfig, ServiceAccountKeys,
+    TokenFile,
 };
-use bootstrap::certificates::{Names, ServerCertificates};
-use bootstrap::data_dir::{create_private, write};
-use bootstrap::join::agent::{Membership, keep, prepare};
+use bootstrap::certificates::Names;
+use bootstrap::data_dir::create_private;
 use bootstrap::join::server::Joins;
-use bootstrap::kubeconfig;
 use bootstrap::token::Token;
 use client::Client;
 use embedded_store::{DurableOptions, DurableStore, Store};
@@ -26,6 +29,7 @@ use crate::instance::Instance;
 use crate::loopback::Loopback;
 use crate::node::Node;
 use crate::progress::Progress;
+use crate::renewal::{self, AdminKubeconfig, ServerLeaves, Signer, own_membership};
 use crate::settings::{Paths, ServerSettings};
 use crate::shutdown::on_signal;
 use crate::{node, node_identity, preflight, ready};
@@ -54,8 +58,8 @@ pub(crate) async fn run(args: ServerArgs) -> Result<()> {
     let shutdown = CancellationToken::new();
     on_signal(shutdown.clone());
 
-    let certificates = server.certificates()?;
-    let token = Token::ensure(&server.paths.data, certificates.ca.cert(), token.as_deref())?;
+    let leaves = server.leaves(SystemTime::now())?;
+    let token = Token::ensure(&server.paths.data, leaves.certificates.ca.cert(), token.as_deref())?;
     let store = server.open_store().await?;
     progress.done("store");
 
@@ -70,9 +74,10 @@ pub(crate) async fn run(args: ServerArgs) -> Result<()> {
             }
         }
     });
-    let plane = server.control_plane(store.clone(), certificates, token, &shutdown).await?;
+    let plane = server.control_plane(store.clone(), &leaves, token, &shutdown).await?;
     progress.done("API server");
     let mut tasks = JoinSet::new();
+    tasks.spawn(renewal::run(leaves, shutdown.clone()));
     server.spawn_loops(&plane, &shutdown, &mut tasks);
 
     let outcome = tokio::select! {
@@ -94,9 +99,11 @@ pub(crate) async fn run(args: ServerArgs) -> Result<()> {
 }
 
 /// The control plane, answering.
-struct ControlPlane {
-    joins: Arc<Joins>,
-    client: Client,
+pub(crate) struct ControlPlane {
+    /// Admits nodes.
+    pub(crate) joins: Arc<Joins>,
+    /// Calls the API in process, as its administrator.
+    pub(crate) client: Client,
 }
 
 impl Server {
@@ -147,7 +154,7 @@ impl Server {
         }
     }
 
-    fn certificates(&self) -> Result<ServerCertificates> {
+    fn leaves(&self, now: SystemTime) -> Result<ServerLeaves> {
         let mut addresses =
             vec![IpAddr::from([127, 0, 0, 1]), self.address, self.advertise, self.settings.kubernetes_ip];
         let mut extra = Vec::new();
@@ -162,12 +169,16 @@ impl Server {
         addresses.dedup();
         let cluster_domain = self.settings.cluster.cluster_domain.clone();
         let names = Names { node_name: self.name.clone(), addresses, extra, cluster_domain };
-        let certificates = ServerCertificates::ensure(&self.paths.data, &names)?;
-        let path = self.args.write_kubeconfig.clone().unwrap_or_else(|| self.paths.kubeconfig());
-        let text =
-            kubeconfig::render("isopod", &self.local_url(), certificates.ca.cert(), "admin", &certificates.admin)?;
-        write(&path, text.as_bytes(), self.args.write_kubeconfig_mode)?;
-        Ok(certificates)
+        let kubeconfig = AdminKubeconfig {
+            path: self.kubeconfig(),
+            mode: self.args.write_kubeconfig_mode,
+            server: self.local_url(),
+        };
+        ServerLeaves::ensure(self.paths.data.clone(), names, kubeconfig, now)
+    }
+
+    fn kubeconfig(&self) -> PathBuf {
+        self.args.write_kubeconfig.clone().unwrap_or_else(|| self.paths.kubeconfig())
     }
 
     async fn open_store(&self) -> Result<Arc<dyn Store>> {
@@ -188,7 +199,7 @@ impl Server {
     async fn control_plane(
         &self,
         store: Arc<dyn Store>,
-        certificates: ServerCertificates,
+        leaves: &ServerLeaves,
         token: Token,
         shutdown: &CancellationToken,
     ) -> Result<ControlPlane> {
@@ -206,9 +217,9 @@ impl Server {
         // The join's routes need a client of the server they are part of.
         let late = Arc::new(OnceLock::new());
         let client = Client::new(Arc::new(Loopback(late.clone())), User::new("system:apiserver", [api::user::MASTERS]));
-        let config = self.server_config(&certificates)?;
+        let config = self.server_config(leaves)?;
         let joins = Arc::new(Joins {
-            ca: certificates.ca,
+            ca: leaves.certificates.ca.clone(),
             token,
             cluster: self.settings.cluster.clone(),
             client: client.clone(),
@@ -234,18 +245,17 @@ impl Server {
         Ok(ControlPlane { joins, client })
     }
 
-    fn server_config(&self, certificates: &ServerCertificates) -> Result<ServerConfig> {
-        let ca = certificates.ca.cert();
-        let kubelet = &certificates.kubelet_client;
+    fn server_config(&self, leaves: &ServerLeaves) -> Result<ServerConfig> {
+        let certificates = &leaves.certificates;
         Ok(ServerConfig {
-            serving: Arc::new(ServingCertificate::from_pem(&certificates.apiserver.cert, &certificates.apiserver.key)?),
-            client_ca: Arc::new(ClientCa::from_pem(ca)?),
+            serving: leaves.serving.clone(),
+            client_ca: Arc::new(ClientCa::from_pem(certificates.ca.cert())?),
             front_proxy_ca: Some(Arc::new(ClientCa::from_pem(certificates.front_proxy_ca.cert())?)),
             front_proxy_names: vec!["front-proxy-client".into()],
             service_account_keys: ServiceAccountKeys::from_pem(&certificates.service_account.key, &[])?,
             issuer: format!("https://kubernetes.default.svc.{}", self.settings.cluster.cluster_domain),
             api_audiences: Vec::new(),
-            kubelet: KubeletAccess::from_pem(ca, &kubelet.cert, &kubelet.key)?,
+            kubelet: leaves.kubelet.clone(),
             authorization: vec![AuthorizationMode::Node, AuthorizationMode::Rbac],
             anonymous: true,
             static_tokens: TokenFile::default(),
@@ -290,13 +300,6 @@ impl Server {
         })
     }
 
-    /// The server's own node gets its certificates without a join: it is the one who signs them.
-    fn membership(&self, joins: &Joins) -> Result<Membership> {
-        let dir = self.paths.data.agent("");
-        let (request, keys) = prepare(&dir, &self.name, &[self.address])?;
-        Ok(keep(&dir, joins.ca.cert().to_owned(), keys, joins.issue(&request)?)?)
-    }
-
     async fn run_node(
         &self,
         node: Node,
@@ -305,18 +308,32 @@ impl Server {
         progress: Arc<Progress>,
         shutdown: CancellationToken,
     ) -> Result<()> {
-        let membership = self.membership(&plane.joins)?;
-        node.run(membership, runtime, progress, shutdown, self.farewell()).await
+        let (joins, dir) = (plane.joins.clone(), self.paths.data.agent(""));
+        let membership = own_membership(&joins, &dir, &self.name, &[self.address], SystemTime::now())?;
+        tokio::spawn({
+            let password = bootstrap::node_password::ensure(&dir.join("node-password"))?;
+            let (joins, name, shutdown) = (joins.clone(), self.name.clone(), shutdown.clone());
+            async move { shutdown.run_until_cancelled(claim_name(&joins, &name, &password)).await }
+        });
+        node.run(membership, Signer::Own(joins), runtime, progress, shutdown, self.farewell()).await
     }
 
     /// What to do next.
     fn farewell(&self) -> String {
-        let kubeconfig = self.args.write_kubeconfig.clone().unwrap_or_else(|| self.paths.kubeconfig());
+        let kubeconfig = self.kubeconfig();
         format!(
             "\n  export KUBECONFIG={}\n  kubectl get nodes\n\n  Add a worker, on another machine:\n  isopod agent --server {} --token \"$(cat {} on this one)\"\n",
             kubeconfig.display(),
             self.url(&self.advertise.to_string()),
             self.paths.data.token().display(),
         )
+    }
+}
+
+/// Keeps workers from taking the name of the server's node. The first writes of a cluster may have to wait.
+async fn claim_name(joins: &Joins, name: &str, password: &str) {
+    while let Err(error) = joins.claim(name, password).await {
+        tracing::debug!(%error, "the node's name is not claimed yet");
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     }
 }

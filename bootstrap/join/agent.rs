@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::http::{Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -11,7 +11,7 @@ use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -55,7 +55,20 @@ pub async fn fetch_ca(server: &Uri, token: &Token) -> Result<String> {
     }
 }
 
-/// Joins (again): new keys, new certificates. Everything is written below `dir` before it is returned.
+impl Membership {
+    /// Whether it is the membership of a node called so: a node may have been renamed since.
+    pub fn is_of(&self, node_name: &str) -> bool {
+        self.client.common_name().is_some_and(|user| user.strip_prefix("system:node:") == Some(node_name))
+    }
+
+    /// Whether one of its certificates is to be renewed.
+    pub fn is_due(&self, now: SystemTime) -> bool {
+        self.client.is_due(now) || self.serving.is_due(now)
+    }
+}
+
+/// Joins (again): new keys, new certificates. Everything is written below `dir` before it is returned. A node that has
+/// joined before shows its client certificate too, which does where the token has expired since.
 pub async fn join(
     server: &Uri,
     token: &Token,
@@ -64,10 +77,35 @@ pub async fn join(
     addresses: &[IpAddr],
 ) -> Result<Membership> {
     let ca = fetch_ca(server, token).await?;
+    let kept = kept(dir)?.filter(|kept| kept.ca == ca);
+    ask(server, token, dir, node_name, addresses, ca, kept.as_ref().map(|kept| &kept.client)).await
+}
+
+/// Joins again from within the cluster: as [`join`], but the server must prove itself to the CA the node knows.
+pub async fn renew(
+    server: &Uri,
+    token: &Token,
+    dir: &Path,
+    node_name: &str,
+    addresses: &[IpAddr],
+    current: &Membership,
+) -> Result<Membership> {
+    ask(server, token, dir, node_name, addresses, current.ca.clone(), Some(&current.client)).await
+}
+
+async fn ask(
+    server: &Uri,
+    token: &Token,
+    dir: &Path,
+    node_name: &str,
+    addresses: &[IpAddr],
+    ca: String,
+    identity: Option<&Pair>,
+) -> Result<Membership> {
     let (request, keys) = prepare(dir, node_name, addresses)?;
     let bearer = Token { ca_hash: None, ..token.clone() }.render();
     let body = serde_json::to_vec(&request).map_err(|e| unreachable(server, e))?;
-    let (status, body) = send(server, trust(&ca)?, Method::POST, JOIN_PATH, Some(&bearer), body).await?;
+    let (status, body) = send(server, trust(&ca, identity)?, Method::POST, JOIN_PATH, Some(&bearer), body).await?;
     if status != StatusCode::OK {
         let message = String::from_utf8_lossy(&body).trim().to_owned();
         return Err(Error::Refused { server: server.to_string(), message, retry: status.is_server_error() });
@@ -117,7 +155,7 @@ pub fn keep(dir: &Path, ca: String, keys: Keys, reply: JoinReply) -> Result<Memb
     })
 }
 
-/// What an earlier join left, if it is whole.
+/// What an earlier join left, if it is whole: nothing of it is missing, keys and certificates belong together.
 pub fn kept(dir: &Path) -> Result<Option<Membership>> {
     let file = |name: &str| read(&dir.join(name));
     let pair = |name: &str| -> Result<Option<Pair>> {
@@ -129,10 +167,11 @@ pub fn kept(dir: &Path) -> Result<Option<Membership>> {
     else {
         return Ok(None);
     };
-    Ok(Some(Membership { ca, client, serving, cluster }))
+    let whole = client.belongs_together() && serving.belongs_together();
+    Ok(whole.then_some(Membership { ca, client, serving, cluster }))
 }
 
-async fn send(
+pub(super) async fn send(
     server: &Uri,
     tls: ClientConfig,
     method: Method,
@@ -145,7 +184,7 @@ async fn send(
         let tcp =
             TcpStream::connect((host.as_str(), server.port_u16().unwrap_or(6443))).await.map_err(|e| e.to_string())?;
         let name = ServerName::try_from(host.clone()).map_err(|e| e.to_string())?;
-        let tls = TlsConnector::from(Arc::new(tls)).connect(name, tcp).await.map_err(|e| e.to_string())?;
+        let tls = TlsConnector::from(Arc::new(tls)).connect(name, tcp).await.map_err(|e| no_trust(&host, &e))?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(tls)).await.map_err(|e| e.to_string())?;
         let connection = tokio::spawn(connection);
@@ -170,13 +209,38 @@ fn unreachable(server: &Uri, why: impl std::fmt::Display) -> Error {
     Error::Unreachable { server: server.to_string(), why: why.to_string() }
 }
 
-fn trust(ca_pem: &str) -> Result<ClientConfig> {
+/// Why TLS does not trust the server, with what helps where that can be told.
+fn no_trust(host: &str, error: &std::io::Error) -> String {
+    use rustls::CertificateError::{
+        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext,
+    };
+    let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match cause {
+        Some(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => format!(
+            "its certificate does not name {host}; join by another name of it, or start the server with --tls-san {host}"
+        ),
+        Some(rustls::Error::InvalidCertificate(
+            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. },
+        )) => "its certificate is not valid at this machine's time; are both clocks right?".into(),
+        _ => error.to_string(),
+    }
+}
+
+/// TLS that trusts a CA, with a client certificate to show if there is one.
+pub(super) fn trust(ca_pem: &str, identity: Option<&Pair>) -> Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     for cert in CertificateDer::pem_slice_iter(ca_pem.as_bytes()).flatten() {
         // A certificate that cannot be a root is left out; without any, no connection succeeds.
         let _ = roots.add(cert);
     }
-    Ok(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+    let builder = ClientConfig::builder().with_root_certificates(roots);
+    let shown = identity.and_then(|pair| {
+        let chain = CertificateDer::pem_slice_iter(pair.cert.as_bytes()).collect::<Result<Vec<_>, _>>().ok()?;
+        Some((chain, PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).ok()?))
+    });
+    // One that cannot be shown is not: the token may do.
+    let with = shown.and_then(|(chain, key)| builder.clone().with_client_auth_cert(chain, key).ok());
+    Ok(with.unwrap_or_else(|| builder.with_no_client_auth()))
 }
 
 /// For the one request that carries no secret: the CA's certificate, checked against the token's hash afterwards.

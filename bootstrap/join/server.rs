@@ -1,23 +1,24 @@
 //! The server's side of the join.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use api::{Resource, Status, resource};
-use axum::Router;
+use api::{DeleteOptions, Resource, Status, User, resource};
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use client::Client;
 use serde_json::{Value, json};
 
 use super::{CA_PATH, ClusterSettings, JOIN_PATH, JoinReply, JoinRequest};
-use crate::node_password;
 use crate::pki::{Authority, Leaf};
 use crate::token::Token;
+use crate::{Error, node_password};
 
 /// A join request is two certificate requests and a few words.
 const BODY_LIMIT: usize = 64 << 10;
@@ -25,7 +26,7 @@ const BODY_LIMIT: usize = 64 << 10;
 /// Admits nodes: checks the token and the node's password, signs its certificates.
 pub struct Joins {
     /// The cluster's CA.
-    pub ca: Authority,
+    pub ca: Arc<Authority>,
     /// The server's own token.
     pub token: Token,
     /// What every node is told.
@@ -37,13 +38,15 @@ pub struct Joins {
 /// Why a join is refused.
 enum Refusal {
     Token,
+    OtherNode { certified: String, asked: String },
     Password(String),
     Malformed(String),
     Later(String),
 }
 
 impl Joins {
-    /// The routes to serve beside the API.
+    /// The routes to serve beside the API. Where the caller has shown a client certificate of the cluster, the request must carry
+    /// its user as an extension (`Arc<User>`): a node may renew its own certificates with the one it has.
     pub fn router(self: Arc<Self>) -> Router {
         Router::new()
             .route(CA_PATH, get(|State(joins): State<Arc<Self>>| async move { joins.ca.cert().to_owned() }))
@@ -52,23 +55,45 @@ impl Joins {
             .with_state(self)
     }
 
-    /// Signs the node's certificates. The server's own agent calls this directly.
-    pub fn issue(&self, request: &JoinRequest) -> crate::Result<JoinReply> {
+    /// Signs the node's certificates, for a year from `now`. The server's own agent calls this directly.
+    pub fn issue(&self, request: &JoinRequest, now: SystemTime) -> crate::Result<JoinReply> {
         let user = format!("system:node:{}", request.node_name);
         let names = vec![request.node_name.clone(), "localhost".into()];
-        let serving = Leaf::server(&user, "system:nodes", names, request.addresses.clone());
+        let serving = Leaf::server(&user, api::user::NODES, names, request.addresses.clone());
         Ok(JoinReply {
-            client_certificate: self.ca.sign(&request.client_request, &Leaf::client(&user, "system:nodes"))?,
-            serving_certificate: self.ca.sign(&request.serving_request, &serving)?,
+            client_certificate: self.ca.sign(&request.client_request, &Leaf::client(&user, api::user::NODES), now)?,
+            serving_certificate: self.ca.sign(&request.serving_request, &serving, now)?,
             cluster: self.cluster.clone(),
         })
     }
 
-    async fn join(&self, headers: &HeaderMap, body: &[u8]) -> Result<JoinReply, Refusal> {
+    /// Gives the server's own node its name, whoever had it: a worker that calls itself the same, as clones of a machine do,
+    /// is refused from then on. An error may pass.
+    pub async fn claim(&self, node: &str, password: &str) -> crate::Result<()> {
+        let later = |message| Error::Refused { server: "the API server".into(), message, retry: true };
+        match self.check_password(node, password).await {
+            Err(Refusal::Password(_)) => {
+                tracing::warn!(node, "another machine has joined under this server's name; it cannot join again");
+                let name = password_secret(node);
+                let deleted = self.client.delete(secrets(), "kube-system", &name, DeleteOptions::default()).await;
+                deleted.map_err(|e| later(e.message))?;
+                Err(later("the name is being claimed".into()))
+            }
+            Err(Refusal::Later(why)) => Err(later(why)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn join(&self, headers: &HeaderMap, caller: Option<&User>, body: &[u8]) -> Result<JoinReply, Refusal> {
         let bearer =
             headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
-        let token = bearer.and_then(|text| Token::parse(text).ok()).ok_or(Refusal::Token)?;
-        if !self.token.admits(&token) && !self.admits_bootstrap_token(&token).await? {
+        let by_token = match bearer.and_then(|text| Token::parse(text).ok()) {
+            Some(token) => self.token.admits(&token) || self.admits_bootstrap_token(&token).await?,
+            None => false,
+        };
+        // A node outlives the token it came with: bootstrap tokens last a day.
+        let certified = caller.and_then(node_of);
+        if !by_token && certified.is_none() {
             return Err(Refusal::Token);
         }
         let request: JoinRequest = serde_json::from_slice(body).map_err(|e| Refusal::Malformed(e.to_string()))?;
@@ -78,9 +103,15 @@ impl Joins {
                 request.node_name
             )));
         }
+        if let Some(certified) = certified.filter(|certified| !by_token && *certified != request.node_name) {
+            return Err(Refusal::OtherNode { certified: certified.to_owned(), asked: request.node_name });
+        }
+        // Before the password: a request that cannot be granted takes no name.
+        let reply = self
+            .issue(&request, SystemTime::now())
+            .map_err(|_| Refusal::Malformed("a certificate request cannot be read".into()))?;
         self.check_password(&request.node_name, &request.node_password).await?;
-        let reply = self.issue(&request).map_err(|e| Refusal::Malformed(e.to_string()))?;
-        tracing::info!(node = request.node_name, "node joined");
+        tracing::info!(node = request.node_name, by_token, "node joined");
         Ok(reply)
     }
 
@@ -106,7 +137,7 @@ impl Joins {
 
     /// Remembers the password of a node that is new, compares that of a node that is known.
     async fn check_password(&self, node: &str, password: &str) -> Result<(), Refusal> {
-        let name = format!("{node}.node-password.isopod");
+        let name = password_secret(node);
         let later = |e: Status| Refusal::Later(e.message);
         let secret = json!({
             "apiVersion": "v1", "kind": "Secret", "type": "Opaque", "immutable": true,
@@ -128,17 +159,29 @@ impl Joins {
     }
 }
 
-async fn handle(State(joins): State<Arc<Joins>>, headers: HeaderMap, body: Bytes) -> Response {
-    match joins.join(&headers, &body).await {
+async fn handle(
+    State(joins): State<Arc<Joins>>,
+    caller: Option<Extension<Arc<User>>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    match joins.join(&headers, caller.as_ref().map(|caller| &***caller), &body).await {
         Ok(reply) => axum::Json(reply).into_response(),
         Err(refusal) => {
             let (code, why) = match refusal {
                 Refusal::Token => (StatusCode::UNAUTHORIZED, "the token is not valid here".to_owned()),
+                Refusal::OtherNode { certified, asked } => (
+                    StatusCode::UNAUTHORIZED,
+                    format!(
+                        "the token is not valid here, and the client certificate is that of node {certified:?}, not of {asked:?}"
+                    ),
+                ),
                 Refusal::Password(node) => (
                     StatusCode::FORBIDDEN,
                     format!(
                         "a node named {node:?} has joined before with another password; use another --node-name, \
-                         or delete the old node's password: kubectl -n kube-system delete secret {node}.node-password.isopod"
+                         or delete the old node's password: kubectl -n kube-system delete secret {}",
+                        password_secret(&node)
                     ),
                 ),
                 Refusal::Malformed(why) => (StatusCode::BAD_REQUEST, why),
@@ -150,6 +193,11 @@ async fn handle(State(joins): State<Arc<Joins>>, headers: HeaderMap, body: Bytes
     }
 }
 
+/// The node a client certificate is of, if it is a node's.
+fn node_of(user: &User) -> Option<&str> {
+    user.name.strip_prefix("system:node:").filter(|_| user.groups.iter().any(|group| **group == *api::user::NODES))
+}
+
 /// Whether a node may be called so: a lowercase RFC 1123 subdomain.
 pub fn is_node_name(name: &str) -> bool {
     let label = |label: &str| {
@@ -159,6 +207,11 @@ pub fn is_node_name(name: &str) -> bool {
             && !label.ends_with('-')
     };
     name.len() <= 253 && name.split('.').all(label)
+}
+
+/// The name of the Secret that keeps a node's password.
+fn password_secret(node: &str) -> String {
+    format!("{node}.node-password.isopod")
 }
 
 fn secrets() -> &'static Arc<Resource> {

@@ -57,8 +57,11 @@ fn text(headers: &HeaderMap, name: HeaderName) -> &str {
 /// Answers one request; never fails.
 pub(crate) async fn handle(server: Arc<Server>, peer: Arc<Peer>, request: Request<Body>) -> Response<Body> {
     if let Some(extra) = server.extra.as_ref().filter(|extra| extra.takes(request.uri().path())) {
-        // These routes know for themselves whom they answer.
+        // These routes know for themselves whom they answer. They are told who has shown a certificate of ours.
         let mut request = request;
+        if let Ok(Some(user)) = peer.client() {
+            request.extensions_mut().insert(user);
+        }
         if let Some(address) = peer.address {
             request.extensions_mut().insert(axum::extract::ConnectInfo(address));
         }

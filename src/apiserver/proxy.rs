@@ -25,7 +25,7 @@ pub use dial::{KubeletAccess, KubeletAccessError};
 
 /// How to find and reach what requests are passed on to.
 pub(crate) struct Proxy {
-    kubelet: KubeletAccess,
+    kubelet: Arc<KubeletAccess>,
     /// For pods and services that speak TLS: nobody can say which names their certificates should have.
     blind: Arc<rustls::ClientConfig>,
     pods: Arc<Cache>,
@@ -36,7 +36,7 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     pub(crate) fn new(
-        kubelet: KubeletAccess,
+        kubelet: Arc<KubeletAccess>,
         cache: &impl Fn(&str, &str) -> Arc<Cache>,
     ) -> Result<Self, KubeletAccessError> {
         Ok(Self {

@@ -46,14 +46,15 @@ pub struct ServerConfig {
     /// The audiences of the API server; empty for the issuer alone.
     pub api_audiences: Vec<String>,
     /// How to reach kubelets: logs, exec, port-forward and the node proxy.
-    pub kubelet: KubeletAccess,
+    pub kubelet: Arc<KubeletAccess>,
     /// Authorizers, in the order they are asked.
     pub authorization: Vec<AuthorizationMode>,
     /// Whether requests without credentials are somebody (`system:anonymous`).
     pub anonymous: bool,
     /// Tokens an administrator wrote down.
     pub static_tokens: TokenFile,
-    /// Routes the binary adds, and the path prefixes that lead to them. They authenticate for themselves.
+    /// Routes the binary adds, and the path prefixes that lead to them. They authenticate for themselves; requests carry the user
+    /// of a valid client certificate as an extension, `Arc<User>`.
     pub extra_routes: Option<(Vec<String>, axum::Router)>,
     /// Checks the binary adds to `/readyz` and the others.
     pub checks: Vec<HealthCheck>,

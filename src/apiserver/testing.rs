@@ -127,7 +127,7 @@ fn config(ca: &Ca, address: SocketAddr) -> ServerConfig {
         service_account_keys: ServiceAccountKeys::from_pem(&signing, &[]).unwrap(),
         issuer: "https://kubernetes.default.svc.cluster.local".into(),
         api_audiences: Vec::new(),
-        kubelet: KubeletAccess::from_pem(&ca.pem, &kubelet_chain, &kubelet_key).unwrap(),
+        kubelet: Arc::new(KubeletAccess::from_pem(&ca.pem, &kubelet_chain, &kubelet_key).unwrap()),
         authorization: vec![AuthorizationMode::Node, AuthorizationMode::Rbac],
         anonymous: true,
         static_tokens: TokenFile::default(),
