@@ -93,6 +93,18 @@ pub(crate) struct NodeArgs {
     /// Most pods on this node
     #[arg(long, env = "ISOPOD_MAX_PODS", default_value_t = 110, value_name = "N", help_heading = "Node")]
     pub(crate) max_pods: u32,
+    /// When the node is under pressure [default: memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%]
+    #[arg(long, env = "ISOPOD_EVICTION_HARD", value_name = "THRESHOLDS", help_heading = "Node")]
+    pub(crate) eviction_hard: Option<String>,
+    /// Percent of the disk in use at which images without containers are removed; 100 keeps them
+    #[arg(
+        long,
+        env = "ISOPOD_IMAGE_GC_HIGH_THRESHOLD",
+        default_value_t = 85,
+        value_name = "PERCENT",
+        help_heading = "Node"
+    )]
+    pub(crate) image_gc_high_threshold: u64,
     /// Interface for traffic between pods of different nodes [default: the one with the node's address]
     #[arg(long, env = "ISOPOD_FLANNEL_IFACE", value_name = "NAME", help_heading = "Node")]
     pub(crate) flannel_iface: Option<String>,
@@ -116,6 +128,8 @@ impl NodeArgs {
             resolv_conf: None,
             pod_manifest_path: None,
             max_pods: 0,
+            eviction_hard: None,
+            image_gc_high_threshold: 85,
             flannel_iface: None,
         }
     }

@@ -264,6 +264,7 @@ impl Node {
                 caches.cache_selected(resource, namespace, selector, "")
             }),
             max_parallel_pulls: 4,
+            limits: limits(&self.args)?,
             timing: kubelet::Timing::default(),
         })
     }
@@ -357,6 +358,19 @@ async fn node_ready(client: &Client, name: &str) {
         .await;
 }
 
+fn limits(args: &NodeArgs) -> Result<kubelet::Limits> {
+    let limits = kubelet::Limits::default();
+    let limits = match &args.eviction_hard {
+        Some(text) => limits.eviction_hard(text).map_err(|why| anyhow::anyhow!("--eviction-hard: {why}"))?,
+        None => limits,
+    };
+    let high = args.image_gc_high_threshold;
+    if high > 100 {
+        bail!("--image-gc-high-threshold {high} is more than 100 percent");
+    }
+    Ok(kubelet::Limits { image_gc_high: high, image_gc_low: limits.image_gc_low.min(high), ..limits })
+}
+
 fn labels(flags: &[String]) -> Result<BTreeMap<String, String>> {
     let split = |text: &String| text.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()));
     flags.iter().map(|text| split(text).with_context(|| format!("--node-label {text:?} is not key=value"))).collect()
@@ -375,5 +389,6 @@ fn taint(text: &str) -> Result<Taint> {
 /// Checks the flags that only the kubelet reads, before anything is made.
 pub(crate) fn check(args: &NodeArgs) -> Result<()> {
     labels(&args.node_label)?;
+    limits(args)?;
     args.node_taint.iter().try_for_each(|text| taint(text).map(drop))
 }

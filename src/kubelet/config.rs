@@ -75,8 +75,86 @@ pub struct Config {
     pub caches: SelectedCaches,
     /// How many image pulls may run at once.
     pub max_parallel_pulls: usize,
+    /// How little may be left of the machine.
+    pub limits: Limits,
     /// How often things happen without a cause.
     pub timing: Timing,
+}
+
+/// An amount that must be left: as it is, or as a share of the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Amount {
+    /// Bytes, or a count.
+    Absolute(u64),
+    /// Percent.
+    Percent(u64),
+}
+
+impl Amount {
+    /// The amount of a whole.
+    pub fn of(self, whole: u64) -> u64 {
+        match self {
+            Self::Absolute(amount) => amount,
+            Self::Percent(percent) => (u128::from(whole) * u128::from(percent) / 100) as u64,
+        }
+    }
+}
+
+/// When the node is under pressure, and when images are collected; the default is upstream's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// `memory.available`: with less, the node has memory pressure.
+    pub memory_available: Amount,
+    /// `nodefs.available`: with less, the node has disk pressure.
+    pub disk_available: Amount,
+    /// `nodefs.inodesFree`: with less, the node has disk pressure.
+    pub inodes_free: Amount,
+    /// Percent of the disk in use at which unused images go; 100 collects none.
+    pub image_gc_high: u64,
+    /// Percent of the disk in use at which that ends.
+    pub image_gc_low: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_available: Amount::Absolute(100 << 20),
+            disk_available: Amount::Percent(10),
+            inodes_free: Amount::Percent(5),
+            image_gc_high: 85,
+            image_gc_low: 80,
+        }
+    }
+}
+
+impl Limits {
+    /// Takes over thresholds in the form of upstream's `--eviction-hard`: `memory.available<100Mi,nodefs.available<10%`.
+    /// The error names the part that is wrong.
+    pub fn eviction_hard(mut self, text: &str) -> std::result::Result<Self, String> {
+        for part in text.split(',').filter(|part| !part.trim().is_empty()) {
+            let wrong = || format!("{part:?} is no threshold such as memory.available<100Mi or nodefs.available<10%");
+            let (signal, amount) = part.trim().split_once('<').ok_or_else(wrong)?;
+            let amount = match amount.strip_suffix('%') {
+                Some(percent) => Amount::Percent(percent.parse().ok().filter(|n| *n <= 100).ok_or_else(wrong)?),
+                None => {
+                    let amount = api::quantity::Quantity::parse(amount).map_err(|_| wrong())?;
+                    Amount::Absolute(u64::try_from(amount.value()).map_err(|_| wrong())?)
+                }
+            };
+            match signal {
+                "memory.available" => self.memory_available = amount,
+                // One disk holds both here.
+                "nodefs.available" | "imagefs.available" => self.disk_available = amount,
+                "nodefs.inodesFree" | "imagefs.inodesFree" => self.inodes_free = amount,
+                _ => {
+                    return Err(format!(
+                        "{signal:?} is no signal: memory.available, nodefs.available, nodefs.inodesFree"
+                    ));
+                }
+            }
+        }
+        Ok(self)
+    }
 }
 
 /// Periods; the default is upstream's.

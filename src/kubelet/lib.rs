@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use agent::Agent;
-pub use config::{Config, SelectedCaches, Taint, Timing};
+pub use config::{Amount, Config, Limits, SelectedCaches, Taint, Timing};
 pub use error::{Error, Result};
 
 /// Runs the node agent until `stop`. `ready` is told the server's port once the node is registered and the server listens.

@@ -54,6 +54,7 @@ pub(crate) fn config_for(cluster: &Cluster, dir: &std::path::Path) -> Config {
         version: "v1.35.0".into(),
         caches: Arc::new(move |resource, _, _| client.cache(resource)),
         max_parallel_pulls: 2,
+        limits: crate::Limits::default(),
         timing: Timing {
             retry: Duration::from_millis(50),
             backoff: (Duration::from_millis(400), Duration::from_secs(2)),

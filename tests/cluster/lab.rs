@@ -173,6 +173,13 @@ impl Machine {
     pub(crate) fn isopod(&self, subcommand: &str) -> Command {
         let mut command = self.command(ISOPOD);
         command.args([subcommand, "--node-name", &self.name, "--node-ip", &self.address, "--data-dir"]).arg(&self.data);
+        // The disk is the machine's, and how full it is says nothing about what is tested.
+        command.args([
+            "--eviction-hard",
+            "nodefs.available<1Mi,nodefs.inodesFree<10",
+            "--image-gc-high-threshold",
+            "100",
+        ]);
         command
     }
 

@@ -1,4 +1,5 @@
-//! Image garbage collection: when the disk is fuller than 85 %, images no container uses go, the longest unused first, until it is at 80 %.
+//! Image garbage collection: when the disk is fuller than the high threshold, images no container uses go, the longest unused first, until it
+//! is at the low one.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -11,11 +12,10 @@ use runtime::types::{ContainerFilter, Image};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use crate::Limits;
 use crate::agent::Agent;
 
 const PERIOD: Duration = Duration::from_secs(300);
-const HIGH_PERCENT: u64 = 85;
-const LOW_PERCENT: u64 = 80;
 /// An image that just came is about to be used.
 const YOUNGEST: Duration = Duration::from_secs(120);
 
@@ -48,7 +48,7 @@ async fn collect(agent: &Agent, used: &mut HashMap<String, Instant>) -> Result<(
     let place: PathBuf = place.unwrap_or_else(|| agent.config.root_dir.clone());
     let Ok(disk) = nix::sys::statvfs::statvfs(&place) else { return Ok(()) };
     let (size, available) = (disk.blocks() * disk.fragment_size(), disk.blocks_available() * disk.fragment_size());
-    let wanted = excess(size, available);
+    let wanted = excess(&agent.config.limits, size, available);
     if wanted == 0 {
         return Ok(());
     }
@@ -74,11 +74,12 @@ async fn collect(agent: &Agent, used: &mut HashMap<String, Instant>) -> Result<(
 }
 
 /// Bytes to free; 0 while the disk is not too full.
-pub(super) fn excess(size: u64, available: u64) -> u64 {
-    if size == 0 || (size - available.min(size)) * 100 / size < HIGH_PERCENT {
+pub(super) fn excess(limits: &Limits, size: u64, available: u64) -> u64 {
+    let off = limits.image_gc_high >= 100;
+    if off || size == 0 || (size - available.min(size)) * 100 / size < limits.image_gc_high {
         return 0;
     }
-    (size * (100 - LOW_PERCENT) / 100).saturating_sub(available)
+    (size * (100 - limits.image_gc_low) / 100).saturating_sub(available)
 }
 
 fn is_used(image: &Image, in_use: &HashSet<String>) -> bool {

@@ -45,7 +45,10 @@ fn credentials_go_to_their_registry_only() {
 #[tokio::test(start_paused = true)]
 async fn a_full_disk_loses_the_longest_unused_images() {
     use super::collect::{choose, excess};
-    assert_eq!((excess(100, 16), excess(100, 15), excess(100, 10), excess(0, 0)), (0, 5, 10, 0));
+    let limits = crate::Limits::default();
+    let of = |size, available| excess(&limits, size, available);
+    assert_eq!((of(100, 16), of(100, 15), of(100, 10), of(0, 0)), (0, 5, 10, 0));
+    assert_eq!(excess(&crate::Limits { image_gc_high: 100, ..limits }, 100, 0), 0);
     let image = |id: &str, pinned| Image { id: id.into(), size: 10, pinned, ..Image::default() };
     let images = [
         image("young", false),

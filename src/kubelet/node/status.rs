@@ -167,8 +167,10 @@ fn images(images: &[Image]) -> Value {
 
 fn conditions(inputs: &Inputs<'_>, present: &Value, now: Timestamp) -> Value {
     let p = inputs.pressure;
-    let memory = p.memory_available < MEMORY_RESERVE;
-    let disk = p.disk_available < p.disk_size / 10 || (p.inodes > 0 && p.inodes_free < p.inodes / 20);
+    let limits = &inputs.config.limits;
+    let memory = p.memory_available < limits.memory_available.of(inputs.facts.memory);
+    let disk = p.disk_available < limits.disk_available.of(p.disk_size)
+        || (p.inodes > 0 && p.inodes_free < limits.inodes_free.of(p.inodes));
     let pids = p.pids_max > 0 && p.pids_available < 1000.min(p.pids_max / 10);
     let ready = readiness(inputs.runtime);
     let pressure = |is: bool, yes: (&'static str, &'static str), no: (&'static str, &'static str)| {

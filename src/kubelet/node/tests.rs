@@ -71,3 +71,23 @@ fn heartbeats_alone_are_no_change() {
     assert!(!differs(&condition("a", "True"), &condition("b", "True")));
     assert!(differs(&condition("a", "True"), &condition("a", "False")));
 }
+
+#[test]
+fn eviction_thresholds_read_as_upstreams() {
+    use crate::{Amount, Limits};
+    let check = |text: &str, expect: Result<(Amount, Amount), &str>| {
+        let read = Limits::default().eviction_hard(text);
+        match (read, expect) {
+            (Ok(limits), Ok(expect)) => assert_eq!((limits.memory_available, limits.disk_available), expect, "{text}"),
+            (Err(error), Err(expect)) => assert!(error.contains(expect), "{error}"),
+            other => panic!("{text}: {other:?}"),
+        }
+    };
+    let usual = (Amount::Absolute(100 << 20), Amount::Percent(10));
+    check("", Ok(usual));
+    check("memory.available<1Gi, nodefs.available<3%", Ok((Amount::Absolute(1 << 30), Amount::Percent(3))));
+    check("memory.available<200%", Err("memory.available<200%"));
+    check("memory.available=1", Err("memory.available=1"));
+    check("pigeons<1", Err("pigeons"));
+    assert_eq!(Amount::Percent(10).of(u64::MAX), u64::MAX / 10);
+}

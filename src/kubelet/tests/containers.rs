@@ -126,6 +126,7 @@ impl Agent {
             version: "v1.35.0".into(),
             caches: Arc::new(move |resource, _, _| watched.cache(resource)),
             max_parallel_pulls: 2,
+            limits: kubelet::Limits::default(),
             timing: kubelet::Timing::default(),
         };
         let (ready, is_ready) = tokio::sync::oneshot::channel();
