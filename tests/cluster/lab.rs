@@ -121,6 +121,7 @@ impl Drop for Lab {
             if let Ok(output) = reset.as_ref()
                 && !output.status.success()
             {
+                #[expect(clippy::print_stderr, reason = "the one place left to say that the lab was not cleaned up")]
                 eprintln!("reset of {}: {}", machine.name, String::from_utf8_lossy(&output.stderr));
             }
             let _ = Command::new("ip").args(["netns", "del", &machine.namespace]).output();
