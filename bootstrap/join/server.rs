@@ -1,8 +1,10 @@
 //! The server's side of the join.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use api::validation::ip::{mask, parse_cidr};
 use api::{DeleteOptions, Resource, Status, User, resource};
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
@@ -103,6 +105,9 @@ impl Joins {
                 request.node_name
             )));
         }
+        if let Some(claimed) = self.not_a_nodes(&request) {
+            return Err(Refusal::Malformed(format!("{claimed} cannot be a node's: the cluster itself answers there")));
+        }
         if let Some(certified) = certified.filter(|certified| !by_token && *certified != request.node_name) {
             return Err(Refusal::OtherNode { certified: certified.to_owned(), asked: request.node_name });
         }
@@ -113,6 +118,24 @@ impl Joins {
         self.check_password(&request.node_name, &request.node_password).await?;
         tracing::info!(node = request.node_name, by_token, "node joined");
         Ok(reply)
+    }
+
+    /// A name or address in the request that pods know as the API server or as a Service: with a serving certificate for it a
+    /// node could stand in for them.
+    fn not_a_nodes(&self, request: &JoinRequest) -> Option<String> {
+        let name = request.node_name.as_str();
+        let reserved = ["kubernetes", "localhost"].contains(&name)
+            || ["kubernetes.", "localhost."].iter().any(|first| name.starts_with(first))
+            || name.split('.').any(|label| label == "svc");
+        if reserved {
+            return Some(format!("the name {name:?}"));
+        }
+        let services = parse_cidr(&self.cluster.service_cidr);
+        let taken = |ip: &&IpAddr| {
+            let service = services.is_some_and(|(network, bits)| mask(**ip, bits) == mask(network, bits));
+            service || ip.is_loopback() || ip.is_unspecified() || ip.is_multicast()
+        };
+        request.addresses.iter().find(taken).map(|ip| format!("the address {ip}"))
     }
 
     /// Whether this is a bootstrap token (a Secret in kube-system) that is valid now.

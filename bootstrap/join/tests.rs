@@ -312,6 +312,12 @@ async fn what_is_no_request_is_refused() {
     for name in ["", "Bad_Name", "-n", "a..b", "n/../m", &"n".repeat(254)] {
         check(token, with("nodeName", json!(name)), 400, "is no node name").await;
     }
+    for name in ["kubernetes", "kubernetes.default", "web.shop.svc", "localhost"] {
+        check(token, with("nodeName", json!(name)), 400, "cannot be a node's").await;
+    }
+    for address in ["10.43.0.1", "127.0.0.1", "0.0.0.0", "::1"] {
+        check(token, with("addresses", json!([address])), 400, "cannot be a node's").await;
+    }
     check(token, "x".repeat(65 << 10), 413, "").await;
     // Who may not join is not read.
     check(None, "{".into(), 401, "the token is not valid here").await;

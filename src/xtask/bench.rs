@@ -37,6 +37,10 @@ enum Name {
 }
 
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
+    if cfg!(debug_assertions) {
+        // A client built for debugging would be what is measured.
+        return optimized();
+    }
     match args.name {
         Name::Store => store::run(),
         _ if !args.binary.is_file() => {
@@ -49,6 +53,14 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         Name::Idle => idle::run(&args.binary, args.seconds),
         Name::Api => api::run(&args.binary),
     }
+}
+
+/// The same command again, built as the measured binary is.
+fn optimized() -> Result<()> {
+    let mut command = std::process::Command::new(env!("CARGO"));
+    command.args(["run", "--quiet", "--release", "--package", "xtask", "--"]).args(std::env::args_os().skip(1));
+    anyhow::ensure!(command.status()?.success(), "the benchmark failed");
+    Ok(())
 }
 
 /// Prints one figure.
