@@ -22,31 +22,28 @@ impl Instance {
         let mut file = open(paths)?;
         let mut holder = String::new();
         let _ = file.read_to_string(&mut holder);
-        let Ok(mut lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else {
+        let Ok(lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else {
             bail!(
                 "isopod runs already with data directory {} (process {})",
                 paths.data.root().display(),
                 holder.trim()
             );
         };
-        lock.set_len(0)
-            .and_then(|()| lock.rewind())
-            .and_then(|()| write!(lock, "{}", std::process::id()))
-            .context("cannot write the pid file")?;
-        Ok(Self { _lock: lock })
+        Self::of(lock)
     }
 
-    /// Asks the process of the data directory to end, and waits until it has.
-    pub(crate) fn end_other(paths: &Paths) -> Result<()> {
+    /// Asks the process of the data directory to end, waits until it has, and takes its place, so that no service starts
+    /// another meanwhile. `None` where there never was one.
+    pub(crate) fn succeed(paths: &Paths) -> Result<Option<Self>> {
         if !paths.run.join("isopod.pid").exists() {
-            return Ok(());
+            return Ok(None);
         }
         for attempt in 0..300 {
             let mut file = open(paths)?;
             let mut holder = String::new();
             let _ = file.read_to_string(&mut holder);
-            if Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok() {
-                return Ok(());
+            if let Ok(lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                return Self::of(lock).map(Some);
             }
             if let Ok(pid) = holder.trim().parse::<i32>() {
                 let signal = if attempt < 200 { Signal::SIGTERM } else { Signal::SIGKILL };
@@ -55,6 +52,14 @@ impl Instance {
             std::thread::sleep(Duration::from_millis(100));
         }
         bail!("the isopod of data directory {} does not end", paths.data.root().display())
+    }
+
+    fn of(mut lock: Flock<File>) -> Result<Self> {
+        lock.set_len(0)
+            .and_then(|()| lock.rewind())
+            .and_then(|()| write!(lock, "{}", std::process::id()))
+            .context("cannot write the pid file")?;
+        Ok(Self { _lock: lock })
     }
 }
 

@@ -15,6 +15,9 @@ use crate::node::{containerd_config, network_config};
 use crate::settings::Paths;
 use crate::{preflight, println};
 
+/// Directories that containerd and its libraries make for sockets and caches whatever their configuration; inner ones first.
+const SHARED: [&str; 4] = ["/run/containerd/s", "/run/containerd", "/var/lib/cni/results", "/var/lib/cni"];
+
 /// Stops isopod, removes all pods, unmounts, removes the network, and unless told otherwise the data.
 pub(crate) async fn run(args: ResetArgs) -> Result<()> {
     preflight::root()?;
@@ -29,7 +32,15 @@ pub(crate) async fn run(args: ResetArgs) -> Result<()> {
             failures.push(format!("{doing}: {error:#}"));
         }
     };
-    note("stopping isopod", Instance::end_other(&paths));
+    let instance = Instance::succeed(&paths);
+    // Held until all is taken apart.
+    let _instance = match instance {
+        Ok(instance) => instance,
+        Err(error) => {
+            note("stopping isopod", Err(error));
+            None
+        }
+    };
     if paths.data.agent("").exists() {
         for (doing, outcome) in stop_pods(&paths, args.keep_data).await {
             note(doing, outcome);
@@ -49,13 +60,19 @@ pub(crate) async fn run(args: ResetArgs) -> Result<()> {
     unmount_below(paths.data.root());
     unmount_below(&paths.run);
     note("removing cgroups", remove_cgroups(&paths));
-    note("removing run-time files", remove(&paths.run));
     if !args.keep_data {
         if paths.data.is_default() {
             note("removing logs", remove(&paths.pod_logs));
+            // Left with links that lead nowhere now.
+            note("removing links to logs", paths.log_links.as_deref().map_or(Ok(()), remove_links));
             note("removing the kubeconfig", remove(&paths.kubeconfig()));
         }
         note("removing the data", remove(paths.data.root()));
+    }
+    note("removing run-time files", remove(&paths.run));
+    for shared in SHARED {
+        // Only when it is empty: others may keep their things there.
+        let _ = std::fs::remove_dir(shared);
     }
     if !failures.is_empty() {
         bail!("not everything could be taken apart:\n  {}", failures.join("\n  "));
@@ -153,6 +170,18 @@ fn collect(dir: &Path, into: &mut Vec<std::path::PathBuf>) {
             collect(&entry.path(), into);
         }
     }
+}
+
+/// Removes the links of a directory whose targets are gone, and the directory when that leaves it empty.
+fn remove_links(dir: &Path) -> Result<()> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Ok(()) };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path.is_symlink() && !path.exists() {
+            remove(&path)?;
+        }
+    }
+    let _ = std::fs::remove_dir(dir);
+    Ok(())
 }
 
 fn remove(path: &Path) -> Result<()> {

@@ -4,7 +4,9 @@
 //! torn down at the end: processes, mounts, namespaces and data.
 
 mod bad_input;
+mod computer;
 mod images;
+mod install;
 mod kubectl;
 mod lab;
 mod restart;
@@ -39,6 +41,9 @@ fn main() {
         trial("pods_get_configuration_volumes_and_probes", workloads::configuration_volumes_and_probes),
         trial("jobs_and_daemonsets_do_their_work", workloads::jobs_and_daemonsets),
         trial("a_killed_server_comes_back_and_containers_go_on", restart::containers_go_on),
+        trial("install_upgrade_kill_and_uninstall_a_server", install::server_from_install_to_uninstall),
+        trial("install_a_worker_by_environment", install::worker_joins_by_environment),
+        trial("install_says_what_is_wrong", install::mistakes_are_named),
     ];
     // One after the other: two cores, and the scenarios share two machines.
     let arguments = Arguments { test_threads: Some(1), ..arguments };
