@@ -48,10 +48,7 @@ pub(crate) fn address(args: &NodeArgs) -> Result<IpAddr> {
     if let Some(routed) = default_route_source() {
         return Ok(routed);
     }
-    let first = network::addresses::local()
-        .context("cannot list this machine's addresses")?
-        .into_iter()
-        .find(|ip| !ip.is_loopback());
+    let first = network::addresses::local().context("cannot list this machine's addresses")?.into_iter().next();
     first.context("this machine has no address but loopback: name one with --node-ip")
 }
 

@@ -91,9 +91,11 @@ pub(crate) fn worker_joins_by_environment(lab: &Lab) {
     let after = worker.traces();
     let left: Vec<&String> = after.difference(&before).collect();
     assert!(left.is_empty(), "isopod-uninstall.sh left {left:#?}");
-    // Its data gone, it is a stranger with a known name, until its node is deleted.
-    server.sh("kubectl delete node hand");
-    worker.sh(&install(&format!("{url} ISOPOD_TOKEN={token}")));
+    // Its data gone, it is a stranger that claims a known name: refused, with the command that lets it in.
+    let said = worker.refused(&install(&format!("{url} ISOPOD_TOKEN={token}")));
+    let (_, remedy) = said.lines().find_map(|line| line.split_once("old node's password: ")).expect(&said);
+    server.sh(remedy);
+    worker.sh(&install(""));
     server.until_is(READY, "True True");
     server.sh("isopod-uninstall.sh");
     assert_eq!(server.sh("ls -d /var/lib/my* /run/isopod* /etc/isopod 2>/dev/null || true"), "");
