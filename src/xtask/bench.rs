@@ -37,10 +37,6 @@ enum Name {
 }
 
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
-    if cfg!(debug_assertions) {
-        // A client built for debugging would be what is measured.
-        return optimized();
-    }
     match args.name {
         Name::Store => store::run(),
         _ if !args.binary.is_file() => {
@@ -51,6 +47,8 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         }
         Name::Startup => startup::run(&args.binary),
         Name::Idle => idle::run(&args.binary, args.seconds),
+        // A client built for debugging would be what is measured.
+        Name::Api if cfg!(debug_assertions) => optimized(),
         Name::Api => api::run(&args.binary),
     }
 }
