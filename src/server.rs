@@ -280,6 +280,13 @@ impl Server {
                 plane.client.acting_as(User::new("system:kube-scheduler", Vec::<String>::new()), "kube-scheduler");
             tasks.spawn(scheduler::run(client, shutdown.clone()));
         }
+        let (joins, stop) = (plane.joins.clone(), shutdown.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = joins.forget_deleted_nodes() => {}
+                () = stop.cancelled() => {}
+            }
+        });
         if self.settings.dns {
             let (client, address) = (plane.client.clone(), self.settings.cluster.cluster_dns);
             tasks.spawn(async move {

@@ -14,7 +14,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use client::Client;
+use client::{Client, kinds};
 use serde_json::{Value, json};
 
 use super::{CA_PATH, ClusterSettings, JOIN_PATH, JoinReply, JoinRequest};
@@ -158,6 +158,31 @@ impl Joins {
             && field("token-secret").is_some_and(|kept| crate::token::same(kept.as_bytes(), token.password.as_bytes())))
     }
 
+    /// Forgets the password of every node that is deleted from now on: the machine may be installed anew and join again under
+    /// its name. Never ends.
+    pub async fn forget_deleted_nodes(&self) {
+        let nodes = self.client.cache(&kinds::nodes());
+        nodes.synced().await;
+        let (_, mut changes) = nodes.subscribe();
+        loop {
+            let Ok(changed) = changes.next().await else {
+                // Fell behind the history: what was deleted meanwhile keeps its password, as it would over a restart.
+                changes = nodes.subscribe().1;
+                continue;
+            };
+            for node in
+                changed.iter().map(|change| &change.object.meta.name).filter(|name| nodes.get("", name).is_none())
+            {
+                let secret = password_secret(node);
+                match self.client.delete(secrets(), "kube-system", &secret, DeleteOptions::default()).await {
+                    Ok(()) => tracing::info!(node = &**node, "the password of a deleted node is forgotten"),
+                    Err(status) if status.is_not_found() => {}
+                    Err(error) => tracing::warn!(node = &**node, %error, "the password of a deleted node is kept"),
+                }
+            }
+        }
+    }
+
     /// Remembers the password of a node that is new, compares that of a node that is known.
     async fn check_password(&self, node: &str, password: &str) -> Result<(), Refusal> {
         let name = password_secret(node);
@@ -203,7 +228,8 @@ async fn handle(
                     StatusCode::FORBIDDEN,
                     format!(
                         "a node named {node:?} has joined before with another password; use another --node-name, \
-                         or delete the old node's password: kubectl -n kube-system delete secret {}",
+                         or delete the old node: kubectl delete node {node} (where it is gone already: \
+                         kubectl -n kube-system delete secret {})",
                         password_secret(&node)
                     ),
                 ),

@@ -407,3 +407,24 @@ fn what_is_kept_is_whole_or_nothing() {
     }
     assert!(kept(dir.path()).unwrap().is_some());
 }
+
+#[tokio::test]
+async fn a_deleted_node_may_be_installed_anew() {
+    let server = Server::start().await;
+    let secrets = || server.cluster.keys(&kinds::secrets());
+    server.join("right", &dir(), "n1").await.unwrap();
+    server.cluster.seed(&kinds::nodes(), json!({"metadata": {"name": "n1"}}));
+    let joins = server.joins.clone();
+    let forgetting = tokio::spawn(async move { joins.forget_deleted_nodes().await });
+    refusal(server.join("right", &dir(), "n1").await);
+    let client = server.cluster.client();
+    // Until the task has looked for the first time, a deletion is none of its business: repeat it.
+    while secrets().contains(&"kube-system/n1.node-password.isopod".to_owned()) {
+        let _ = client.delete(&kinds::nodes(), "", "n1", Default::default()).await;
+        server.cluster.seed(&kinds::nodes(), json!({"metadata": {"name": "n1"}}));
+        let _ = client.delete(&kinds::nodes(), "", "n1", Default::default()).await;
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    server.join("right", &dir(), "n1").await.unwrap();
+    forgetting.abort();
+}

@@ -6,7 +6,16 @@ use anyhow::{Result, bail};
 
 pub(super) fn run() -> Result<()> {
     let mut command = Command::new(env!("CARGO"));
-    command.args(["run", "--quiet", "--profile", "quick", "--package", "isopod-embedded-store", "--example", "bench"]);
+    command.args([
+        "run",
+        "--quiet",
+        "--profile",
+        "quick",
+        "--package",
+        "isopod-embedded-store",
+        "--example",
+        "store_bench",
+    ]);
     if !command.status()?.success() {
         bail!("the store's benchmark failed");
     }

@@ -1,7 +1,7 @@
 //! How long the node's network takes, as JSON lines: the proxy's first transaction and one for a changed endpoint, and
 //! a pod's attachment and detachment through the real plugin process.
 //!
-//! `cargo run -p isopod-network --example bench -- [services] [endpoints a service] [repetitions]`, as root. Everything
+//! `cargo run -p isopod-network --example network_bench -- [services] [endpoints a service] [repetitions]`, as root. Everything
 //! happens in a network namespace of its own.
 
 #![allow(clippy::print_stdout, reason = "the lines are the example's result")]
