@@ -9,7 +9,7 @@ use super::*;
 use crate::cli::{Cli, Command};
 use crate::server::testing::{SECRET, free_port, start};
 
-const NODE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const NODE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 
 fn url(port: u16) -> http::Uri {
     format!("https://127.0.0.1:{port}").parse().unwrap()

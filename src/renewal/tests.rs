@@ -24,7 +24,7 @@ use super::{EVERY, NodeCertificates, RETRY, Renew, Signer, run};
 use crate::server::testing::{Running, SECRET, free_port, start};
 
 const DAY: Duration = Duration::from_secs(86_400);
-const NODE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+const NODE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
 
 fn der(pem: &str) -> Vec<u8> {
     CertificateDer::from_pem_slice(pem.as_bytes()).unwrap().to_vec()
@@ -36,7 +36,7 @@ async fn shown(address: &str, ca: &str) -> Vec<u8> {
     roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap()).unwrap();
     let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     let tcp = TcpStream::connect(address).await.unwrap();
-    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
     let stream = TlsConnector::from(Arc::new(tls)).connect(name, tcp).await.unwrap();
     stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
 }
