@@ -130,7 +130,7 @@ impl Default for Limits {
 impl Limits {
     /// Takes over thresholds in the form of upstream's `--eviction-hard`: `memory.available<100Mi,nodefs.available<10%`.
     /// The error names the part that is wrong.
-    pub fn eviction_hard(mut self, text: &str) -> std::result::Result<Self, String> {
+    pub fn eviction_hard(mut self, text: &str) -> Result<Self, String> {
         for part in text.split(',').filter(|part| !part.trim().is_empty()) {
             let wrong = || format!("{part:?} is no threshold such as memory.available<100Mi or nodefs.available<10%");
             let (signal, amount) = part.trim().split_once('<').ok_or_else(wrong)?;

@@ -93,8 +93,12 @@ pub(crate) fn worker_joins_by_environment(lab: &Lab) {
     assert!(left.is_empty(), "isopod-uninstall.sh left {left:#?}");
     // Its data gone, it is a stranger that claims a known name: refused, with the command that lets it in.
     let said = worker.refused(&install(&format!("{url} ISOPOD_TOKEN={token}")));
-    let (_, remedy) = said.lines().find_map(|line| line.split_once("old node's password: ")).expect(&said);
+    let remedy = "kubectl delete node hand";
+    assert!(said.contains(remedy), "{said}");
     server.sh(remedy);
+    let forgotten =
+        "until ! kubectl -n kube-system get secret hand.node-password.isopod 2>/dev/null; do sleep 0.2; done";
+    server.sh(&format!("timeout 60 sh -c '{forgotten}'"));
     worker.sh(&install(""));
     server.until_is(READY, "True True");
     server.sh("isopod-uninstall.sh");
