@@ -423,7 +423,7 @@ async fn a_deleted_node_may_be_installed_anew() {
         let _ = client.delete(&kinds::nodes(), "", "n1", Default::default()).await;
         server.cluster.seed(&kinds::nodes(), json!({"metadata": {"name": "n1"}}));
         let _ = client.delete(&kinds::nodes(), "", "n1", Default::default()).await;
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     server.join("right", &dir(), "n1").await.unwrap();
     forgetting.abort();

@@ -114,6 +114,7 @@ impl Lab {
 }
 
 impl Drop for Lab {
+    #[expect(clippy::print_stderr, reason = "the one place left to say that the lab was not cleaned up")]
     fn drop(&mut self) {
         for machine in self.machines.lock().unwrap().drain(..) {
             machine.kill();
@@ -121,7 +122,6 @@ impl Drop for Lab {
             if let Ok(output) = reset.as_ref()
                 && !output.status.success()
             {
-                #[expect(clippy::print_stderr, reason = "the one place left to say that the lab was not cleaned up")]
                 eprintln!("reset of {}: {}", machine.name, String::from_utf8_lossy(&output.stderr));
             }
             let _ = Command::new("ip").args(["netns", "del", &machine.namespace]).output();
