@@ -6,15 +6,24 @@ use std::sync::OnceLock;
 
 use runtime::images::archive::{Archive, Entry};
 
+static PATH: OnceLock<PathBuf> = OnceLock::new();
+
 /// An archive of `busybox.local/busybox:1`: Debian's static busybox with its applets, and nothing else.
 pub(crate) fn busybox() -> PathBuf {
-    static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
         let path = std::env::temp_dir().join(format!("isopod-test-busybox-{}.tar", std::process::id()));
         std::fs::write(&path, archive()).unwrap();
         path
     })
     .clone()
+}
+
+/// Removes the archive, if it was made.
+pub(crate) fn forget() {
+    if let Some(path) = PATH.get() {
+        // The run is over; what cannot be removed is a file in the temporary directory.
+        let _ = std::fs::remove_file(path);
+    }
 }
 
 fn archive() -> Vec<u8> {

@@ -49,5 +49,6 @@ fn main() {
     let arguments = Arguments { test_threads: Some(1), ..arguments };
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(lab);
+    images::forget();
     conclusion.exit();
 }
