@@ -2,6 +2,7 @@
 
 mod default_classes;
 mod default_tolerations;
+mod escalation;
 mod limit_ranger;
 mod namespace_lifecycle;
 mod node_restriction;
@@ -139,6 +140,7 @@ pub(crate) fn plugins(more: &[Plugin], disabled: &[String]) -> Vec<Plugin> {
         runtime_class::plugin(),
     ];
     all.extend(more.iter().cloned());
+    all.push(escalation::plugin());
     all.push(resource_quota::plugin());
     all.retain(|plugin| !disabled.iter().any(|name| name == plugin.name));
     all

@@ -47,7 +47,7 @@ pub(crate) struct Authenticated {
 
 impl Authenticator {
     /// Finds out who sent a request.
-    pub(crate) fn authenticate(&self, peer: &Peer, headers: &HeaderMap) -> Result<Arc<User>, Status> {
+    pub(crate) async fn authenticate(&self, peer: &Peer, headers: &HeaderMap) -> Result<Arc<User>, Status> {
         if let Some(proxy) = peer.front_proxy()
             && (self.front_proxy_names.is_empty() || self.front_proxy_names.iter().any(|name| name == proxy))
             && let Some(user) = front_proxy::user(headers)
@@ -58,7 +58,7 @@ impl Authenticator {
             return Ok(user);
         }
         if let Some(token) = bearer(headers) {
-            let found = self.token(&token, &[]).map_err(|why| {
+            let found = self.token(&token, &[]).await.map_err(|why| {
                 tracing::debug!(%why, "a bearer token was refused");
                 Status::unauthorized()
             })?;
@@ -72,7 +72,7 @@ impl Authenticator {
 
     /// Finds out whose a token is. `audiences` are those it must speak for, one of them at least; empty for the API
     /// server's own.
-    pub(crate) fn token(&self, token: &str, audiences: &[String]) -> Result<Authenticated, String> {
+    pub(crate) async fn token(&self, token: &str, audiences: &[String]) -> Result<Authenticated, String> {
         let own = self.service_accounts.audiences();
         let asked: &[String] = if audiences.is_empty() { own } else { audiences };
         // Tokens that name no audience speak for the API server alone.

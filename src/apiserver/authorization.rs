@@ -2,7 +2,6 @@
 
 pub(crate) mod aggregation;
 pub(crate) mod bootstrap;
-pub(crate) mod escalation;
 mod node;
 mod policy;
 pub(crate) mod rbac;
@@ -69,7 +68,7 @@ impl Authorizer {
     }
 
     /// Asks each authorizer in turn; the first that has an opinion decides.
-    pub(crate) fn decide(&self, user: &User, what: &Attributes<'_>) -> Decision {
+    pub(crate) async fn decide(&self, user: &User, what: &Attributes<'_>) -> Decision {
         if user.in_group(api::user::MASTERS) {
             return Decision::Allow(String::new());
         }
@@ -91,8 +90,8 @@ impl Authorizer {
     }
 
     /// As [`Authorizer::decide`], a refusal being 403 in upstream's words.
-    pub(crate) fn authorize(&self, user: &User, what: &Attributes<'_>) -> Result<(), Status> {
-        match self.decide(user, what) {
+    pub(crate) async fn authorize(&self, user: &User, what: &Attributes<'_>) -> Result<(), Status> {
+        match self.decide(user, what).await {
             Decision::Allow(_) => Ok(()),
             Decision::NoOpinion(reason) => Err(forbidden(user, what, &reason)),
         }
@@ -125,5 +124,11 @@ pub(crate) fn forbidden(user: &User, what: &Attributes<'_>, reason: &str) -> Sta
         Status::forbidden(what.group, what.resource, what.name, why)
     } else {
         Status::failure(403, "Forbidden", format!("forbidden: {why}")).about("", "", "")
+    }
+}
+
+impl std::fmt::Debug for Authorizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Authorizer").field(&self.modes).finish()
     }
 }

@@ -22,7 +22,7 @@ use http::HeaderMap;
 use crate::Registry;
 use crate::authentication::Authenticator;
 use crate::authentication::x509::Peer;
-use crate::authorization::{Attributes, Authorizer, escalation, review};
+use crate::authorization::{Attributes, Authorizer, review};
 use crate::fairness::{Fairness, Permit};
 use crate::impersonation;
 use crate::metrics::Metrics;
@@ -31,7 +31,7 @@ use crate::metrics::Metrics;
 pub(crate) struct Chain {
     pub(crate) registry: Arc<Registry>,
     pub(crate) authenticator: Authenticator,
-    pub(crate) authorizer: Authorizer,
+    pub(crate) authorizer: Arc<Authorizer>,
     pub(crate) fairness: Fairness,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -65,27 +65,27 @@ impl Chain {
         }
     }
 
-    /// Steps 3 to 7.
-    pub(crate) fn enter(&self, caller: Caller<'_>, what: &Attributes<'_>) -> Result<Pass, Status> {
+    /// Steps 3 to 7. Waits only where a webhook or an identity provider has to be asked.
+    pub(crate) async fn enter(&self, caller: Caller<'_>, what: &Attributes<'_>) -> Result<Pass, Status> {
         let user = match caller {
             Caller::InProcess(user) => user.clone(),
             Caller::Wire(peer, headers) => {
-                let user =
-                    self.authenticator.authenticate(peer, headers).inspect_err(|_| self.metrics.unauthenticated())?;
+                let asker = self.authenticator.authenticate(peer, headers).await;
+                let user = asker.inspect_err(|_| self.metrics.unauthenticated())?;
                 self.metrics.authenticated();
                 tracing::Span::current().record("user", user.name.as_str());
-                impersonation::apply(&self.authorizer, user, headers)?
+                impersonation::apply(&self.authorizer, user, headers).await?
             }
         };
         let permit = self.fairness.admit(&user, what)?;
-        self.authorizer.authorize(&user, what)?;
+        self.authorizer.authorize(&user, what).await?;
         Ok(Pass { user, _permit: permit })
     }
 
     /// Step 8. Not for watches over HTTP, which want to share their frames.
     pub(crate) async fn act(&self, request: &Request) -> Result<Reply, Status> {
         if let Operation::Create(body, _) = &request.operation
-            && let Some(answer) = self.answer_at_once(request, body)
+            && let Some(answer) = self.answer_at_once(request, body).await
         {
             let object = answer.and_then(|value| {
                 let bytes = Bytes::from(value.to_string());
@@ -93,12 +93,15 @@ impl Chain {
             })?;
             return Ok(Reply::Object { object: Arc::new(object), created: true, warnings: Vec::new() });
         }
-        escalation::check(&self.registry, &self.authorizer, request).await?;
         self.registry.call(request).await
     }
 
     /// What is no matter of the registry's: nothing of it is stored.
-    fn answer_at_once(&self, request: &Request, body: &serde_json::Value) -> Option<Result<serde_json::Value, Status>> {
+    async fn answer_at_once(
+        &self,
+        request: &Request,
+        body: &serde_json::Value,
+    ) -> Option<Result<serde_json::Value, Status>> {
         let resource = &request.resource;
         if resource.is_core() && &*resource.plural == "serviceaccounts" && request.subresource == "token" {
             return Some(self.authenticator.service_accounts.request_token(&request.namespace, &request.name, body));
@@ -106,7 +109,7 @@ impl Chain {
         if resource.stored || !request.subresource.is_empty() {
             return None;
         }
-        review::answer(&self.authenticator, &self.authorizer, request, body)
+        review::answer(&self.authenticator, &self.authorizer, request, body).await
     }
 
     /// The whole chain for a request from this process.
@@ -133,7 +136,7 @@ impl Chain {
         };
         let outcome = self
             .guard(async {
-                let _pass = self.enter(Caller::InProcess(&request.user), &what)?;
+                let _pass = self.enter(Caller::InProcess(&request.user), &what).await?;
                 self.act(&request).await
             })
             .await;

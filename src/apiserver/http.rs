@@ -100,7 +100,7 @@ async fn serve(
     incoming: Incoming<'_>,
 ) -> Result<Response<Body>, Status> {
     let caller = Caller::Wire(peer, incoming.request.headers());
-    let pass = server.chain.enter(caller, what)?;
+    let pass = server.chain.enter(caller, what).await?;
     let flow = server.chain.fairness.flows.classify(&pass.user, what);
     let plain = plain_form(incoming.request.headers(), incoming.query);
     let answered = carry_out(server, &pass, what, incoming).await;

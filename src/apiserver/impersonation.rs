@@ -11,7 +11,7 @@ use crate::http::query::percent_decode;
 const EXTRA: &str = "impersonate-extra-";
 
 /// The user to act as: the asker, unless the headers name another whom the asker may impersonate.
-pub(crate) fn apply(authorizer: &Authorizer, asker: Arc<User>, headers: &HeaderMap) -> Result<Arc<User>, Status> {
+pub(crate) async fn apply(authorizer: &Authorizer, asker: Arc<User>, headers: &HeaderMap) -> Result<Arc<User>, Status> {
     let one = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let (name, uid) = (one("impersonate-user"), one("impersonate-uid"));
     let groups: Vec<&str> = headers.get_all("impersonate-group").iter().filter_map(|v| v.to_str().ok()).collect();
@@ -28,31 +28,31 @@ pub(crate) fn apply(authorizer: &Authorizer, asker: Arc<User>, headers: &HeaderM
         }
         return Err(Status::internal("requested impersonation without impersonating a user"));
     }
-    let may = |what: Attributes<'_>| {
+    let may = async |what: Attributes<'_>| {
         let what = Attributes { verb: "impersonate", version: "v1", is_resource: true, ..what };
-        authorizer.authorize(&asker, &what)
+        authorizer.authorize(&asker, &what).await
     };
     let mut user = User { name: name.to_owned(), uid: uid.to_owned(), ..User::default() };
     match name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')) {
         Some((namespace, account)) => {
-            may(Attributes { resource: "serviceaccounts", namespace, name: account, ..Attributes::default() })?;
+            may(Attributes { resource: "serviceaccounts", namespace, name: account, ..Attributes::default() }).await?;
             if groups.is_empty() {
                 user.groups = User::service_account(namespace, account).groups;
             }
         }
-        None => may(Attributes { resource: "users", name, ..Attributes::default() })?,
+        None => may(Attributes { resource: "users", name, ..Attributes::default() }).await?,
     }
     for group in &groups {
-        may(Attributes { resource: "groups", name: group, ..Attributes::default() })?;
+        may(Attributes { resource: "groups", name: group, ..Attributes::default() }).await?;
         user.groups.push((*group).to_owned());
     }
     let authentication = Attributes { group: "authentication.k8s.io", ..Attributes::default() };
     for (key, value) in extra {
-        may(Attributes { resource: "userextras", subresource: &key, name: value, ..authentication })?;
+        may(Attributes { resource: "userextras", subresource: &key, name: value, ..authentication }).await?;
         user.extra.entry(key).or_default().push(value.to_owned());
     }
     if !uid.is_empty() {
-        may(Attributes { resource: "uids", name: uid, ..authentication })?;
+        may(Attributes { resource: "uids", name: uid, ..authentication }).await?;
     }
     let wanted = if name == "system:anonymous" { api::user::UNAUTHENTICATED } else { api::user::AUTHENTICATED };
     if !user.in_group(wanted) && !user.in_group(api::user::UNAUTHENTICATED) {

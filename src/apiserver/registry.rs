@@ -23,7 +23,7 @@ mod write;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use api::{List, Object, Operation, Patch, Reply, Request, Resource, Status};
@@ -32,6 +32,7 @@ use watch_cache::Cache;
 
 use crate::admission::{self, Plugin};
 use crate::allocator::Allocators;
+use crate::authorization::Authorizer;
 use crate::catalog::Catalog;
 use crate::feed::Feed;
 use crate::{bootstrap_objects, maintenance};
@@ -100,6 +101,7 @@ pub struct Registry {
     plugins: Vec<Plugin>,
     allocators: Allocators,
     maintenance: parking_lot::Mutex<Option<tokio::task::AbortHandle>>,
+    authorizer: OnceLock<Arc<Authorizer>>,
     config: RegistryConfig,
 }
 
@@ -125,6 +127,7 @@ impl Registry {
             feed,
             catalog,
             maintenance: parking_lot::Mutex::default(),
+            authorizer: OnceLock::new(),
             config,
         });
         registry.adopt_services();
@@ -237,6 +240,18 @@ impl Registry {
     /// The admission plugins, in the order of their turns.
     pub fn plugins(&self) -> &[Plugin] {
         &self.plugins
+    }
+
+    /// Who may do what, for admission that asks; `None` until an API server stands in front of the registry.
+    pub(crate) fn authorizer(&self) -> Option<&Arc<Authorizer>> {
+        self.authorizer.get()
+    }
+
+    /// Called once, by the API server in front.
+    pub(crate) fn set_authorizer(&self, authorizer: Arc<Authorizer>) {
+        if self.authorizer.set(authorizer).is_err() {
+            tracing::error!("two API servers in front of one registry; the first one's authorizer stays");
+        }
     }
 
     /// The revision all caches are complete up to.

@@ -171,13 +171,15 @@ impl ApiServer {
             tokio::spawn(aggregation::run(registry.clone(), rbac.clone())),
             tokio::spawn(published::publish(registry.clone(), published)),
         ];
+        let authorizer = Arc::new(Authorizer::new(config.authorization, rbac, graph));
+        registry.set_authorizer(authorizer.clone());
         const FLOW: &str = "flowcontrol.apiserver.k8s.io";
         let flows = Flows::new(cache(FLOW, "flowschemas"), cache(FLOW, "prioritylevelconfigurations"));
         let server = Server {
             tls: Arc::new(tls::config(config.serving)?),
             proxy: Proxy::new(config.kubelet, &cache)?,
             chain: Chain {
-                authorizer: Authorizer::new(config.authorization, rbac, graph),
+                authorizer,
                 registry,
                 authenticator,
                 fairness: Fairness::new(config.in_flight, flows),

@@ -56,7 +56,7 @@ struct NonResourceAttributes {
 }
 
 /// Answers a create of a review with the review, its status filled in; `None` for kinds that are no reviews.
-pub(crate) fn answer(
+pub(crate) async fn answer(
     authenticator: &Authenticator,
     authorizer: &Authorizer,
     request: &Request,
@@ -64,11 +64,11 @@ pub(crate) fn answer(
 ) -> Option<Result<Value, Status>> {
     let kind = &*request.resource.kind;
     let outcome = match (&*request.resource.group, kind) {
-        ("authentication.k8s.io", "TokenReview") => token(authenticator, body),
+        ("authentication.k8s.io", "TokenReview") => token(authenticator, body).await,
         ("authentication.k8s.io", "SelfSubjectReview") => Ok(json!({ "userInfo": user_info(&request.user) })),
         ("authorization.k8s.io", "SelfSubjectRulesReview") => rules(authorizer, request, body),
         ("authorization.k8s.io", "SubjectAccessReview" | "LocalSubjectAccessReview" | "SelfSubjectAccessReview") => {
-            access(authorizer, request, body)
+            access(authorizer, request, body).await
         }
         _ => return None,
     };
@@ -97,20 +97,20 @@ fn user_info(user: &User) -> Value {
     info
 }
 
-fn token(authenticator: &Authenticator, body: &Value) -> Result<Value, Status> {
+async fn token(authenticator: &Authenticator, body: &Value) -> Result<Value, Status> {
     let token = body.pointer("/spec/token").and_then(Value::as_str).unwrap_or_default();
     if token.is_empty() {
         return Err(Status::bad_request("token is required for TokenReview in authentication"));
     }
     let asked = body.pointer("/spec/audiences").and_then(Value::as_array).into_iter().flatten();
     let asked: Vec<String> = asked.filter_map(|a| a.as_str().map(str::to_owned)).collect();
-    Ok(match authenticator.token(token, &asked) {
+    Ok(match authenticator.token(token, &asked).await {
         Ok(found) => json!({ "authenticated": true, "user": user_info(&found.user), "audiences": found.audiences }),
         Err(why) => json!({ "user": {}, "error": why }),
     })
 }
 
-fn access(authorizer: &Authorizer, request: &Request, body: &Value) -> Result<Value, Status> {
+async fn access(authorizer: &Authorizer, request: &Request, body: &Value) -> Result<Value, Status> {
     let kind = &*request.resource.kind;
     let spec: AccessSpec = match body.get("spec") {
         Some(spec) => Deserialize::deserialize(spec)
@@ -143,24 +143,23 @@ fn access(authorizer: &Authorizer, request: &Request, body: &Value) -> Result<Va
                 return Err(invalid("spec.resourceAttributes.namespace", "must match metadata.namespace"));
             }
             let selector = what.field_selector.as_ref().map(selector_text).unwrap_or_default();
-            authorizer.decide(
-                &named,
-                &Attributes {
-                    verb: &what.verb,
-                    group: &what.group,
-                    version: &what.version,
-                    resource: &what.resource,
-                    subresource: &what.subresource,
-                    namespace: &what.namespace,
-                    name: &what.name,
-                    is_resource: true,
-                    path: "",
-                    field_selector: &selector,
-                },
-            )
+            let asked = Attributes {
+                verb: &what.verb,
+                group: &what.group,
+                version: &what.version,
+                resource: &what.resource,
+                subresource: &what.subresource,
+                namespace: &what.namespace,
+                name: &what.name,
+                is_resource: true,
+                path: "",
+                field_selector: &selector,
+            };
+            authorizer.decide(&named, &asked).await
         }
         (None, Some(what)) => {
-            authorizer.decide(&named, &Attributes { verb: &what.verb, path: &what.path, ..Attributes::default() })
+            let what = Attributes { verb: &what.verb, path: &what.path, ..Attributes::default() };
+            authorizer.decide(&named, &what).await
         }
         (None, None) => Decision::NoOpinion(String::new()),
     };
