@@ -22,6 +22,9 @@ pub(crate) struct BenchArgs {
     /// Seconds to watch an idle server
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// Put the load of `api` on the server this names, another implementation for one, and not on the binary
+    #[arg(long)]
+    kubeconfig: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -39,7 +42,7 @@ enum Name {
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     match args.name {
         Name::Store => store::run(),
-        _ if !args.binary.is_file() => {
+        _ if !args.binary.is_file() && args.kubeconfig.is_none() => {
             anyhow::bail!(
                 "{}: no such binary; build it with cargo build --release, or name one with --binary",
                 args.binary.display()
@@ -49,7 +52,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         Name::Idle => idle::run(&args.binary, args.seconds),
         // A client built for debugging would be what is measured.
         Name::Api if cfg!(debug_assertions) => optimized(),
-        Name::Api => api::run(&args.binary),
+        Name::Api => api::run(&args.binary, args.kubeconfig.as_deref()),
     }
 }
 

@@ -23,20 +23,27 @@ pub(super) fn run(binary: &Path, seconds: u64) -> Result<()> {
     let after = Sample::take(pid)?;
     let span = seconds as f64;
     figure("idle", "resident memory", after.resident, "MB");
-    figure("idle", "processor", (after.ticks - before.ticks) / TICKS / span * 100.0, "% of a core");
+    figure("idle", "processor", after.busy_since(&before, Duration::from_secs(seconds)), "% of a core");
     figure("idle", "bytes written per day", (after.written - before.written) / span * 86_400.0 / 1e6, "MB");
     Ok(())
 }
 
-struct Sample {
-    resident: f64,
+/// What a process has used at one moment.
+pub(super) struct Sample {
+    /// Megabytes of resident memory.
+    pub(super) resident: f64,
     ticks: f64,
     written: f64,
 }
 
 impl Sample {
+    /// Percent of a core used since an earlier sample, `span` ago.
+    pub(super) fn busy_since(&self, before: &Self, span: Duration) -> f64 {
+        (self.ticks - before.ticks) / TICKS / span.as_secs_f64() * 100.0
+    }
+
     /// `pid` runs under nsenter, which executes it in place: the number is the server's own.
-    fn take(pid: u32) -> Result<Self> {
+    pub(super) fn take(pid: u32) -> Result<Self> {
         let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}"));
         let field = |text: &str, name: &str| -> Result<f64> {
             let line = text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;

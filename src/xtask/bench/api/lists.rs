@@ -1,0 +1,84 @@
+//! Lists of many pods in every form clients ask for, and the memory the pods take.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use futures::{StreamExt, TryStreamExt};
+use http_body_util::BodyExt;
+use kube::client::Body;
+use serde_json::{Value, json};
+
+use client::kinds;
+
+use super::{NAMESPACE, Target, failed, percentile};
+use crate::bench::figure;
+
+/// What clients ask for: kubectl and scripts, controllers, `kubectl get`, the garbage collector.
+const FORMS: [(&str, &str); 4] = [
+    ("JSON", "application/json"),
+    ("protobuf", "application/vnd.kubernetes.protobuf"),
+    ("Table", "application/json;as=Table;v=v1;g=meta.k8s.io"),
+    ("metadata", "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"),
+];
+
+pub(super) async fn run(target: &Target) -> Result<()> {
+    let client = &target.client().await?;
+    let kubeconfig = kube::config::Kubeconfig::read_from(&target.kubeconfig)?;
+    let options = kube::config::KubeConfigOptions::default();
+    let raw = kube::Client::try_from(kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?)?;
+    let mut there = 0;
+    for (pods, rounds) in [(5_000, 20), (50_000, 5)] {
+        let before = target.sample()?;
+        futures::stream::iter(there..pods)
+            .map(|n| async move { client.create(&kinds::pods(), NAMESPACE, pod(n)).await.map_err(failed) })
+            .buffer_unordered(64)
+            .try_for_each(|_| std::future::ready(Ok(())))
+            .await?;
+        if let (Some(before), Some(after)) = (before, target.sample()?) {
+            let memory = (after.resident - before.resident) / ((pods - there) as f64 / 1000.0);
+            figure("api", &format!("memory of 1000 pods, among {pods}"), memory, "MB");
+        }
+        there = pods;
+        for (form, accept) in FORMS {
+            let mut latencies = Vec::new();
+            let mut bytes = 0;
+            for _ in 0..rounds {
+                let began = Instant::now();
+                bytes = list(&raw, accept).await.with_context(|| format!("a list as {form}"))?;
+                latencies.push(began.elapsed());
+            }
+            figure("api", &format!("list of {pods} pods as {form}, p50"), percentile(&latencies, 50), "ms");
+            figure("api", &format!("list of {pods} pods as {form}, size"), bytes as f64 / 1e6, "MB");
+        }
+        if let Some(after) = target.sample()? {
+            figure("api", &format!("resident memory after lists of {pods} pods"), after.resident, "MB");
+        }
+    }
+    Ok(())
+}
+
+/// Reads a whole list and decodes nothing; its bytes.
+async fn list(client: &kube::Client, accept: &str) -> Result<usize> {
+    let uri = format!("/api/v1/namespaces/{NAMESPACE}/pods");
+    let request = http::Request::get(uri).header("accept", accept).body(Body::empty())?;
+    let answer = client.send(request).await?;
+    anyhow::ensure!(answer.status().is_success(), "the server answers {}", answer.status());
+    let mut body = answer.into_body();
+    let mut bytes = 0;
+    while let Some(frame) = body.frame().await {
+        bytes += frame?.data_ref().map_or(0, |data| data.len());
+    }
+    Ok(bytes)
+}
+
+fn pod(n: usize) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": format!("p-{n}"), "namespace": NAMESPACE, "labels": {"app": "bench", "n": n.to_string()}},
+        "spec": {"containers": [{
+            "name": "main", "image": "registry.example/app:1", "env": [{"name": "A", "value": "b"}],
+            "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}}, "ports": [{"containerPort": 8080}],
+            "readinessProbe": {"httpGet": {"path": "/", "port": 8080}},
+        }]},
+    })
+}
