@@ -12,6 +12,7 @@ pub mod catalog;
 mod chain;
 mod defaults;
 mod discovery;
+mod endpoints;
 mod fairness;
 mod feed;
 mod health;
@@ -27,6 +28,8 @@ mod strategy;
 mod table;
 #[cfg(test)]
 mod testing;
+mod trust;
+pub mod webhook;
 
 use api::tree;
 

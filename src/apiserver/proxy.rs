@@ -17,9 +17,11 @@ use http::Response;
 use watch_cache::Cache;
 
 use crate::chain::Pass;
+use crate::endpoints::ServiceEndpoints;
 use crate::http::Incoming;
 use crate::metrics::LongRunning;
 use crate::server::Server;
+use crate::trust::{self, Trust};
 
 pub use dial::{KubeletAccess, KubeletAccessError};
 
@@ -30,22 +32,21 @@ pub(crate) struct Proxy {
     blind: Arc<rustls::ClientConfig>,
     pods: Arc<Cache>,
     nodes: Arc<Cache>,
-    services: Arc<Cache>,
-    slices: Arc<Cache>,
+    endpoints: ServiceEndpoints,
 }
 
 impl Proxy {
     pub(crate) fn new(
         kubelet: Arc<KubeletAccess>,
+        endpoints: ServiceEndpoints,
         cache: &impl Fn(&str, &str) -> Arc<Cache>,
     ) -> Result<Self, KubeletAccessError> {
         Ok(Self {
             kubelet,
-            blind: dial::blind()?,
+            blind: Arc::new(trust::client_config(Trust::Anyone, None)?),
             pods: cache("", "pods"),
             nodes: cache("", "nodes"),
-            services: cache("", "services"),
-            slices: cache("discovery.k8s.io", "endpointslices"),
+            endpoints,
         })
     }
 }

@@ -34,7 +34,9 @@ use crate::admission::{self, Plugin};
 use crate::allocator::Allocators;
 use crate::authorization::Authorizer;
 use crate::catalog::Catalog;
+use crate::endpoints::ServiceEndpoints;
 use crate::feed::Feed;
+use crate::webhook;
 use crate::{bootstrap_objects, maintenance};
 use part::Part;
 use update::Intent;
@@ -100,6 +102,7 @@ pub struct Registry {
     catalog: Catalog,
     plugins: Vec<Plugin>,
     allocators: Allocators,
+    webhooks: webhook::Client,
     maintenance: parking_lot::Mutex<Option<tokio::task::AbortHandle>>,
     authorizer: OnceLock<Arc<Authorizer>>,
     config: RegistryConfig,
@@ -120,7 +123,9 @@ impl Registry {
         let catalog = Catalog::new();
         let stored = catalog.all().into_iter().filter(|row| row.stored && row.stored_as.is_none());
         let feed = Arc::new(Feed::start(store.clone(), stored, config.history).await?);
+        let webhooks = webhook::Client::new(endpoints(&feed));
         let registry = Arc::new(Self {
+            webhooks,
             allocators: Allocators::new(config.service_cidr, &config.node_ports),
             plugins: admission::plugins(&config.plugins, &config.disabled_plugins),
             store: Handle(store),
@@ -198,6 +203,16 @@ impl Registry {
         }
     }
 
+    /// The client that calls webhooks of every sort.
+    pub fn webhooks(&self) -> &webhook::Client {
+        &self.webhooks
+    }
+
+    /// Where services are served.
+    pub(crate) fn endpoints(&self) -> ServiceEndpoints {
+        endpoints(&self.feed)
+    }
+
     /// The shared cache of a kind. A row that shows another row's objects (`events.k8s.io`, `autoscaling/v1`) has that row's
     /// cache, and the objects in it have that row's form; so has every further version of a custom resource.
     ///
@@ -210,11 +225,7 @@ impl Registry {
 
     /// The cache of a built-in kind.
     pub(crate) fn cached(&self, group: &str, version: &str, plural: &str) -> Arc<Cache> {
-        match api::resource::find(group, version, plural) {
-            Some(row) => self.cache(row),
-            // Callers name rows of the table, so this is a typing mistake, and an empty cache shows it.
-            None => unreachable!("{group}/{version} {plural} is no built-in row"),
-        }
+        builtin_cache(&self.feed, group, version, plural)
     }
 
     /// Serves `custom` (each kind at each of its served versions) in place of all custom rows served so far. Returns when
@@ -295,6 +306,20 @@ impl Registry {
         let revision = self.store.0.revision().await.map_err(error::store)?;
         self.feed.wait_for(revision).await;
         Ok(())
+    }
+}
+
+fn builtin_cache(feed: &Feed, group: &str, version: &str, plural: &str) -> Arc<Cache> {
+    let row = api::resource::find(group, version, plural);
+    // Callers name rows of the table, and those are cached from the beginning.
+    row.and_then(|row| feed.cache(&row.storage().store_prefix()))
+        .unwrap_or_else(|| unreachable!("{group}/{version} {plural} is no built-in row"))
+}
+
+fn endpoints(feed: &Feed) -> ServiceEndpoints {
+    ServiceEndpoints {
+        services: builtin_cache(feed, "", "v1", "services"),
+        slices: builtin_cache(feed, "discovery.k8s.io", "v1", "endpointslices"),
     }
 }
 

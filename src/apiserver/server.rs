@@ -177,7 +177,7 @@ impl ApiServer {
         let flows = Flows::new(cache(FLOW, "flowschemas"), cache(FLOW, "prioritylevelconfigurations"));
         let server = Server {
             tls: Arc::new(tls::config(config.serving)?),
-            proxy: Proxy::new(config.kubelet, &cache)?,
+            proxy: Proxy::new(config.kubelet, registry.endpoints(), &cache)?,
             chain: Chain {
                 authorizer,
                 registry,

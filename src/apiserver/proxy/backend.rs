@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use serde::Deserialize;
 
 use super::{Proxy, Target, forward};
+use crate::endpoints::{PortRef, authority};
 use crate::http::Incoming;
 use crate::metrics::LongRunning;
 
@@ -63,55 +64,6 @@ struct ContainerPort {
 struct PodStatus {
     #[serde(rename = "podIP")]
     pod_ip: String,
-}
-
-#[derive(Deserialize)]
-struct Service {
-    #[serde(default)]
-    spec: ServiceSpec,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ServiceSpec {
-    ports: Vec<ServicePort>,
-}
-
-#[derive(Deserialize)]
-struct ServicePort {
-    #[serde(default)]
-    name: String,
-    port: u16,
-}
-
-#[derive(Deserialize)]
-struct Slice {
-    #[serde(default)]
-    endpoints: Vec<SliceEndpoint>,
-    #[serde(default)]
-    ports: Option<Vec<SlicePort>>,
-}
-
-#[derive(Deserialize)]
-struct SliceEndpoint {
-    #[serde(default)]
-    addresses: Vec<String>,
-    #[serde(default)]
-    conditions: Conditions,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Conditions {
-    ready: Option<bool>,
-}
-
-#[derive(Deserialize)]
-struct SlicePort {
-    #[serde(default)]
-    name: Option<String>,
-    #[serde(default)]
-    port: Option<u16>,
 }
 
 impl Proxy {
@@ -173,41 +125,8 @@ impl Proxy {
         namespace: &str,
         place: &Place<'_>,
     ) -> Result<(String, Option<Arc<rustls::ClientConfig>>), Status> {
-        let name = place.name;
-        let object = self.services.get(namespace, name).ok_or_else(|| Status::not_found("", "services", name))?;
-        let service: Service = object.view().map_err(Status::internal)?;
-        let port_name = match (place.port, service.spec.ports.as_slice()) {
-            ("", [one]) => one.name.clone(),
-            ("", _) => String::new(),
-            (port, ports) => match ports.iter().find(|p| p.name == port || p.port.to_string() == port) {
-                Some(found) => found.name.clone(),
-                None => {
-                    let (port, name) = (api::quote::quote(port), api::quote::quote(name));
-                    return Err(Status::unavailable(format!("no service port {port} found for service {name}")));
-                }
-            },
-        };
-        let mut found = Vec::new();
-        for object in self.slices.list(namespace) {
-            if object.meta.labels.get("kubernetes.io/service-name") != Some(name) {
-                continue;
-            }
-            let slice: Slice = object.view().map_err(Status::internal)?;
-            let port = slice
-                .ports
-                .iter()
-                .flatten()
-                .find(|p| p.name.as_deref().unwrap_or_default() == port_name)
-                .and_then(|p| p.port);
-            let Some(port) = port else { continue };
-            let ready = slice.endpoints.iter().filter(|e| e.conditions.ready != Some(false));
-            found.extend(ready.filter_map(|e| e.addresses.first()).map(|address| authority(address, port)));
-        }
-        if found.is_empty() {
-            return Err(Status::unavailable(format!("no endpoints available for service {}", api::quote::quote(name))));
-        }
-        let at = rand::random_range(0..found.len());
-        Ok((found.swap_remove(at), place.https.then(|| self.blind.clone())))
+        let authority = self.endpoints.pick(namespace, place.name, PortRef::Text(place.port))?;
+        Ok((authority, place.https.then(|| self.blind.clone())))
     }
 
     fn node_authority(&self, place: &Place<'_>) -> Result<(String, Option<Arc<rustls::ClientConfig>>), Status> {
@@ -224,10 +143,6 @@ impl Proxy {
         };
         Ok((authority(&host, port), tls))
     }
-}
-
-fn authority(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 fn redirect(incoming: &Incoming<'_>) -> Response<Body> {

@@ -1,0 +1,156 @@
+//! Where a Service is served: the addresses of its ready endpoints, from the caches. The API server connects to endpoints
+//! itself, because it may stand where no service proxy works.
+
+use std::sync::Arc;
+
+use api::Status;
+use api::quote::quote;
+use serde::Deserialize;
+use watch_cache::Cache;
+
+/// The Services and EndpointSlices of the cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct ServiceEndpoints {
+    pub(crate) services: Arc<Cache>,
+    pub(crate) slices: Arc<Cache>,
+}
+
+/// A service's port, as callers name it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum PortRef<'a> {
+    /// By its number.
+    Number(u16),
+    /// By its name or, in digits, its number; empty for the only one.
+    Text(&'a str),
+}
+
+/// Why a service cannot be reached, in upstream's words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoEndpoint {
+    #[error("service {} not found", quote(.0))]
+    NoService(String),
+    #[error("no service port {port} found for service {}", quote(.service))]
+    NoPort { service: String, port: String },
+    #[error("no endpoints available for service {}", quote(.0))]
+    NoneReady(String),
+    #[error("unsupported service type {}", quote(.0))]
+    Unsupported(String),
+    #[error("the service cannot be read")]
+    Unreadable,
+}
+
+impl From<NoEndpoint> for Status {
+    fn from(error: NoEndpoint) -> Self {
+        match error {
+            NoEndpoint::NoService(name) => Self::not_found("", "services", &name),
+            NoEndpoint::NoPort { .. } | NoEndpoint::NoneReady(_) => Self::unavailable(error.to_string()),
+            NoEndpoint::Unsupported(_) | NoEndpoint::Unreadable => Self::internal(error),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Service {
+    #[serde(default)]
+    spec: ServiceSpec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ServiceSpec {
+    #[serde(rename = "type")]
+    kind: String,
+    ports: Vec<ServicePort>,
+}
+
+#[derive(Deserialize)]
+struct ServicePort {
+    #[serde(default)]
+    name: String,
+    port: u16,
+}
+
+#[derive(Deserialize)]
+struct Slice {
+    #[serde(default)]
+    endpoints: Vec<SliceEndpoint>,
+    #[serde(default)]
+    ports: Option<Vec<SlicePort>>,
+}
+
+#[derive(Deserialize)]
+struct SliceEndpoint {
+    #[serde(default)]
+    addresses: Vec<String>,
+    #[serde(default)]
+    conditions: Conditions,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Conditions {
+    ready: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct SlicePort {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    port: Option<u16>,
+}
+
+impl ServiceEndpoints {
+    /// `host:port` of every ready endpoint behind a port of a service; at least one.
+    pub(crate) fn addresses(&self, namespace: &str, name: &str, port: PortRef<'_>) -> Result<Vec<String>, NoEndpoint> {
+        let object = self.services.get(namespace, name).ok_or_else(|| NoEndpoint::NoService(name.to_owned()))?;
+        let service: Service = object.view().map_err(|_| NoEndpoint::Unreadable)?;
+        if service.spec.kind == "ExternalName" {
+            return Err(NoEndpoint::Unsupported(service.spec.kind));
+        }
+        let port_name = find_port(name, &service.spec.ports, port)?;
+        let mut found = Vec::new();
+        for object in self.slices.list(namespace) {
+            if object.meta.labels.get("kubernetes.io/service-name") != Some(name) {
+                continue;
+            }
+            let slice: Slice = object.view().map_err(|_| NoEndpoint::Unreadable)?;
+            let named = |p: &&SlicePort| p.name.as_deref().unwrap_or_default() == port_name;
+            let Some(port) = slice.ports.iter().flatten().find(named).and_then(|p| p.port) else { continue };
+            let ready = slice.endpoints.iter().filter(|endpoint| endpoint.conditions.ready != Some(false));
+            found.extend(ready.filter_map(|e| e.addresses.first()).map(|address| authority(address, port)));
+        }
+        if found.is_empty() { Err(NoEndpoint::NoneReady(name.to_owned())) } else { Ok(found) }
+    }
+
+    /// One of the ready endpoints, by chance.
+    pub(crate) fn pick(&self, namespace: &str, name: &str, port: PortRef<'_>) -> Result<String, NoEndpoint> {
+        let mut found = self.addresses(namespace, name, port)?;
+        let at = rand::random_range(0..found.len());
+        Ok(found.swap_remove(at))
+    }
+
+    /// Changes whenever what [`Self::addresses`] says may have changed.
+    pub(crate) fn generation(&self) -> (u64, u64) {
+        (self.services.revision(), self.slices.revision())
+    }
+}
+
+/// The name of a service's port.
+fn find_port<'a>(service: &str, ports: &'a [ServicePort], wanted: PortRef<'_>) -> Result<&'a str, NoEndpoint> {
+    let shown = match wanted {
+        PortRef::Number(number) => number.to_string(),
+        PortRef::Text(text) => quote(text),
+    };
+    let found = match wanted {
+        PortRef::Text("") => return Ok(if let [one] = ports { &one.name } else { "" }),
+        PortRef::Text(text) => ports.iter().find(|port| port.name == text || port.port.to_string() == text),
+        PortRef::Number(number) => ports.iter().find(|port| port.port == number),
+    };
+    found.map(|port| &*port.name).ok_or_else(|| NoEndpoint::NoPort { service: service.to_owned(), port: shown })
+}
+
+/// `host:port`, an IPv6 address in brackets.
+pub(crate) fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
