@@ -1,5 +1,6 @@
 //! Admission: what may change or refuse a write between authorization and the store, as one visible list.
 
+mod attributes;
 mod default_classes;
 mod default_tolerations;
 mod escalation;
@@ -20,65 +21,12 @@ mod volume_resize;
 use std::fmt;
 use std::sync::Arc;
 
-use api::{Resource, Status, User};
+use api::Status;
 use futures::future::BoxFuture;
-use serde_json::Value;
 
 use crate::Registry;
 
-/// What kind of write is asked about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
-    /// A new object, or a new sub-object (`binding`, `eviction`).
-    Create,
-    /// A change of an object or of one of its subresources.
-    Update,
-    /// An object's removal.
-    Delete,
-}
-
-/// One write as admission sees it.
-#[derive(Debug)]
-pub struct Attributes {
-    /// Who writes.
-    pub user: Arc<User>,
-    /// The row objects are stored under.
-    pub resource: Arc<Resource>,
-    /// The namespace; empty for objects of the cluster.
-    pub namespace: String,
-    /// The object's name; empty while a generated name is still to come.
-    pub name: String,
-    /// The subresource; empty for the object itself.
-    pub subresource: String,
-    /// What is asked.
-    pub verb: Verb,
-    /// The object to be written, in stored form, which mutating plugins change; null for a delete. For a sub-object that is
-    /// not stored (`binding`, `eviction`) the sub-object.
-    pub object: Value,
-    /// The object as it is; null for a create.
-    pub old: Value,
-    /// Whether nothing will be persisted: side effects are out.
-    pub dry_run: bool,
-    /// Warnings for the answer.
-    pub warnings: Vec<String>,
-}
-
-impl Attributes {
-    /// Whether this is a write of objects of the kind themselves, not of a subresource.
-    pub fn is(&self, group: &str, plural: &str) -> bool {
-        self.subresource.is_empty() && *self.resource.group == *group && *self.resource.plural == *plural
-    }
-
-    /// Whether this is a new pod.
-    pub(crate) fn is_new_pod(&self) -> bool {
-        self.verb == Verb::Create && self.is("", "pods")
-    }
-
-    /// 403 for this write.
-    pub fn forbidden(&self, why: impl fmt::Display) -> Status {
-        Status::forbidden(&self.resource.group, &self.resource.plural, &self.name, why)
-    }
-}
+pub use attributes::{Attributes, Called, Options, Reinvocation, Verb};
 
 /// What a plugin does at one of its two turns.
 #[derive(Clone)]
@@ -146,8 +94,17 @@ pub(crate) fn plugins(more: &[Plugin], disabled: &[String]) -> Vec<Plugin> {
     all
 }
 
-/// The mutating turns, in order; the first refusal ends them.
+/// The mutating turns, in order, and once more if a plugin asks for it; the first refusal ends them.
 pub(crate) async fn mutate(registry: &Registry, attributes: &mut Attributes) -> Result<(), Status> {
+    mutate_once(registry, attributes).await?;
+    if attributes.reinvocation.wanted {
+        attributes.reinvocation.second = true;
+        mutate_once(registry, attributes).await?;
+    }
+    Ok(())
+}
+
+async fn mutate_once(registry: &Registry, attributes: &mut Attributes) -> Result<(), Status> {
     for step in registry.plugins().iter().filter_map(|plugin| plugin.mutate.as_ref()) {
         take(step, registry, attributes).await?;
     }

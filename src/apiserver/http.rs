@@ -30,6 +30,7 @@ use crate::authentication::x509::Peer;
 use crate::authorization::Attributes;
 use crate::chain::{Caller, Pass};
 use crate::fairness::Flow;
+use crate::notes;
 use crate::server::Server;
 
 use path::RequestInfo;
@@ -78,10 +79,9 @@ pub(crate) async fn handle(server: Arc<Server>, peer: Arc<Peer>, request: Reques
     );
     let what = attributes(&info, &query);
     let work = server.chain.guard(serve(&server, &peer, &what, Incoming { info: &info, query: &query, request }));
-    let mut response = match Box::pin(work).instrument(span.clone()).await {
-        Ok(response) => response,
-        Err(status) => respond::failure(&status, &plain),
-    };
+    let (answered, notes) = notes::of(Box::pin(work).instrument(span.clone())).await;
+    let mut response = answered.unwrap_or_else(|status| respond::failure(&status, &plain));
+    warn(response.headers_mut(), &notes.warnings);
     let code = response.status().as_u16();
     if let Ok(value) = HeaderValue::from_str(&audit_id) {
         response.headers_mut().insert(AUDIT_ID, value);

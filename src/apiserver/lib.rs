@@ -20,6 +20,7 @@ mod http;
 mod impersonation;
 mod maintenance;
 mod metrics;
+mod notes;
 mod openapi;
 mod proxy;
 pub mod registry;

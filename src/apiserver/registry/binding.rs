@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::part::Part;
 use super::update::Intent;
 use super::{Registry, error};
-use crate::admission::{self, Attributes, Verb};
+use crate::admission::{self, Attributes, Options, Verb};
 use crate::tree::Tree;
 
 impl Registry {
@@ -37,18 +37,9 @@ impl Registry {
         if !errors.is_empty() {
             return Err(Status::invalid("", "Binding", &name, error::causes(&errors)));
         }
-        let mut attributes = Attributes {
-            user: request.user.clone(),
-            resource: pods.clone(),
-            namespace: request.namespace.clone(),
-            name: name.clone(),
-            subresource: "binding".into(),
-            verb: Verb::Create,
-            object: binding,
-            old: Value::Null,
-            dry_run: options.dry_run,
-            warnings: Vec::new(),
-        };
+        let mut attributes = Attributes::new(request, Verb::Create, Options::Create(options.clone()));
+        attributes.name.clone_from(&name);
+        attributes.object = binding;
         admission::mutate(self, &mut attributes).await?;
         admission::validate(self, &mut attributes).await?;
         let binding = attributes.object;

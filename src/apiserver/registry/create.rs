@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::part::Part;
 use super::{Registry, error, intake, metadata, versions, write};
-use crate::admission::{self, Attributes, Verb};
+use crate::admission::{self, Attributes, Options, Verb};
 use crate::allocator::Hold;
 use crate::strategy;
 use crate::tree::Tree;
@@ -22,7 +22,7 @@ impl Registry {
         let mut warnings = Vec::new();
         let mut object = self.decode(&request.resource, Part::Main, body, options, &mut warnings)?;
         intake::name_namespace(&mut object, request)?;
-        let (created, more) = self.create_stored(request, object, options.dry_run).await?;
+        let (created, more) = self.create_stored(request, object, options).await?;
         warnings.extend(more);
         let object = versions::show(&request.resource, created)?;
         Ok(Reply::Object { object, created: true, warnings })
@@ -33,22 +33,13 @@ impl Registry {
         &self,
         request: &Request,
         object: Value,
-        dry_run: bool,
+        options: &WriteOptions,
     ) -> Result<(Arc<Object>, Vec<String>), Status> {
         let storage = request.resource.storage();
         let strategy = strategy::of(&storage);
-        let mut attributes = Attributes {
-            user: request.user.clone(),
-            resource: storage.clone(),
-            namespace: request.namespace.clone(),
-            name: object.text("metadata.name").to_owned(),
-            subresource: String::new(),
-            verb: Verb::Create,
-            object,
-            old: Value::Null,
-            dry_run,
-            warnings: Vec::new(),
-        };
+        let mut attributes = Attributes::new(request, Verb::Create, Options::Create(options.clone()));
+        attributes.name = object.text("metadata.name").to_owned();
+        attributes.object = object;
         admission::mutate(self, &mut attributes).await?;
         let generate = attributes.object.text("metadata.name").is_empty();
         metadata::prepare_create(&mut attributes.object, &storage, strategy, &request.namespace)?;
@@ -64,7 +55,7 @@ impl Registry {
         let mut hold = self.allocate(&storage, &mut attributes.object, None)?;
         admission::validate(self, &mut attributes).await?;
         let Attributes { mut object, warnings, .. } = attributes;
-        if dry_run {
+        if options.dry_run {
             return Ok((Arc::new(write::encode(&object, &storage)?), warnings));
         }
         for attempt in 1.. {

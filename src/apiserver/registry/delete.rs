@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::selection::Selection;
 use super::write::Current;
 use super::{Registry, error, versions, write};
-use crate::admission::{self, Attributes, Verb};
+use crate::admission::{self, Attributes, Options, Verb};
 use crate::strategy::{self, Garbage, Strategy};
 use crate::tree::Tree;
 
@@ -97,7 +97,7 @@ impl Registry {
             let Some(now) = current else { return Err(error::not_found(&request.resource, name)) };
             check_preconditions(&storage, &now.object, options)?;
             if !std::mem::replace(&mut admitted, true) {
-                self.admit_delete(request, &storage, &now, options).await?;
+                self.admit_delete(request, &now, options).await?;
             }
             match self.try_delete(&storage, now, options).await? {
                 Ok(deleted) => {
@@ -110,25 +110,11 @@ impl Registry {
         Err(Status::stale(&storage.group, &storage.plural, name))
     }
 
-    async fn admit_delete(
-        &self,
-        request: &Request,
-        storage: &Arc<Resource>,
-        current: &Current,
-        options: &DeleteOptions,
-    ) -> Result<(), Status> {
-        let mut attributes = Attributes {
-            user: request.user.clone(),
-            resource: storage.clone(),
-            namespace: current.object.meta.namespace.to_string(),
-            name: current.object.meta.name.to_string(),
-            subresource: String::new(),
-            verb: Verb::Delete,
-            object: Value::Null,
-            old: current.value.clone(),
-            dry_run: options.dry_run,
-            warnings: Vec::new(),
-        };
+    async fn admit_delete(&self, request: &Request, current: &Current, options: &DeleteOptions) -> Result<(), Status> {
+        let mut attributes = Attributes::new(request, Verb::Delete, Options::Delete(options.clone()));
+        attributes.namespace = current.object.meta.namespace.to_string();
+        attributes.name = current.object.meta.name.to_string();
+        attributes.old = current.value.clone();
         admission::mutate(self, &mut attributes).await?;
         admission::validate(self, &mut attributes).await
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::part::Part;
 use super::update::Intent;
 use super::{Registry, binding, error};
-use crate::admission::{self, Attributes, Verb};
+use crate::admission::{self, Attributes, Options, Verb};
 use crate::tree::Tree;
 
 /// When a refused eviction may be tried again, in seconds.
@@ -30,18 +30,9 @@ impl Registry {
         }
         let mut delete = delete_options(&eviction)?;
         delete.dry_run |= options.dry_run;
-        let mut attributes = Attributes {
-            user: request.user.clone(),
-            resource: request.resource.clone(),
-            namespace: request.namespace.clone(),
-            name: request.name.clone(),
-            subresource: "eviction".into(),
-            verb: Verb::Create,
-            object: eviction,
-            old: Value::Null,
-            dry_run: delete.dry_run,
-            warnings: Vec::new(),
-        };
+        let mut attributes = Attributes::new(request, Verb::Create, Options::Create(options.clone()));
+        attributes.dry_run = delete.dry_run;
+        attributes.object = eviction;
         admission::mutate(self, &mut attributes).await?;
         admission::validate(self, &mut attributes).await?;
         self.catch_up().await?;

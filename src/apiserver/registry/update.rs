@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::part::Part;
 use super::write::Current;
 use super::{Registry, error, intake, metadata, versions};
-use crate::admission::{self, Attributes, Verb};
+use crate::admission::{self, Attributes, Options, Verb};
 use crate::allocator::Hold;
 use crate::strategy::{self, Strategy};
 use crate::tree::Tree;
@@ -116,18 +116,8 @@ impl Registry {
         let old = &current.value;
         let mut new = self.intended(request, part, intent, options, old, warnings)?;
         let unconditional = check_version(&mut new, &current, part, intent, storage, strategy)?;
-        let mut attributes = Attributes {
-            user: request.user.clone(),
-            resource: storage.clone(),
-            namespace: request.namespace.clone(),
-            name: request.name.clone(),
-            subresource: request.subresource.clone(),
-            verb: Verb::Update,
-            object: new,
-            old: old.clone(),
-            dry_run: options.dry_run,
-            warnings: Vec::new(),
-        };
+        let mut attributes = Attributes::new(request, Verb::Update, Options::Update(options.clone()));
+        (attributes.object, attributes.old) = (new, old.clone());
         let own = matches!(intent, Intent::Own(_));
         if !own {
             admission::mutate(self, &mut attributes).await?;
