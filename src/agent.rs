@@ -21,12 +21,12 @@ use crate::progress::Progress;
 use crate::renewal::Signer;
 use crate::settings::Paths;
 use crate::shutdown::on_signal;
-use crate::{node, node_identity, ready};
+use crate::{arguments, node_identity, ready};
 
 /// Joins, and runs the node until a signal.
 pub(crate) async fn run(args: AgentArgs) -> Result<()> {
     let (server, token) = server_and_token(&args)?;
-    node::check(&args.node)?;
+    arguments::of_node(&args.node)?;
     node_identity::check(&args.node)?;
     Node::preflight(&args.node)?;
     let paths = Paths::of(&args.node)?;

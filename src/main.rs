@@ -1,6 +1,7 @@
 //! isopod: a whole Kubernetes cluster in one binary.
 
 mod agent;
+mod arguments;
 mod cli;
 mod images;
 mod instance;

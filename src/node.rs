@@ -2,9 +2,8 @@
 //!
 //! Servers and workers run the same node, over HTTPS, under the node's own identity.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -14,7 +13,6 @@ use bootstrap::join::agent::Membership;
 use bootstrap::pki::Pair;
 use client::Https;
 use client::{Client, kinds};
-use kubelet::Taint;
 use runtime::containerd::{Config as ContainerdConfig, Snapshotter, Supervisor};
 use runtime::images::{Images, ImportOptions};
 use runtime::{Cri, Runtime, Timeouts};
@@ -24,6 +22,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::arguments;
 use crate::cli::NodeArgs;
 use crate::progress::Progress;
 use crate::renewal::{self, NodeCertificates, Signer};
@@ -209,7 +208,7 @@ impl Node {
             let dns = addons::dns::Config {
                 address: address.into(),
                 domain: membership.cluster.cluster_domain.clone(),
-                resolv_conf: self.resolv_conf(),
+                resolv_conf: resolv_conf(self.args.resolv_conf.as_deref()),
             };
             let (client, shutdown) = (client.clone(), shutdown.clone());
             tasks.spawn(async move { addons::dns::run(dns, client, shutdown).await.context("cluster DNS cannot run") });
@@ -221,14 +220,6 @@ impl Node {
         network_config(&self.paths, &self.args, &self.name, self.address, membership)
     }
 
-    fn resolv_conf(&self) -> PathBuf {
-        self.args.resolv_conf.clone().unwrap_or_else(|| {
-            // systemd-resolved's stub listens on loopback, which pods cannot reach: its real servers are elsewhere.
-            let real = PathBuf::from("/run/systemd/resolve/resolv.conf");
-            if real.exists() { real } else { "/etc/resolv.conf".into() }
-        })
-    }
-
     fn kubelet_config(
         &self,
         membership: &Membership,
@@ -236,38 +227,53 @@ impl Node {
         client: &Client,
     ) -> Result<kubelet::Config> {
         let data = &self.paths.data;
+        let cluster = &membership.cluster;
+        let options = arguments::of_node(&self.args)?;
         let client_ca = CertificateDer::pem_slice_iter(membership.ca.as_bytes()).collect::<Result<Vec<_>, _>>();
         let caches = client.clone();
+        let dns = || if cluster.dns { vec![cluster.cluster_dns] } else { Vec::new() };
         Ok(kubelet::Config {
             node_name: self.name.clone(),
             node_ips: vec![self.address],
             external_ips: self.args.node_external_ip.into_iter().collect(),
-            labels: labels(&self.args.node_label)?,
-            taints: self.args.node_taint.iter().map(|text| taint(text)).collect::<Result<_>>()?,
-            register: true,
+            labels: options.labels,
+            taints: options.taints,
+            register: options.register,
             root_dir: data.agent("kubelet"),
             log_dir: self.paths.pod_logs.clone(),
             log_links: self.paths.log_links.clone(),
-            manifest_dir: Some(self.args.pod_manifest_path.clone().unwrap_or_else(|| data.agent("pod-manifests"))),
-            cluster_dns: if membership.cluster.dns { vec![membership.cluster.cluster_dns] } else { Vec::new() },
-            cluster_domain: membership.cluster.cluster_domain.clone(),
-            resolv_conf: self.resolv_conf(),
+            manifest_dir: Some(options.manifest_dir.unwrap_or_else(|| data.agent("pod-manifests"))),
+            cluster_dns: options.cluster_dns.unwrap_or_else(dns),
+            cluster_domain: options.cluster_domain.unwrap_or_else(|| cluster.cluster_domain.clone()),
+            resolv_conf: resolv_conf(options.resolv_conf.as_deref()),
             listen: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), KUBELET_PORT),
-            healthz: Some(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 10248)),
+            healthz: options.healthz,
             serving,
             client_ca: client_ca.context("the cluster's CA cannot be read")?,
             cgroup_root: self.paths.cgroup_root.clone(),
-            max_pods: self.args.max_pods,
-            provider_id: format!("isopod://{}", self.name),
+            max_pods: options.max_pods,
+            provider_id: options.provider_id.unwrap_or_else(|| format!("isopod://{}", self.name)),
             version: version::KUBELET.into(),
             caches: Arc::new(move |resource, namespace, selector| {
                 caches.cache_selected(resource, namespace, selector, "")
             }),
-            max_parallel_pulls: 4,
-            limits: limits(&self.args)?,
-            timing: kubelet::Timing::default(),
+            max_parallel_pulls: options.max_parallel_pulls,
+            limits: options.limits,
+            timing: options.timing,
         })
     }
+}
+
+/// The machine's resolver configuration, unless another is said.
+fn resolv_conf(said: Option<&Path>) -> PathBuf {
+    said.map_or_else(
+        || {
+            // systemd-resolved's stub listens on loopback, which pods cannot reach: its real servers are elsewhere.
+            let real = PathBuf::from("/run/systemd/resolve/resolv.conf");
+            if real.exists() { real } else { "/etc/resolv.conf".into() }
+        },
+        Path::to_owned,
+    )
 }
 
 /// The node's network, from its flags and from what the cluster told it. Teardown works without the latter.
@@ -356,39 +362,4 @@ async fn node_ready(client: &Client, name: &str) {
             conditions.iter().any(|c| c.r#type == "Ready" && c.status == "True")
         })
         .await;
-}
-
-fn limits(args: &NodeArgs) -> Result<kubelet::Limits> {
-    let limits = kubelet::Limits::default();
-    let limits = match &args.eviction_hard {
-        Some(text) => limits.eviction_hard(text).map_err(|why| anyhow::anyhow!("--eviction-hard: {why}"))?,
-        None => limits,
-    };
-    let high = args.image_gc_high_threshold;
-    if high > 100 {
-        bail!("--image-gc-high-threshold {high} is more than 100 percent");
-    }
-    Ok(kubelet::Limits { image_gc_high: high, image_gc_low: limits.image_gc_low.min(high), ..limits })
-}
-
-fn labels(flags: &[String]) -> Result<BTreeMap<String, String>> {
-    let split = |text: &String| text.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()));
-    flags.iter().map(|text| split(text).with_context(|| format!("--node-label {text:?} is not key=value"))).collect()
-}
-
-fn taint(text: &str) -> Result<Taint> {
-    let parts =
-        text.rsplit_once(':').filter(|(_, effect)| ["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(effect));
-    let Some((key, effect)) = parts else {
-        bail!("--node-taint {text:?} is not key=value:NoSchedule|PreferNoSchedule|NoExecute")
-    };
-    let (key, value) = key.split_once('=').unwrap_or((key, ""));
-    Ok(Taint { key: key.into(), value: value.into(), effect: effect.into() })
-}
-
-/// Checks the flags that only the kubelet reads, before anything is made.
-pub(crate) fn check(args: &NodeArgs) -> Result<()> {
-    labels(&args.node_label)?;
-    limits(args)?;
-    args.node_taint.iter().try_for_each(|text| taint(text).map(drop))
 }

@@ -10,10 +10,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use api::User;
-use apiserver::{
-    ApiServer, AuthorizationMode, ClientCa, InFlight, Registry, RegistryConfig, ServerConfig, ServiceAccountKeys,
-    TokenFile,
-};
+use apiserver::{ApiServer, ClientCa, Registry, RegistryConfig, ServerConfig, ServiceAccountKeys};
 use bootstrap::certificates::Names;
 use bootstrap::data_dir::create_private;
 use bootstrap::join::server::Joins;
@@ -24,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::arguments::Components;
 use crate::cli::ServerArgs;
 use crate::instance::Instance;
 use crate::loopback::Loopback;
@@ -32,7 +30,7 @@ use crate::progress::Progress;
 use crate::renewal::{self, AdminKubeconfig, ServerLeaves, Signer, own_membership};
 use crate::settings::{Paths, ServerSettings};
 use crate::shutdown::on_signal;
-use crate::{node, node_identity, preflight, ready};
+use crate::{arguments, node_identity, preflight, ready};
 
 /// Paths served beside the API.
 const JOIN_PREFIXES: [&str; 2] = [bootstrap::join::CA_PATH, bootstrap::join::JOIN_PATH];
@@ -41,6 +39,7 @@ const JOIN_PREFIXES: [&str; 2] = [bootstrap::join::CA_PATH, bootstrap::join::JOI
 struct Server {
     args: ServerArgs,
     settings: ServerSettings,
+    components: Components,
     paths: Paths,
     name: String,
     address: IpAddr,
@@ -110,7 +109,8 @@ impl Server {
     /// Everything that can be wrong with the flags and the machine, before anything is made.
     fn check(args: ServerArgs) -> Result<Self> {
         let settings = ServerSettings::new(&args)?;
-        node::check(&args.node)?;
+        let components = Components::new(&args)?;
+        arguments::of_node(&args.node)?;
         node_identity::check(&args.node)?;
         if !args.disable_agent {
             Node::preflight(&args.node)?;
@@ -120,7 +120,7 @@ impl Server {
         let address = node_identity::address(&args.node)?;
         let name = node_identity::name(&args.node, &paths.data)?;
         let advertise = args.advertise_address.unwrap_or(address);
-        Ok(Self { settings, paths, name, address, advertise, args })
+        Ok(Self { settings, components, paths, name, address, advertise, args })
     }
 
     fn wanted_token(&self) -> Result<Option<String>> {
@@ -203,6 +203,7 @@ impl Server {
         token: Token,
         shutdown: &CancellationToken,
     ) -> Result<ControlPlane> {
+        let options = &self.components.api_server;
         let registry = Registry::start(
             store,
             RegistryConfig {
@@ -210,6 +211,10 @@ impl Server {
                 node_ports: self.settings.node_ports.clone(),
                 cluster_domain: self.settings.cluster.cluster_domain.clone(),
                 advertise: SocketAddr::new(self.advertise, self.port()),
+                history: options.history,
+                event_ttl: options.event_ttl,
+                compaction: options.compaction,
+                disabled_plugins: options.disabled_plugins.clone(),
                 ..RegistryConfig::default()
             },
         );
@@ -247,21 +252,23 @@ impl Server {
 
     fn server_config(&self, leaves: &ServerLeaves) -> Result<ServerConfig> {
         let certificates = &leaves.certificates;
+        let options = self.components.api_server.clone();
+        let issuer = || format!("https://kubernetes.default.svc.{}", self.settings.cluster.cluster_domain);
         Ok(ServerConfig {
             serving: leaves.serving.clone(),
             client_ca: Arc::new(ClientCa::from_pem(certificates.ca.cert())?),
             front_proxy_ca: Some(Arc::new(ClientCa::from_pem(certificates.front_proxy_ca.cert())?)),
-            front_proxy_names: vec!["front-proxy-client".into()],
+            front_proxy_names: options.front_proxy_names,
             service_account_keys: ServiceAccountKeys::from_pem(&certificates.service_account.key, &[])?,
-            issuer: format!("https://kubernetes.default.svc.{}", self.settings.cluster.cluster_domain),
-            api_audiences: Vec::new(),
+            issuer: options.issuer.unwrap_or_else(issuer),
+            api_audiences: options.api_audiences,
             kubelet: leaves.kubelet.clone(),
-            authorization: vec![AuthorizationMode::Node, AuthorizationMode::Rbac],
-            anonymous: true,
-            static_tokens: TokenFile::default(),
+            authorization: options.authorization,
+            anonymous: options.anonymous,
+            static_tokens: options.tokens,
             extra_routes: None,
             checks: Vec::new(),
-            in_flight: InFlight::default(),
+            in_flight: options.in_flight,
             advertised: format!("{}:{}", self.advertise, self.port()),
         })
     }
@@ -271,7 +278,7 @@ impl Server {
             let options = controllers::Options {
                 cluster_cidrs: vec![self.settings.cluster.cluster_cidr.clone()],
                 root_ca_pem: plane.joins.ca.cert().to_owned(),
-                ..controllers::Options::default()
+                ..self.components.controllers.clone()
             };
             tasks.spawn(controllers::run(plane.client.clone(), options, shutdown.clone()));
         }

@@ -3,6 +3,7 @@
 //! Everything here is data and pure functions: no IO, no runtime. The API server, the client, the controllers and the
 //! node agent all speak in these types, so a request looks the same whether it came over TLS or from the next task.
 
+pub mod duration;
 pub mod json;
 pub mod meta;
 pub mod node_selector;

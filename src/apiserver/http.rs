@@ -137,7 +137,7 @@ fn is_known(server: &Server, info: &RequestInfo) -> bool {
 
 /// Ends what takes too long: as long as the client says, a minute at most.
 async fn timed<T>(query: &Query, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
-    let asked = query.text("timeout").and_then(go_duration).filter(|asked| !asked.is_zero());
+    let asked = query.text("timeout").and_then(api::duration::parse).filter(|asked| !asked.is_zero());
     let time = asked.map_or(REQUEST_TIME, |asked| asked.min(REQUEST_TIME));
     match tokio::time::timeout(time, work).await {
         Ok(outcome) => outcome,
@@ -146,23 +146,6 @@ async fn timed<T>(query: &Query, work: impl Future<Output = Result<T, Status>>) 
             Err(Status::timeout(why, 0))
         }
     }
-}
-
-/// The simple forms of Go's durations: `30s`, `5m`, `100ms`, `1h`, `0`.
-fn go_duration(text: &str) -> Option<Duration> {
-    if text == "0" {
-        return Some(Duration::ZERO);
-    }
-    let digits = text.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
-    let (number, unit) = text.split_at(digits);
-    let seconds = match unit {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return None,
-    };
-    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()
 }
 
 fn attributes<'a>(info: &'a RequestInfo, query: &'a Query) -> Attributes<'a> {

@@ -100,7 +100,7 @@ impl Amount {
     }
 }
 
-/// When the node is under pressure, and when images are collected; the default is upstream's.
+/// When the node is under pressure, when images are collected and logs rotated; the default is upstream's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// `memory.available`: with less, the node has memory pressure.
@@ -113,6 +113,10 @@ pub struct Limits {
     pub image_gc_high: u64,
     /// Percent of the disk in use at which that ends.
     pub image_gc_low: u64,
+    /// Bytes of a container's log at which a new file is begun.
+    pub log_size: u64,
+    /// How many files of a container's log are kept, the one being written included.
+    pub log_files: usize,
 }
 
 impl Default for Limits {
@@ -123,6 +127,8 @@ impl Default for Limits {
             inodes_free: Amount::Percent(5),
             image_gc_high: 85,
             image_gc_low: 80,
+            log_size: 10 << 20,
+            log_files: 5,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Log rotation: 10 MiB a file, five files a container.
+//! Log rotation: a file a container that grows too large is moved aside, and the oldest of those go.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,6 @@ use runtime::types::{ContainerFilter, ContainerState};
 use tracing::{debug, warn};
 
 use crate::agent::Agent;
-
-const LARGEST: u64 = 10 << 20;
-const FILES: usize = 5;
 
 /// Looks at the logs of running containers again and again until dropped.
 pub(crate) async fn keep(agent: Arc<Agent>) {
@@ -24,8 +21,9 @@ pub(crate) async fn keep(agent: Arc<Agent>) {
 }
 
 async fn rotate_all(agent: &Agent) -> crate::Result<()> {
+    let crate::Limits { log_size, log_files, .. } = agent.config.limits;
     // The folder tells which logs are large without a call to the runtime.
-    if !any_large(&agent.config.log_dir) {
+    if !any_large(&agent.config.log_dir, log_size) {
         return Ok(());
     }
     let filter = ContainerFilter { state: Some(ContainerState::Running), ..Default::default() };
@@ -35,10 +33,10 @@ async fn rotate_all(agent: &Agent) -> crate::Result<()> {
             other => other?,
         };
         let log = status.log_path;
-        if fs::metadata(&log).map_or(0, |m| m.len()) < LARGEST {
+        if fs::metadata(&log).map_or(0, |m| m.len()) < log_size {
             continue;
         }
-        let rotated = rename(&log);
+        let rotated = rename(&log, log_files);
         match rotated {
             Ok(rotated) => {
                 if let Err(error) = agent.runtime.reopen_log(&container.id).await {
@@ -52,22 +50,22 @@ async fn rotate_all(agent: &Agent) -> crate::Result<()> {
     Ok(())
 }
 
-fn any_large(dir: &Path) -> bool {
+fn any_large(dir: &Path, size: u64) -> bool {
     let list =
         |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect::<Vec<PathBuf>>();
     let containers = list(dir).into_iter().flat_map(|pod| list(&pod));
-    containers.flat_map(|dir| list(&dir)).any(|file| {
-        file.extension().is_some_and(|e| e == "log") && fs::metadata(&file).is_ok_and(|m| m.len() >= LARGEST)
-    })
+    containers
+        .flat_map(|dir| list(&dir))
+        .any(|file| file.extension().is_some_and(|e| e == "log") && fs::metadata(&file).is_ok_and(|m| m.len() >= size))
 }
 
-/// Moves a log aside and removes the oldest of those moved before.
-pub(super) fn rename(log: &Path) -> std::io::Result<PathBuf> {
+/// Moves a log aside and removes the oldest of those moved before, so that `files` with the next one are left.
+pub(super) fn rename(log: &Path, files: usize) -> std::io::Result<PathBuf> {
     let name = log.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let stamp = jiff::fmt::strtime::format("%Y%m%d-%H%M%S", Timestamp::now()).unwrap_or_default();
     let rotated = log.with_file_name(format!("{name}.{stamp}"));
     fs::rename(log, &rotated)?;
-    for old in super::read::rotated(log).into_iter().rev().skip(FILES - 1) {
+    for old in super::read::rotated(log).into_iter().rev().skip(files - 1) {
         let _ = fs::remove_file(old);
     }
     Ok(rotated)

@@ -75,7 +75,7 @@ async fn a_follower_survives_rotation_and_ends_with_the_container() {
     file.write_all(&whole.as_bytes()[..40]).unwrap();
     file.write_all(&whole.as_bytes()[40..]).unwrap();
     assert_eq!(receiver.recv().await.unwrap(), "two\n");
-    super::rotate::rename(&log).unwrap();
+    super::rotate::rename(&log, 5).unwrap();
     std::fs::write(&log, line(3, "stdout F three")).unwrap();
     assert_eq!(receiver.recv().await.unwrap(), "three\n");
     alive.store(false, std::sync::atomic::Ordering::SeqCst);
