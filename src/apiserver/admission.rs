@@ -17,6 +17,7 @@ mod taint_nodes;
 #[cfg(test)]
 mod tests;
 mod volume_resize;
+mod webhooks;
 
 use std::fmt;
 use std::sync::Arc;
@@ -88,6 +89,8 @@ pub(crate) fn plugins(more: &[Plugin], disabled: &[String]) -> Vec<Plugin> {
         runtime_class::plugin(),
     ];
     all.extend(more.iter().cloned());
+    all.push(webhooks::mutating());
+    all.push(webhooks::validating());
     all.push(escalation::plugin());
     all.push(resource_quota::plugin());
     all.retain(|plugin| !disabled.iter().any(|name| name == plugin.name));

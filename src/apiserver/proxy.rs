@@ -2,6 +2,7 @@
 //!
 //! Upgraded connections (WebSocket, SPDY) are passed through as they are; the far end speaks the protocol.
 
+mod admit;
 mod backend;
 mod dial;
 mod forward;
@@ -76,6 +77,7 @@ pub(crate) async fn serve(
     // A websocket's token was for us.
     let mut incoming = incoming;
     crate::authentication::strip_browser_token(incoming.request.headers_mut());
+    admit::admit(&server.chain.registry, pass, row, incoming.info, incoming.query).await?;
     match (&*row.plural, &*incoming.info.subresource) {
         ("pods", "log") => proxy.log(incoming, server.draining.clone(), counted).await,
         ("pods", "exec" | "attach" | "portforward") => proxy.session(incoming, counted).await,

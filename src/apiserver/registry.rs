@@ -3,6 +3,7 @@
 //! Everything behind authorization is here. Reads come from the caches, brought up to date where the request asks for the
 //! present state; writes go to the store by compare-and-swap and come back to everybody through the feed.
 
+mod admitted;
 mod binding;
 mod continuation;
 mod create;

@@ -12,6 +12,7 @@ mod service;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 mod workloads;
 
 use std::collections::HashMap;
@@ -156,10 +157,10 @@ fn rows() -> Vec<(&'static str, &'static str, Strategy)> {
         ("", "secrets", config::SECRET),
         ("", "serviceaccounts", config::SERVICE_ACCOUNT),
         ("", "services", service::SERVICE),
-        ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", extension::MUTATING_WEBHOOKS),
+        ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", webhooks::MUTATING),
         ("admissionregistration.k8s.io", "validatingadmissionpolicies", extension::ADMISSION_POLICY),
         ("admissionregistration.k8s.io", "validatingadmissionpolicybindings", extension::ADMISSION_BINDING),
-        ("admissionregistration.k8s.io", "validatingwebhookconfigurations", extension::VALIDATING_WEBHOOKS),
+        ("admissionregistration.k8s.io", "validatingwebhookconfigurations", webhooks::VALIDATING),
         ("apiextensions.k8s.io", "customresourcedefinitions", extension::DEFINITION),
         ("apiregistration.k8s.io", "apiservices", extension::API_SERVICE),
         ("apps", "controllerrevisions", workloads::CONTROLLER_REVISION),

@@ -90,13 +90,34 @@ impl Registry {
         name: &str,
         options: &DeleteOptions,
     ) -> Result<Deleted, Status> {
-        let storage = request.resource.storage();
+        self.delete_as(&request.resource, namespace, name, options, Some(request)).await
+    }
+
+    /// As [`Self::delete_one`], of an object whose deletion needs no admission.
+    pub(super) async fn delete_admitted(
+        &self,
+        resource: &Arc<Resource>,
+        namespace: &str,
+        name: &str,
+        options: &DeleteOptions,
+    ) -> Result<Deleted, Status> {
+        self.delete_as(resource, namespace, name, options, None).await
+    }
+
+    async fn delete_as(
+        &self,
+        resource: &Arc<Resource>,
+        namespace: &str,
+        name: &str,
+        options: &DeleteOptions,
+        mut unadmitted: Option<&Request>,
+    ) -> Result<Deleted, Status> {
+        let storage = resource.storage();
         let mut current = self.current(&storage, namespace, name).await?;
-        let mut admitted = false;
         for _ in 0..ATTEMPTS {
-            let Some(now) = current else { return Err(error::not_found(&request.resource, name)) };
+            let Some(now) = current else { return Err(error::not_found(resource, name)) };
             check_preconditions(&storage, &now.object, options)?;
-            if !std::mem::replace(&mut admitted, true) {
+            if let Some(request) = unadmitted.take() {
                 self.admit_delete(request, &now, options).await?;
             }
             match self.try_delete(&storage, now, options).await? {

@@ -42,8 +42,8 @@ impl Registry {
         if !goes_anyway(&pod.value) {
             self.spend_budget(request, &pod.object, &pod.value, &delete).await?;
         }
-        let deleting = Request { subresource: String::new(), ..request.clone() };
-        self.delete_one(&deleting, &request.namespace, &request.name, &delete).await?;
+        // It was admitted as an eviction.
+        self.delete_admitted(&request.resource, &request.namespace, &request.name, &delete).await?;
         Ok(binding::made())
     }
 

@@ -1,4 +1,4 @@
-//! Kinds by which the API server itself is extended and steered: CRDs, API services, webhooks, policies, flow control; and
+//! Kinds by which the API server itself is extended and steered: CRDs, API services, policies, flow control; and
 //! two controllers' specs, disruption budgets and autoscalers.
 
 use api::validation::field::{Error, ErrorList, Path};
@@ -128,65 +128,6 @@ pub(super) const API_SERVICE: Strategy = Strategy {
     name: api::validation::path_segment_name,
     ..Strategy::DEFAULT
 };
-
-fn webhook_defaults() -> Defaults {
-    Defaults::new(&[]).with(
-        "webhooks[]",
-        &[
-            ("failurePolicy", r#""Fail""#),
-            ("matchPolicy", r#""Equivalent""#),
-            ("namespaceSelector", "{}"),
-            ("objectSelector", "{}"),
-            ("timeoutSeconds", "10"),
-            ("rules[].scope", r#""*""#),
-            ("clientConfig.service.port", "443"),
-        ],
-    )
-}
-
-pub(super) const MUTATING_WEBHOOKS: Strategy = Strategy {
-    generation: true,
-    defaults: Some(|| webhook_defaults().with("webhooks[]", &[("reinvocationPolicy", r#""Never""#)])),
-    validate: validate_webhooks,
-    ..Strategy::DEFAULT
-};
-
-pub(super) const VALIDATING_WEBHOOKS: Strategy =
-    Strategy { generation: true, defaults: Some(webhook_defaults), validate: validate_webhooks, ..Strategy::DEFAULT };
-
-fn validate_webhooks(configuration: &Value, errors: &mut ErrorList) {
-    let mut names: Vec<&str> = Vec::new();
-    for (at, webhook) in configuration.items("webhooks").iter().enumerate() {
-        let path = Path::root("webhooks").index(at);
-        let name = webhook.text("name");
-        if name.split('.').count() < 3 {
-            let why = "should be a domain with at least three segments separated by dots";
-            errors.push(Error::invalid(&path.child("name"), name, why));
-        }
-        if names.contains(&name) {
-            errors.push(Error::duplicate(&path.child("name"), name));
-        }
-        names.push(name);
-        if webhook.items("admissionReviewVersions").is_empty() {
-            let why = "must specify one of v1, v1beta1";
-            errors.push(Error::required(&path.child("admissionReviewVersions"), why));
-        }
-        let effects = webhook.text("sideEffects");
-        if !matches!(effects, "None" | "NoneOnDryRun") {
-            let all = ["None", "NoneOnDryRun"];
-            match effects {
-                "" => {
-                    errors.push(Error::required(&path.child("sideEffects"), "must specify one of None, NoneOnDryRun"))
-                }
-                other => errors.push(Error::not_supported(&path.child("sideEffects"), other, &all)),
-            }
-        }
-        if let Some(seconds) = webhook.int("timeoutSeconds").filter(|seconds| !(1..=30).contains(seconds)) {
-            let why = "the timeout value must be between 1 and 30 seconds";
-            errors.push(Error::invalid(&path.child("timeoutSeconds"), seconds, why));
-        }
-    }
-}
 
 pub(super) const ADMISSION_POLICY: Strategy = Strategy {
     generation: true,

@@ -1,0 +1,136 @@
+//! MutatingAdmissionWebhook and ValidatingAdmissionWebhook: webhooks that configurations name are shown what is about to be
+//! written, and may change or refuse it.
+//!
+//! Configurations are compiled once for each state of their cache; a request that no rule is about costs a look at the rules.
+
+mod hook;
+mod mutating;
+mod review;
+#[cfg(test)]
+mod tests;
+mod validating;
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use api::{Object, Resource};
+use arc_swap::ArcSwapOption;
+use futures::FutureExt;
+use watch_cache::Cache;
+
+use super::{Attributes, Plugin, Step};
+use crate::Registry;
+use hook::Hook;
+
+const GROUP: &str = "admissionregistration.k8s.io";
+
+pub(super) fn mutating() -> Plugin {
+    let source = Arc::new(Source::new("mutatingwebhookconfigurations"));
+    let step = Step::Later(Arc::new(move |registry, attributes| {
+        let Some(hooks) = source.hooks(registry, attributes) else { return futures::future::ready(Ok(())).boxed() };
+        async move { mutating::dispatch(&hooks, registry, attributes).await }.boxed()
+    }));
+    Plugin::mutating(mutating::NAME, step)
+}
+
+pub(super) fn validating() -> Plugin {
+    let source = Arc::new(Source::new("validatingwebhookconfigurations"));
+    let step = Step::Later(Arc::new(move |registry, attributes| {
+        let Some(hooks) = source.hooks(registry, attributes) else { return futures::future::ready(Ok(())).boxed() };
+        async move { validating::dispatch(&hooks, registry, attributes).await }.boxed()
+    }));
+    Plugin::validating("ValidatingAdmissionWebhook", step)
+}
+
+/// One kind of configurations, compiled as often as they change.
+struct Source {
+    plural: &'static str,
+    cache: OnceLock<Arc<Cache>>,
+    hooks: ArcSwapOption<Hooks>,
+}
+
+/// All webhooks of one kind of configuration, in the order of the configurations' names.
+struct Hooks {
+    /// What they were made from: the configurations and the catalog.
+    state: (u64, u64),
+    hooks: Vec<Hook>,
+    equivalents: Equivalents,
+}
+
+impl Source {
+    fn new(plural: &'static str) -> Self {
+        Self { plural, cache: OnceLock::new(), hooks: ArcSwapOption::empty() }
+    }
+
+    /// The webhooks as they are now; `None` when none of them is about such a write.
+    fn hooks(&self, registry: &Registry, attributes: &Attributes) -> Option<Arc<Hooks>> {
+        let cache = self.cache.get_or_init(|| registry.cached(GROUP, "v1", self.plural));
+        if cache.is_empty() || is_exempt(attributes) {
+            return None;
+        }
+        let state = (cache.revision(), registry.catalog().generation());
+        let hooks = match self.hooks.load_full().filter(|hooks| hooks.state == state) {
+            Some(hooks) => hooks,
+            None => {
+                let hooks = Arc::new(Hooks::new(state, registry, &cache.list("")));
+                self.hooks.store(Some(hooks.clone()));
+                hooks
+            }
+        };
+        hooks.hooks.iter().any(|hook| hook.row(attributes, &hooks.equivalents).is_some()).then_some(hooks)
+    }
+}
+
+impl Hooks {
+    fn new(state: (u64, u64), registry: &Registry, configurations: &[Arc<Object>]) -> Self {
+        let mut hooks = Vec::new();
+        for configuration in configurations {
+            match Hook::compile(configuration, registry.webhooks()) {
+                Ok(more) => hooks.extend(more),
+                // It was decoded when it was written.
+                Err(error) => tracing::error!(%error, name = &*configuration.meta.name, "webhooks cannot be read"),
+            }
+        }
+        Self { state, hooks, equivalents: Equivalents::new(&registry.catalog().all()) }
+    }
+}
+
+/// The rows that show the same objects, where there is more than one.
+#[derive(Debug, Default)]
+struct Equivalents(HashMap<String, Vec<Arc<Resource>>>);
+
+impl Equivalents {
+    fn new(rows: &[Arc<Resource>]) -> Self {
+        let mut by_storage: HashMap<String, Vec<Arc<Resource>>> = HashMap::new();
+        for row in rows.iter().filter(|row| row.stored) {
+            by_storage.entry(row.storage().store_prefix()).or_default().push(row.clone());
+        }
+        let several = by_storage.into_values().filter(|rows| rows.len() > 1);
+        Self(several.flat_map(|rows| rows.clone().into_iter().map(move |row| (key(&row), rows.clone()))).collect())
+    }
+
+    /// The other rows that show a row's objects.
+    fn of<'a>(&'a self, row: &'a Arc<Resource>) -> impl Iterator<Item = &'a Arc<Resource>> {
+        // Most kinds have one row, and no name has to be made to find that out.
+        let known = if self.0.is_empty() { None } else { self.0.get(&key(row)) };
+        known.into_iter().flatten().filter(move |other| !Arc::ptr_eq(other, row))
+    }
+}
+
+fn key(row: &Resource) -> String {
+    format!("{}/{}/{}", row.group, row.version, row.plural)
+}
+
+/// Nobody can lock everybody out of the configurations by which webhooks and policies are taken away again.
+fn is_exempt(attributes: &Attributes) -> bool {
+    &*attributes.requested.group == GROUP
+        && matches!(
+            &*attributes.requested.kind,
+            "ValidatingWebhookConfiguration"
+                | "MutatingWebhookConfiguration"
+                | "ValidatingAdmissionPolicy"
+                | "ValidatingAdmissionPolicyBinding"
+                | "MutatingAdmissionPolicy"
+                | "MutatingAdmissionPolicyBinding"
+        )
+}

@@ -1,0 +1,59 @@
+//! What is about to be written, as those see it who admit it from outside: at the version they ask for, in the form clients
+//! get, or the sub-object where a subresource has one.
+
+use std::sync::Arc;
+
+use api::{FieldValidation, Resource, Status, WriteOptions, prune, schema};
+use serde_json::Value;
+
+use super::part::Part;
+use super::{Registry, versions, write};
+use crate::admission::{Attributes, Verb};
+use crate::discovery::subresource;
+
+impl Registry {
+    /// An object of a write (the new or the old one) as `row` shows it. Null stays null.
+    pub(crate) fn show_admitted(&self, attributes: &Attributes, row: &Arc<Resource>, object: &Value) -> Value {
+        let Some(part) = own_part(attributes).filter(|_| !object.is_null()) else { return object.clone() };
+        let mut whole = object.clone();
+        write::canonical(&mut whole, &attributes.resource);
+        part.show(versions::from_storage(row, whole))
+    }
+
+    /// The new object of a write after somebody changed it as `row` shows it: pruned, defaulted, in stored form.
+    pub(crate) fn take_admitted(
+        &self,
+        attributes: &Attributes,
+        row: &Arc<Resource>,
+        mut changed: Value,
+    ) -> Result<Value, Status> {
+        let Some(part) = own_part(attributes) else {
+            let (group, version, kind) = subresource::describe(row, &attributes.subresource).kind.unwrap_or((
+                &row.group,
+                &row.version,
+                &row.kind,
+            ));
+            if let Some(message) = schema::for_kind(group, version, kind) {
+                prune::decode(&mut changed, message)
+                    .map_err(|error| Status::bad_request(error.for_kind(kind, version)))?;
+            }
+            return Ok(changed);
+        };
+        let options = WriteOptions { field_validation: FieldValidation::Ignore, ..WriteOptions::default() };
+        let object = self.decode(row, part, changed, &options, &mut Vec::new())?;
+        match part {
+            Part::Scale => part.merge(&attributes.resource, object, &attributes.old),
+            _ => Ok(object),
+        }
+    }
+}
+
+/// The part of a stored object that the write is about; `None` where it is about a sub-object of its own kind.
+fn own_part(attributes: &Attributes) -> Option<Part> {
+    let apart = match attributes.verb {
+        Verb::Connect => true,
+        Verb::Create => !attributes.subresource.is_empty() || !attributes.resource.stored,
+        Verb::Update | Verb::Delete => false,
+    };
+    if apart { None } else { Part::of(&attributes.resource, &attributes.subresource) }
+}

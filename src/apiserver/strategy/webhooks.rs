@@ -1,0 +1,264 @@
+//! Configurations of admission webhooks: what they may say.
+
+use api::validation::field::{Error, ErrorList, Path};
+use api::validation::{dns1035_label, dns1123_subdomain, port_number, validate_label_selector};
+use serde_json::Value;
+
+use super::Strategy;
+use crate::defaults::Defaults;
+use crate::tree::Tree;
+
+const REVIEW_VERSIONS: [&str; 2] = ["v1", "v1beta1"];
+
+fn defaults() -> Defaults {
+    Defaults::new(&[]).with(
+        "webhooks[]",
+        &[
+            ("failurePolicy", r#""Fail""#),
+            ("matchPolicy", r#""Equivalent""#),
+            ("namespaceSelector", "{}"),
+            ("objectSelector", "{}"),
+            ("timeoutSeconds", "10"),
+            ("rules[].scope", r#""*""#),
+            ("clientConfig.service.port", "443"),
+        ],
+    )
+}
+
+pub(super) const MUTATING: Strategy = Strategy {
+    generation: true,
+    defaults: Some(|| defaults().with("webhooks[]", &[("reinvocationPolicy", r#""Never""#)])),
+    validate,
+    ..Strategy::DEFAULT
+};
+
+pub(super) const VALIDATING: Strategy =
+    Strategy { generation: true, defaults: Some(defaults), validate, ..Strategy::DEFAULT };
+
+fn validate(configuration: &Value, errors: &mut ErrorList) {
+    let mut names: Vec<&str> = Vec::new();
+    for (at, webhook) in configuration.items("webhooks").iter().enumerate() {
+        let path = Path::root("webhooks").index(at);
+        let name = webhook.text("name");
+        validate_webhook(webhook, &path, errors);
+        if !name.is_empty() && names.contains(&name) {
+            errors.push(Error::duplicate(&path.child("name"), name));
+        }
+        names.push(name);
+    }
+}
+
+fn validate_webhook(webhook: &Value, path: &Path, errors: &mut ErrorList) {
+    validate_name(webhook.text("name"), &path.child("name"), errors);
+    for (at, rule) in webhook.items("rules").iter().enumerate() {
+        validate_rule(rule, &path.child("rules").index(at), errors);
+    }
+    for (field, known) in [
+        ("failurePolicy", ["Fail", "Ignore"]),
+        ("matchPolicy", ["Equivalent", "Exact"]),
+        ("sideEffects", ["None", "NoneOnDryRun"]),
+        ("reinvocationPolicy", ["IfNeeded", "Never"]),
+    ] {
+        match webhook.at(field).and_then(Value::as_str) {
+            None if field == "sideEffects" => {
+                errors.push(Error::required(&path.child(field), "must specify one of None, NoneOnDryRun"));
+            }
+            Some(said) if !known.contains(&said) => {
+                errors.push(Error::not_supported(&path.child(field), said, &known));
+            }
+            _ => {}
+        }
+    }
+    if let Some(seconds) = webhook.int("timeoutSeconds").filter(|seconds| !(1..=30).contains(seconds)) {
+        let why = "the timeout value must be between 1 and 30 seconds";
+        errors.push(Error::invalid(&path.child("timeoutSeconds"), seconds, why));
+    }
+    for field in ["namespaceSelector", "objectSelector"] {
+        if let Some(selector) = webhook.at(field) {
+            errors.extend(validate_label_selector(selector, &path.child(field)));
+        }
+    }
+    let client = path.child("clientConfig");
+    match (webhook.at("clientConfig.url"), webhook.at("clientConfig.service")) {
+        (Some(url), None) => validate_url(url.as_str().unwrap_or_default(), &client.child("url"), errors),
+        (None, Some(service)) => validate_service(service, &client.child("service"), errors),
+        _ => errors.push(Error::required(&client, "exactly one of url or service is required")),
+    }
+    if !webhook.items("matchConditions").is_empty() {
+        errors.push(Error::forbidden(&path.child("matchConditions"), "match conditions are not supported yet"));
+    }
+    validate_versions(webhook, &path.child("admissionReviewVersions"), errors);
+}
+
+/// A fully qualified name.
+fn validate_name(name: &str, path: &Path, errors: &mut ErrorList) {
+    if name.is_empty() {
+        errors.push(Error::required(path, ""));
+        return;
+    }
+    let complaints = dns1123_subdomain(name);
+    if !complaints.is_empty() {
+        errors.push(Error::invalid(path, name, complaints.join(",")));
+    } else if name.split('.').count() < 3 {
+        let why = "should be a domain with at least three segments separated by dots";
+        errors.push(Error::invalid(path, name, why));
+    }
+}
+
+fn validate_rule(rule: &Value, path: &Path, errors: &mut ErrorList) {
+    const OPERATIONS: [&str; 5] = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
+    let lists = [
+        ("operations", "if '*' is present, must not specify other operations"),
+        ("apiGroups", "if '*' is present, must not specify other API groups"),
+        ("apiVersions", "if '*' is present, must not specify other API versions"),
+    ];
+    for (field, alone) in lists {
+        let (items, path) = (rule.items(field), path.child(field));
+        if items.is_empty() {
+            errors.push(Error::required(&path, ""));
+        }
+        if items.len() > 1 && items.iter().any(|item| item == "*") {
+            errors.push(Error::invalid(&path, items.to_vec(), alone));
+        }
+        for (at, item) in items.iter().enumerate() {
+            let item = item.as_str().unwrap_or_default();
+            if field == "operations" && !OPERATIONS.contains(&item) {
+                errors.push(Error::not_supported(&path.index(at), item, &OPERATIONS));
+            }
+            if field == "apiVersions" && item.is_empty() {
+                errors.push(Error::required(&path.index(at), ""));
+            }
+        }
+    }
+    validate_resources(rule.items("resources"), &path.child("resources"), errors);
+    const SCOPES: [&str; 3] = ["*", "Cluster", "Namespaced"];
+    if let Some(scope) = rule.at("scope").and_then(Value::as_str).filter(|scope| !SCOPES.contains(scope)) {
+        errors.push(Error::not_supported(&path.child("scope"), scope, &SCOPES));
+    }
+}
+
+fn validate_resources(resources: &[Value], path: &Path, errors: &mut ErrorList) {
+    if resources.is_empty() {
+        errors.push(Error::required(path, ""));
+    }
+    let (mut all_subresources, mut all_resources) = (Vec::new(), Vec::new());
+    let (mut everything, mut wildcard, mut plain) = (false, false, false);
+    for (at, named) in resources.iter().enumerate() {
+        let (named, path) = (named.as_str().unwrap_or_default(), path.index(at));
+        if named.is_empty() {
+            errors.push(Error::required(&path, ""));
+            continue;
+        }
+        everything |= named == "*/*";
+        wildcard |= named == "*";
+        let Some((resource, subresource)) = named.split_once('/') else {
+            plain = named != "*";
+            continue;
+        };
+        if all_subresources.contains(&resource) {
+            let why = format!("if '{resource}/*' is present, must not specify {named}");
+            errors.push(Error::invalid(&path, named, why));
+        }
+        if all_resources.contains(&subresource) {
+            let why = format!("if '*/{subresource}' is present, must not specify {named}");
+            errors.push(Error::invalid(&path, named, why));
+        }
+        if subresource == "*" {
+            all_subresources.push(resource);
+        }
+        if resource == "*" {
+            all_resources.push(subresource);
+        }
+    }
+    if resources.len() > 1 && everything {
+        let why = "if '*/*' is present, must not specify other resources";
+        errors.push(Error::invalid(path, resources.to_vec(), why));
+    }
+    if wildcard && plain {
+        let why = "if '*' is present, must not specify other resources without subresources";
+        errors.push(Error::invalid(path, resources.to_vec(), why));
+    }
+}
+
+fn validate_versions(webhook: &Value, path: &Path, errors: &mut ErrorList) {
+    let versions = webhook.items("admissionReviewVersions");
+    let known = REVIEW_VERSIONS.join(", ");
+    if versions.is_empty() {
+        errors.push(Error::required(path, format!("must specify one of {known}")));
+        return;
+    }
+    for (at, version) in versions.iter().enumerate() {
+        let text = version.as_str().unwrap_or_default();
+        if versions[..at].contains(version) {
+            errors.push(Error::invalid(&path.index(at), text, "duplicate version"));
+            continue;
+        }
+        errors.invalid_each(&path.index(at), text, dns1035_label(text));
+    }
+    if !versions.iter().any(|version| REVIEW_VERSIONS.iter().any(|known| version == known)) {
+        let why = format!("must include at least one of {known}");
+        errors.push(Error::invalid(path, versions.to_vec(), why));
+    }
+}
+
+/// A webhook's URL, in upstream's words.
+pub(super) fn validate_url(url: &str, path: &Path, errors: &mut ErrorList) {
+    const FORM: &str = "; desired format: https://host[/path]";
+    let (before, fragment) = url.split_once('#').unwrap_or((url, ""));
+    let (before, query) = before.split_once('?').unwrap_or((before, ""));
+    let (scheme, rest) = before.split_once("://").unwrap_or(("", before));
+    let authority = if scheme.is_empty() { "" } else { rest.split('/').next().unwrap_or_default() };
+    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    if scheme != "https" {
+        errors.push(Error::invalid(path, scheme, format!("'https' is the only allowed URL scheme{FORM}")));
+    }
+    if host.is_empty() {
+        errors.push(Error::invalid(path, host, format!("host must be specified{FORM}")));
+    }
+    if !user.is_empty() {
+        errors.push(Error::invalid(path, user, "user information is not permitted in the URL"));
+    }
+    if !fragment.is_empty() {
+        errors.push(Error::invalid(path, fragment, "fragments are not permitted in the URL"));
+    }
+    if !query.is_empty() {
+        errors.push(Error::invalid(path, query, "query parameters are not permitted in the URL"));
+    }
+}
+
+/// A webhook's service, in upstream's words.
+pub(super) fn validate_service(service: &Value, path: &Path, errors: &mut ErrorList) {
+    for field in ["name", "namespace"] {
+        if service.text(field).is_empty() {
+            errors.push(Error::required(&path.child(field), ""));
+        }
+    }
+    let port = service.int("port").unwrap_or(0);
+    let complaints = port_number(port);
+    if !complaints.is_empty() {
+        let why = format!("port is not valid: {}", complaints.join(", "));
+        errors.push(Error::invalid(&path.child("port"), port, why));
+    }
+    let (url, path) = (service.text("path"), path.child("path"));
+    if matches!(url, "" | "/") {
+        return;
+    }
+    if url == "//" {
+        errors.push(Error::invalid(&path, url, "segment[0] may not be empty"));
+        return;
+    }
+    if !url.starts_with('/') {
+        errors.push(Error::invalid(&path, url, "must start with a '/'"));
+    }
+    let checked = url.get(1..).unwrap_or_default();
+    let checked = checked.strip_suffix('/').unwrap_or(checked);
+    for (at, step) in checked.split('/').enumerate() {
+        if step.is_empty() {
+            errors.push(Error::invalid(&path, url, format!("segment[{at}] may not be empty")));
+            continue;
+        }
+        for complaint in dns1123_subdomain(step) {
+            errors.push(Error::invalid(&path, url, format!("segment[{at}]: {complaint}")));
+        }
+    }
+}
