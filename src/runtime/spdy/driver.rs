@@ -20,7 +20,8 @@ pub(super) const CONTROL_BACKLOG: usize = 1024;
 const PIECE: usize = 16 << 10;
 /// Frames written at once.
 const BATCH: usize = 64 << 10;
-/// How long the peer's last bytes are awaited after ours are sent, so that closing with unread input does not destroy them.
+/// How long the peer's last bytes are awaited after ours are sent or refused, so that closing with unread input does not
+/// destroy them.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// What the writer sends.
@@ -53,13 +54,13 @@ pub(super) async fn run(
             result = &mut reading => ("read", result),
             result = &mut writing => ("write", result),
         };
-        match &result {
-            Err(error) => tracing::debug!(%error, direction = which, "an SPDY connection ended"),
-            // Nobody holds this end any more, and all is sent.
-            Ok(()) if which == "write" => {
-                let _ = tokio::time::timeout(LINGER, reading).await;
-            }
-            Ok(()) => {}
+        if let Err(error) = &result {
+            tracing::debug!(%error, direction = which, "an SPDY connection ended");
+        }
+        // Either nobody holds this end any more and all is sent, or the peer has closed while something was on its way to it:
+        // then its last words are still to be read.
+        if which == "write" {
+            let _ = tokio::time::timeout(LINGER, reading).await;
         }
     }
     let (streams, goodbye) = {

@@ -1,10 +1,14 @@
 //! Both ends against each other, and against peers that mean no good.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 
 use super::frame::{self, Head};
 use super::headers::Deflater;
@@ -183,6 +187,57 @@ async fn a_broken_connection_is_an_error_for_readers() {
 }
 
 /// Plays a server that accepts stream 1.
+/// A connection whose peer may stop listening, as one that has closed does, with its last words still on their way.
+struct Deafening {
+    io: DuplexStream,
+    deaf: Arc<AtomicBool>,
+}
+
+impl AsyncRead for Deafening {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Deafening {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.deaf.load(Ordering::Relaxed) {
+            return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
+        }
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn the_last_words_of_a_peer_that_listens_no_more_are_read() {
+    let (io, raw) = tokio::io::duplex(64 << 10);
+    let deaf = Arc::new(AtomicBool::new(false));
+    let client = Connection::client(Deafening { io, deaf: deaf.clone() });
+    let answered = tokio::spawn(answer_one_stream(raw));
+    let mut stream = soon(client.open_stream(Headers::new())).await.unwrap();
+    let mut raw = answered.await.unwrap();
+    deaf.store(true, Ordering::Relaxed);
+    stream.write_all(b"are you there?").await.unwrap();
+    // Until the writer has found out, nothing is to be seen of it.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    let mut words = BytesMut::new();
+    frame::put_data(&mut words, stream.id(), true, b"goodbye");
+    raw.write_all(&words).await.unwrap();
+    let mut text = String::new();
+    soon(stream.read_to_string(&mut text)).await.unwrap();
+    assert_eq!(text, "goodbye");
+}
+
 async fn answer_one_stream(mut raw: DuplexStream) -> DuplexStream {
     let mut head = [0; frame::HEAD_LEN];
     raw.read_exact(&mut head).await.unwrap();
