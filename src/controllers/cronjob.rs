@@ -116,10 +116,8 @@ async fn reconcile(state: Arc<CronJobs>, key: Key) -> Result {
     let Some(object) = state.cron_jobs.get_key(&key) else { return Ok(Outcome::Done) };
     let cron: CronJob = object.view()?;
     let mut children = Vec::new();
-    for job in state.jobs.list(&object.meta.namespace) {
-        if job.meta.controller().is_some_and(|owner| owner.uid == object.meta.uid) {
-            children.push(Child { view: job.view::<JobView>()?.status, object: job });
-        }
+    for job in state.jobs.controlled_by(&object.meta.namespace, &object.meta.uid) {
+        children.push(Child { view: job.view::<JobView>()?.status, object: job });
     }
     let turn = Turn { state: &state, object: &object, cron: &cron, children, now: Timestamp::now() };
     let mut status = cron.status.clone();

@@ -237,7 +237,7 @@ impl Turn<'_> {
     /// The set's pods; those on their way out whose containers have ended count no more.
     async fn pods(&self) -> std::result::Result<Vec<DaemonPod>, Error> {
         let cache = self.state.pods.pods();
-        let candidates = cache.list(&self.owner.object.meta.namespace);
+        let candidates = self.owner.candidates(cache);
         let claimed = claim(&self.state.client, self.owner, cache, &self.selector, candidates).await?;
         let (ready_seconds, now) = (self.daemon.min_ready_seconds(), Timestamp::now());
         let mut pods = Vec::with_capacity(claimed.len());
@@ -253,9 +253,8 @@ impl Turn<'_> {
     /// Pods of a second revision with the same template are relabelled, and the revision goes.
     async fn fold_duplicates(&self) -> std::result::Result<(), Error> {
         for duplicate in &self.history.duplicates {
-            for pod in self.state.pods.pods().list(&self.owner.object.meta.namespace) {
-                let ours = pod.meta.controller().is_some_and(|owner| owner.uid == self.owner.object.meta.uid);
-                if ours && pod.meta.labels.get(HASH_LABEL) == Some(duplicate.hash()) {
+            for pod in self.owner.children(self.state.pods.pods()) {
+                if pod.meta.labels.get(HASH_LABEL) == Some(duplicate.hash()) {
                     let labels = json!({ HASH_LABEL: self.history.current.hash() });
                     let patch = json!({ "metadata": { "uid": pod.meta.uid, "labels": labels } });
                     self.state.pods.patch(&pod, "", Patch::Merge(patch)).await?;

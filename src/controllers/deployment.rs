@@ -109,7 +109,7 @@ async fn reconcile(state: Arc<Deployments>, key: Key) -> Result<Outcome, Error> 
     }
     let kind = kinds::deployments();
     let owner = Owner { resource: &kind, object: &object };
-    let candidates = state.sets.list(&object.meta.namespace);
+    let candidates = owner.candidates(&state.sets);
     let claimed = claim(&state.client, owner, &state.sets, &selector, candidates).await?;
     let sets = claimed.iter().map(Set::read).collect::<Result<Vec<_>, _>>()?;
     let deployment: Deployment = object.view()?;
@@ -181,17 +181,9 @@ impl Turn<'_> {
     }
 
     fn old_pods_remain(&self, new: Option<usize>) -> bool {
-        let old: Vec<&str> = self
-            .sets
-            .iter()
-            .enumerate()
-            .filter(|(at, _)| Some(*at) != new)
-            .map(|(_, set)| &*set.object.meta.uid)
-            .collect();
-        let pods = self.state.pods.list(&self.object.meta.namespace);
-        pods.iter().any(|pod| {
-            !pods::is_terminated(pod) && pod.meta.controller().is_some_and(|owner| old.contains(&&*owner.uid))
-        })
+        let mut old = self.sets.iter().enumerate().filter(|(at, _)| Some(*at) != new);
+        let pods = |set: &Set| self.state.pods.controlled_by(&self.object.meta.namespace, &set.object.meta.uid);
+        old.any(|(_, set)| pods(set).iter().any(|pod| !pods::is_terminated(pod)))
     }
 
     /// The set of the present template, made if there is none; and what to say of it in the Progressing condition.

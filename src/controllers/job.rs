@@ -113,7 +113,7 @@ async fn reconcile(state: Arc<Jobs>, key: Key) -> Result {
     let kind = kinds::jobs();
     let owner = Owner { resource: &kind, object: &object };
     let cache = state.pods.pods();
-    let candidates = cache.list(&object.meta.namespace);
+    let candidates = owner.candidates(cache);
     let claimed = claim_with_finalizer(&state.client, owner, cache, &selector, candidates, TRACKING).await?;
     let mut pods = claimed.iter().map(JobPod::read).collect::<std::result::Result<Vec<_>, _>>()?;
     pods.sort_by_key(|pod| pod.index);

@@ -21,6 +21,16 @@ pub(crate) struct Owner<'a> {
 }
 
 impl Owner<'_> {
+    /// The objects of a kind that it controls.
+    pub(crate) fn children(&self, of: &Cache) -> Vec<Arc<Object>> {
+        of.controlled_by(&self.object.meta.namespace, &self.object.meta.uid)
+    }
+
+    /// The objects of a kind that it controls or could: what [`claim`] is to judge.
+    pub(crate) fn candidates(&self, of: &Cache) -> Vec<Arc<Object>> {
+        of.claimable(&self.object.meta.namespace, &self.object.meta.uid)
+    }
+
     /// The reference that marks an object as managed by this owner.
     pub(crate) fn reference(&self) -> Value {
         json!({

@@ -8,7 +8,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use api::selector::LabelSelector;
@@ -75,7 +75,7 @@ async fn reconcile(state: Arc<Sets>, key: Key) -> Result {
         return Ok(Outcome::Done);
     }
     let owner = Owner { resource: &state.kind, object: &set };
-    let candidates = state.pods.pods().list(&set.meta.namespace);
+    let candidates = owner.candidates(state.pods.pods());
     let running: Vec<_> = candidates.into_iter().filter(|pod| !pods::is_terminated(pod)).collect();
     let claimed = claim(&state.client, owner, state.pods.pods(), &selector, running).await?;
     let active: Vec<Arc<Object>> = claimed.iter().filter(|pod| pods::is_active(pod)).cloned().collect();
@@ -114,18 +114,16 @@ impl Sets {
 
     /// How many active pods of this set and of its siblings (the other sets of the same deployment) each node has.
     fn crowds(&self, owner: Owner<'_>) -> HashMap<String, usize> {
-        let parent = |set: &Object| set.meta.controller().map(|parent| parent.uid.clone());
-        let mine = parent(owner.object);
-        let sets = self.sets.list(&owner.object.meta.namespace);
-        let siblings: Vec<&str> = sets
-            .iter()
-            .filter(|set| set.meta.uid == owner.object.meta.uid || mine.is_some() && parent(set) == mine)
-            .map(|set| &*set.meta.uid)
-            .collect();
+        let namespace = &owner.object.meta.namespace;
+        let sets = match owner.object.meta.controller() {
+            Some(parent) => self.sets.controlled_by(namespace, &parent.uid),
+            None => Vec::new(),
+        };
+        // Its own cache may not show the set yet.
+        let siblings: BTreeSet<&str> = sets.iter().map(|set| &*set.meta.uid).chain([&*owner.object.meta.uid]).collect();
         let mut crowds = HashMap::new();
-        for pod in self.pods.pods().list(&owner.object.meta.namespace) {
-            let related = pod.meta.controller().is_some_and(|owner| siblings.contains(&&*owner.uid));
-            if related && pods::is_active(&pod) {
+        for pod in siblings.iter().flat_map(|uid| self.pods.pods().controlled_by(namespace, uid)) {
+            if pods::is_active(&pod) {
                 *crowds.entry(pods::node_name(&pod).to_owned()).or_default() += 1;
             }
         }

@@ -87,7 +87,7 @@ impl History {
         selector: &LabelSelector,
         collisions: i64,
     ) -> Result<Established, Error> {
-        let candidates = revisions.list(&owner.object.meta.namespace);
+        let candidates = owner.candidates(revisions);
         let claimed = claim(client, owner, revisions, selector, candidates).await?;
         let all = claimed.iter().map(Revision::read).collect::<Result<Vec<_>, _>>()?;
         let data = patch_of(value);

@@ -149,7 +149,7 @@ impl Turn<'_> {
             let name = pod.meta.name.strip_prefix(&*object.meta.name).and_then(|rest| rest.strip_prefix('-'));
             name.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
         };
-        let candidates = self.state.pods.list(&object.meta.namespace).into_iter().filter(ours).collect();
+        let candidates = self.owner.candidates(&self.state.pods).into_iter().filter(ours).collect();
         let claimed = claim(&self.state.client, self.owner, &self.state.pods, &self.selector, candidates).await?;
         let (seconds, now) = (self.set.spec.min_ready_seconds, Timestamp::now());
         let read = claimed.iter().map(|pod| Member::read(&object.meta.name, pod, seconds, now));

@@ -6,6 +6,7 @@
 //! Changes are kept in one ring; a subscriber holds a place in it, not a queue. A slow reader therefore costs nothing and
 //! delays nobody: when the ring has passed it by, it is told so and starts again from a snapshot.
 
+mod owners;
 mod ring;
 mod subscription;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use imbl::OrdMap;
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
+use owners::Owners;
 use ring::Ring;
 pub use subscription::{Lagged, Subscription};
 
@@ -72,6 +74,8 @@ struct State {
     objects: OrdMap<Arc<str>, Arc<Object>>,
     revision: u64,
     ring: Ring,
+    /// Once somebody has asked.
+    owners: Option<Owners>,
 }
 
 /// How far the cache is: the sequence number of the next change, and the revision it is complete up to (0: never filled).
@@ -95,7 +99,7 @@ impl Cache {
     pub fn new(resource: Arc<Resource>, history: usize) -> Arc<Self> {
         Arc::new(Self {
             resource,
-            state: RwLock::new(State { objects: OrdMap::new(), revision: 0, ring: Ring::new(history) }),
+            state: RwLock::new(State { objects: OrdMap::new(), revision: 0, ring: Ring::new(history), owners: None }),
             moved: watch::Sender::new(Moved::default()),
         })
     }
@@ -118,6 +122,33 @@ impl Cache {
     /// All objects of a namespace, or of all (`""`), by namespace and name.
     pub fn list(&self, namespace: &str) -> Vec<Arc<Object>> {
         self.snapshot().range(namespace, None).cloned().collect()
+    }
+
+    /// The objects of a namespace whose controller has this UID.
+    pub fn controlled_by(&self, namespace: &str, uid: &str) -> Vec<Arc<Object>> {
+        self.with_owners(|owners, objects| {
+            owners.controlled(namespace, uid).filter_map(|k| objects.get(k)).cloned().collect()
+        })
+    }
+
+    /// What a controller has to look at: [`Cache::controlled_by`] it, and the objects of the namespace that nobody controls.
+    pub fn claimable(&self, namespace: &str, uid: &str) -> Vec<Arc<Object>> {
+        self.with_owners(|owners, objects| {
+            let keys = owners.controlled(namespace, uid).chain(owners.nobodys(namespace));
+            keys.filter_map(|key| objects.get(key)).cloned().collect()
+        })
+    }
+
+    fn with_owners<T>(&self, read: impl Fn(&Owners, &OrdMap<Arc<str>, Arc<Object>>) -> T) -> T {
+        {
+            let state = self.state.read();
+            if let Some(owners) = &state.owners {
+                return read(owners, &state.objects);
+            }
+        }
+        let mut state = self.state.write();
+        let State { objects, owners, .. } = &mut *state;
+        read(owners.get_or_insert_with(|| Owners::of(objects)), objects)
     }
 
     /// How many objects there are.
@@ -199,7 +230,10 @@ impl Cache {
     pub fn put(&self, object: Arc<Object>) {
         let (key, revision) = (Arc::<str>::from(object.meta.key()), object.meta.resource_version);
         let mut state = self.state.write();
-        let previous = state.objects.insert(key, object.clone());
+        let previous = state.objects.insert(key.clone(), object.clone());
+        if let Some(owners) = &mut state.owners {
+            owners.change(&key, previous.as_deref(), &object);
+        }
         let kind = if previous.is_some() { ChangeKind::Modified } else { ChangeKind::Added };
         self.record(&mut state, kind, object, previous, revision);
     }
@@ -207,7 +241,11 @@ impl Cache {
     /// Takes over one deletion, made at `revision`.
     pub fn remove(&self, namespace: &str, name: &str, revision: u64) {
         let mut state = self.state.write();
-        if let Some(previous) = state.objects.remove(&*meta::key(namespace, name)) {
+        let key = meta::key(namespace, name);
+        if let Some(previous) = state.objects.remove(&*key) {
+            if let Some(owners) = &mut state.owners {
+                owners.remove(&key, &previous);
+            }
             let last = Arc::new(previous.at_revision(revision));
             self.record(&mut state, ChangeKind::Deleted, last, Some(previous), revision);
         } else {
@@ -245,6 +283,9 @@ impl Cache {
                 self.record(&mut state, ChangeKind::Deleted, last, Some(old.clone()), revision);
             }
             state.objects = objects;
+        }
+        if state.owners.is_some() {
+            state.owners = Some(Owners::of(&state.objects));
         }
         state.revision = revision;
         let sequence = state.ring.next();

@@ -63,3 +63,41 @@ fn ranges_keep_to_their_namespace() {
     assert_eq!(cache.list("b").len(), 0);
     assert_eq!(cache.snapshot().range("a", Some("a/old")).count(), 0);
 }
+
+#[test]
+fn objects_are_found_by_their_controller() {
+    let cache = cache(100);
+    let put = |namespace: &str, name: &str, controller: Option<&str>, revision: u64| {
+        let owners = controller.map_or(String::new(), |uid| {
+            format!(
+                r#","ownerReferences":[{{"apiVersion":"v1","kind":"X","name":"x","uid":"{uid}","controller":true}}]"#
+            )
+        });
+        let json = format!(
+            r#"{{"kind":"Pod","apiVersion":"v1","metadata":{{"name":"{name}","namespace":"{namespace}"{owners}}}}}"#
+        );
+        let object = Object::stored(Bytes::from(json), revision, cache.resource()).unwrap();
+        cache.put(Arc::new(object));
+    };
+    let names = |objects: Vec<Arc<Object>>| objects.iter().map(|o| o.meta.name.to_string()).collect::<Vec<_>>();
+    let check = |controlled: &[&str], claimable: &[&str]| {
+        assert_eq!(names(cache.controlled_by("a", "u1")), controlled);
+        assert_eq!(names(cache.claimable("a", "u1")), claimable);
+    };
+    put("a", "x", Some("u1"), 6);
+    put("a", "y", Some("u2"), 7);
+    check(&["x"], &["x", "old"]);
+    // The index follows: new objects, other owners, elsewhere, gone.
+    put("a", "z", Some("u1"), 8);
+    put("b", "z", Some("u1"), 9);
+    put("aa", "free", None, 10);
+    check(&["x", "z"], &["x", "z", "old"]);
+    put("a", "y", Some("u1"), 11);
+    put("a", "x", None, 12);
+    check(&["y", "z"], &["y", "z", "old", "x"]);
+    cache.remove("a", "old", 13);
+    cache.remove("a", "z", 14);
+    check(&["y"], &["y", "x"]);
+    cache.replace([pod("alone", 15)], 20);
+    check(&[], &["alone"]);
+}
