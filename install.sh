@@ -204,8 +204,15 @@ set -u
 if command -v systemctl >/dev/null 2>&1; then systemctl stop isopod 2>/dev/null; fi
 if command -v rc-service >/dev/null 2>&1; then rc-service isopod stop 2>/dev/null; fi
 if supervisor=\$(cat $RUN_DIR/supervisor.pid 2>/dev/null); then
-  # A number alone may be another process by now.
-  if grep -q isopod-supervise "/proc/\$supervisor/cmdline" 2>/dev/null; then kill "\$supervisor"; fi
+  # A number alone may be another process by now. It ends when isopod has; after half a minute both are killed.
+  supervised() { grep -q isopod-supervise "/proc/\$supervisor/cmdline" 2>/dev/null; }
+  if supervised; then kill "\$supervisor"; fi
+  waited=0
+  while supervised && [ "\$waited" -lt 300 ]; do
+    sleep 0.1
+    waited=\$((waited + 1))
+  done
+  if supervised; then kill -9 -- "-\$supervisor"; fi
   rm -f $RUN_DIR/supervisor.pid
 fi
 rm -f $RUN_DIR/ready $RUN_DIR/ended
@@ -273,6 +280,9 @@ END
 start_systemd() {
   systemctl daemon-reload
   systemctl enable isopod >/dev/null 2>&1
+  # What an earlier attempt came to counts no more.
+  systemctl reset-failed isopod 2>/dev/null || true
+  restarts=$(restarts)
   systemctl restart --no-block isopod
 }
 
@@ -343,10 +353,12 @@ supervised() {
     grep -q isopod-supervise "/proc/$supervisor/cmdline" 2>/dev/null
 }
 
+restarts() { systemctl show --property=NRestarts --value isopod 2>/dev/null || true; }
+
 # Whether isopod ended instead of becoming Ready. OpenRC does not say.
 ended() {
   case "$init" in
-    systemd) [ "$(systemctl show --property=NRestarts --value isopod 2>/dev/null)" -gt 0 ] 2>/dev/null ;;
+    systemd) [ "$(restarts)" -gt "${restarts:-0}" ] 2>/dev/null ;;
     *) [ -f "$RUN_DIR/ended" ] ;;
   esac
 }

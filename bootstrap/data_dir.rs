@@ -49,6 +49,11 @@ impl DataDir {
         self.server("token")
     }
 
+    /// The file of a token for workers alone, if there is one.
+    pub fn agent_token(&self) -> PathBuf {
+        self.server("agent-token")
+    }
+
     /// Whether this is the default place, whose neighbours (`/run/flannel`, `/var/log/pods`) may have their usual names.
     pub fn is_default(&self) -> bool {
         self.root == Path::new(DEFAULT)

@@ -2,6 +2,7 @@
 //! and the node's password; get certificates for the node and the cluster's settings.
 
 pub mod agent;
+mod claims;
 pub mod server;
 #[cfg(test)]
 mod tests;

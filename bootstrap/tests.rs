@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime};
 use crate::certificates::{Leaves, Names, ServerCertificates};
 use crate::data_dir::DataDir;
 use crate::pki::{Authority, Leaf, Pair};
-use crate::token::Token;
+use crate::token::{SERVER_USER, Token, TokenFile};
 use crate::{kubeconfig, node_password, pki};
 
 fn names() -> Names {
@@ -85,15 +85,16 @@ fn tokens_read_back() {
 #[test]
 fn the_server_token_stays_and_admits_only_itself() {
     let dir = tempfile::tempdir().unwrap();
-    let data = DataDir::new(dir.path());
-    let token = Token::ensure(&data, "ca", None).unwrap();
-    assert_eq!(token, Token::ensure(&data, "ca", None).unwrap());
+    let path = DataDir::new(dir.path()).token();
+    let ensure = |wanted| TokenFile::ensure(&path, SERVER_USER, "ca", wanted).unwrap().token().unwrap();
+    let token = ensure(None);
+    assert_eq!(token, ensure(None));
     let check = |text: &str, expect: bool| assert_eq!(token.admits(&Token::parse(text).unwrap()), expect);
     check(&token.render(), true);
     check(&token.password, true);
     check("wrong", false);
     check(&format!("other:{}", token.password), false);
-    let wanted = Token::ensure(&data, "ca", Some("chosen")).unwrap();
+    let wanted = ensure(Some("chosen"));
     assert_eq!(wanted.password, "chosen");
 }
 

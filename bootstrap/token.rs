@@ -2,11 +2,16 @@
 //!
 //! The hash lets a joiner recognize the server before it sends anything secret.
 
-use crate::data_dir::{DataDir, read, write};
-use crate::{Error, Result, pki};
+mod file;
+
+pub use file::TokenFile;
+
+use crate::{Error, Result};
 
 /// The user of the server's own token.
 pub const SERVER_USER: &str = "server";
+/// The user of a token for workers alone (`--agent-token`).
+pub const AGENT_USER: &str = "node";
 
 /// A token, taken apart.
 #[derive(Clone, PartialEq, Eq)]
@@ -60,29 +65,6 @@ impl Token {
             Some(hash) => format!("K10{hash}::{credentials}"),
             None => credentials,
         }
-    }
-
-    /// The token of this server: from its file, else `wanted` (`--token`), else a random one; the file is (re)written.
-    pub fn ensure(data: &DataDir, ca_pem: &str, wanted: Option<&str>) -> Result<Self> {
-        let path = data.token();
-        let password = match (wanted, read(&path)?) {
-            (Some(wanted), _) => Self::parse(wanted)?.password,
-            (None, Some(kept)) => {
-                Self::parse(&kept)
-                    .map_err(|e| Error::Damaged {
-                        path: path.clone(),
-                        why: format!("{e}; remove the file to get a new token"),
-                    })?
-                    .password
-            }
-            (None, None) => random_hex(16),
-        };
-        let token = Self { ca_hash: Some(pki::hash(ca_pem)), user: SERVER_USER.into(), password };
-        let text = format!("{}\n", token.render());
-        if read(&path)?.as_ref() != Some(&text) {
-            write(&path, text.as_bytes(), 0o600)?;
-        }
-        Ok(token)
     }
 
     /// Whether `other` proves knowledge of this token. Takes the same time whatever differs.

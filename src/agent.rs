@@ -21,7 +21,7 @@ use crate::progress::Progress;
 use crate::renewal::Signer;
 use crate::settings::Paths;
 use crate::shutdown::on_signal;
-use crate::{arguments, node_identity, ready};
+use crate::{arguments, cli, node_identity, ready};
 
 /// Joins, and runs the node until a signal.
 pub(crate) async fn run(args: AgentArgs) -> Result<()> {
@@ -70,12 +70,8 @@ fn server_and_token(args: &AgentArgs) -> Result<(http::Uri, Token)> {
     if url.scheme_str() != Some("https") || url.host().is_none() {
         bail!("--server {server:?} must be of the form https://HOST:6443");
     }
-    let token = match (&args.token, &args.token_file) {
-        (Some(token), _) => token.clone(),
-        (None, Some(file)) => {
-            std::fs::read_to_string(file).with_context(|| format!("--token-file {}", file.display()))?
-        }
-        (None, None) => bail!("--token is missing: the content of the server's <data-dir>/server/token"),
+    let Some(token) = cli::secret("--token-file", args.token.as_ref(), args.token_file.as_deref())? else {
+        bail!("--token is missing: the content of the server's <data-dir>/server/token")
     };
     Ok((url, Token::parse(&token)?))
 }
@@ -122,11 +118,13 @@ async fn retry<T, F: Future<Output = bootstrap::Result<T>>>(
         match attempt().await {
             Ok(done) => return Ok(done),
             Err(error) if error.may_pass() => {
-                tracing::warn!(%error, retry_in_ms = wait.as_millis() as u64, "will try again");
+                // Workers that lost a server must not come back at the same moment.
+                let pause = client::jittered(wait);
+                tracing::warn!(%error, retry_in_ms = pause.as_millis() as u64, "will try again");
                 if let Some(progress) = progress {
                     progress.doing(&format!("joining: {error}; trying again"));
                 }
-                tokio::time::sleep(wait).await;
+                tokio::time::sleep(pause).await;
                 wait = (wait * 2).min(Duration::from_secs(15));
             }
             Err(error) => return Err(error.into()),

@@ -11,6 +11,9 @@ mod server;
 mod tests;
 mod tools;
 
+use std::path::Path;
+
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 pub(crate) use agent::AgentArgs;
@@ -52,4 +55,16 @@ pub(crate) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+/// A secret that is said by one flag, or stands in the file that `flag` names.
+pub(crate) fn secret(flag: &str, said: Option<&String>, file: Option<&Path>) -> anyhow::Result<Option<String>> {
+    match (said, file) {
+        (Some(secret), _) => Ok(Some(secret.clone())),
+        (None, Some(file)) => {
+            let text = std::fs::read_to_string(file).with_context(|| format!("{flag} {}", file.display()))?;
+            Ok(Some(text.trim().to_owned()))
+        }
+        (None, None) => Ok(None),
+    }
 }

@@ -39,7 +39,11 @@ pub(crate) async fn run(args: ImagesArgs) -> Result<()> {
             }
         }
         ImagesCommand::Rm { images: names } => {
+            let all = images.list().await.context("cannot list the images")?;
             for name in names {
+                if !all.iter().any(|image| image.name == name) {
+                    anyhow::bail!("there is no image {name} on this node (isopod images list)");
+                }
                 images.remove(&name).await.with_context(|| format!("cannot remove {name}"))?;
                 println(&name);
             }

@@ -32,6 +32,26 @@ impl Instance {
         Self::of(lock)
     }
 
+    /// Refuses where the process of the data directory is a service's: ended, it would be started again.
+    pub(crate) fn refuse_service(paths: &Paths) -> Result<()> {
+        let Ok(holder) = std::fs::read_to_string(paths.run.join("isopod.pid")) else { return Ok(()) };
+        let holder = holder.trim();
+        // A file that is left over names a process that is gone, or another.
+        let Ok(Err(_)) = open(paths).map(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock)) else {
+            return Ok(());
+        };
+        let environment = std::fs::read(format!("/proc/{holder}/environ")).unwrap_or_default();
+        let told = |name: &str| environment.split(|byte| *byte == 0).any(|set| set.starts_with(name.as_bytes()));
+        // What systemd gives a service that tells when it is ready, and what install.sh gives every service.
+        if told("NOTIFY_SOCKET=") || told("ISOPOD_READY_FILE=") {
+            bail!(
+                "isopod (process {holder}) runs as a service, which would start it again as an empty cluster: \
+                 isopod-killall.sh stops everything and keeps the data, isopod-uninstall.sh removes everything"
+            );
+        }
+        Ok(())
+    }
+
     /// Asks the process of the data directory to end, waits until it has, and takes its place, so that no service starts
     /// another meanwhile. `None` where there never was one.
     pub(crate) fn succeed(paths: &Paths) -> Result<Option<Self>> {

@@ -12,6 +12,7 @@ mod node_identity;
 mod preflight;
 mod progress;
 mod ready;
+mod registries;
 mod renewal;
 mod reset;
 mod server;

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::arguments;
 use crate::cli::NodeArgs;
 use crate::progress::Progress;
+use crate::registries::Registries;
 use crate::renewal::{self, NodeCertificates, Signer};
 use crate::settings::Paths;
 use crate::{ready, version};
@@ -51,6 +52,7 @@ impl Node {
     pub(crate) fn preflight(args: &NodeArgs) -> Result<()> {
         crate::preflight::root()?;
         crate::preflight::cgroups()?;
+        Registries::read(&args.private_registry)?;
         if args.container_runtime_endpoint.is_none() {
             crate::preflight::programs()?;
         }
@@ -78,8 +80,11 @@ impl Node {
             return Ok(Arc::new(cri));
         }
         progress.doing("starting containerd");
-        let supervisor =
-            Supervisor::start(containerd_config(&self.paths, &self.args)).await.context("containerd does not start")?;
+        let registries = Registries::read(&self.args.private_registry)?;
+        let mut config = containerd_config(&self.paths, &self.args);
+        registries.write(&config.registry_dir)?;
+        config.credentials = registries.credentials();
+        let supervisor = Supervisor::start(config).await.context("containerd does not start")?;
         let cri = supervisor.cri(Timeouts::default())?.pinning([runtime::pause::IMAGE.to_owned()]);
         let images = supervisor.images()?;
         // Dropping it would leave containerd unwatched; it is watched as long as this process lives.

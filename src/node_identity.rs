@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use anyhow::{Context, Result, bail};
 use bootstrap::data_dir::{DataDir, read, write};
 use bootstrap::join::server::is_node_name;
+use nix::unistd::{Gid, Group};
 
 use crate::cli::NodeArgs;
 
@@ -38,6 +39,15 @@ fn node_id(data: &DataDir) -> Result<String> {
     let id = bootstrap::token::random_hex(4);
     write(&path, format!("{id}\n").as_bytes(), 0o644)?;
     Ok(id)
+}
+
+/// A group of this machine, by name or number.
+pub(crate) fn group(said: &str) -> Result<Gid> {
+    if let Ok(number) = said.parse() {
+        return Ok(Gid::from_raw(number));
+    }
+    let found = Group::from_name(said).context("cannot look up the groups of this machine")?;
+    found.map(|group| group.gid).with_context(|| format!("--write-kubeconfig-group {said}: there is no such group"))
 }
 
 /// The node's address: as said, else the one the default route would use, else the first of an interface that is up.

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use nix::unistd::{AccessFlags, access};
 
 /// Nodes run containers, which takes root.
 pub(crate) fn root() -> Result<()> {
@@ -32,12 +33,13 @@ pub(crate) fn port(address: IpAddr, port: u16, flag: &str) -> Result<()> {
 /// Containers need these controllers, on cgroup v2 or v1.
 pub(crate) fn cgroups() -> Result<()> {
     const NEEDED: [&str; 4] = ["cpu", "cpuset", "memory", "pids"];
-    let v2 = Path::new("/sys/fs/cgroup/cgroup.controllers");
+    let base = Path::new("/sys/fs/cgroup");
+    let v2 = base.join("cgroup.controllers");
     let missing: Vec<&str> = if v2.exists() {
-        let there = std::fs::read_to_string(v2).with_context(|| format!("cannot read {}", v2.display()))?;
+        let there = std::fs::read_to_string(&v2).with_context(|| format!("cannot read {}", v2.display()))?;
         NEEDED.into_iter().filter(|name| !there.split_whitespace().any(|have| have == *name)).collect()
     } else {
-        NEEDED.into_iter().filter(|name| !Path::new("/sys/fs/cgroup").join(name).join("tasks").exists()).collect()
+        NEEDED.into_iter().filter(|name| !base.join(name).join("tasks").exists()).collect()
     };
     if !missing.is_empty() {
         bail!(
@@ -45,6 +47,12 @@ pub(crate) fn cgroups() -> Result<()> {
              cgroup_enable=memory\" to the kernel command line) and see that /sys/fs/cgroup is mounted",
             missing.join(", ")
         );
+    }
+    let groups = if v2.exists() { vec![base.to_owned()] } else { NEEDED.map(|name| base.join(name)).to_vec() };
+    for group in groups {
+        access(&group, AccessFlags::W_OK).with_context(|| {
+            format!("control groups cannot be made in {}: is it mounted read-only?", group.display())
+        })?;
     }
     Ok(())
 }

@@ -22,6 +22,7 @@ const SHARED: [&str; 4] = ["/run/containerd/s", "/run/containerd", "/var/lib/cni
 pub(crate) async fn run(args: ResetArgs) -> Result<()> {
     preflight::root()?;
     let paths = Paths::new(&args.data_dir)?;
+    Instance::refuse_service(&paths)?;
     let what = if args.keep_data { "" } else { " and delete all data of the cluster below it" };
     if !args.yes && !confirmed(&format!("Stop the isopod of {}{what}?", paths.data.root().display())) {
         bail!("nothing was changed (--yes goes ahead without asking)");

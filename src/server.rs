@@ -14,7 +14,7 @@ use apiserver::{ApiServer, ClientCa, Registry, RegistryConfig, ServerConfig, Ser
 use bootstrap::certificates::Names;
 use bootstrap::data_dir::create_private;
 use bootstrap::join::server::Joins;
-use bootstrap::token::Token;
+use bootstrap::token::{AGENT_USER, SERVER_USER, TokenFile};
 use client::Client;
 use embedded_store::{DurableOptions, DurableStore, Store};
 use tokio::net::TcpListener;
@@ -30,7 +30,7 @@ use crate::progress::Progress;
 use crate::renewal::{self, AdminKubeconfig, ServerLeaves, Signer, own_membership};
 use crate::settings::{Paths, ServerSettings};
 use crate::shutdown::on_signal;
-use crate::{arguments, node_identity, preflight, ready};
+use crate::{arguments, cli, node_identity, preflight, ready};
 
 /// Paths served beside the API.
 const JOIN_PREFIXES: [&str; 2] = [bootstrap::join::CA_PATH, bootstrap::join::JOIN_PATH];
@@ -49,7 +49,7 @@ struct Server {
 /// Parse → build → spawn → wait → drain.
 pub(crate) async fn run(args: ServerArgs) -> Result<()> {
     let server = Server::check(args)?;
-    let token = server.wanted_token()?;
+    let wanted = server.wanted_tokens()?;
     create_private(server.paths.data.root())?;
     let _instance = Instance::acquire(&server.paths)?;
     ready::clear(&server.paths);
@@ -58,7 +58,7 @@ pub(crate) async fn run(args: ServerArgs) -> Result<()> {
     on_signal(shutdown.clone());
 
     let leaves = server.leaves(SystemTime::now())?;
-    let token = Token::ensure(&server.paths.data, leaves.certificates.ca.cert(), token.as_deref())?;
+    let token = server.tokens(&wanted, leaves.certificates.ca.cert())?;
     let store = server.open_store().await?;
     progress.done("store");
 
@@ -115,6 +115,7 @@ impl Server {
         if !args.disable_agent {
             Node::preflight(&args.node)?;
         }
+        args.write_kubeconfig_group.as_deref().map(node_identity::group).transpose()?;
         preflight::port(args.bind_address, args.https_listen_port, "--https-listen-port")?;
         let paths = Paths::of(&args.node)?;
         let address = node_identity::address(&args.node)?;
@@ -123,15 +124,24 @@ impl Server {
         Ok(Self { settings, components, paths, name, address, advertise, args })
     }
 
-    fn wanted_token(&self) -> Result<Option<String>> {
-        match (&self.args.token, &self.args.token_file) {
-            (Some(token), _) => Ok(Some(token.clone())),
-            (None, Some(file)) => {
-                let text = std::fs::read_to_string(file).with_context(|| format!("--token-file {}", file.display()))?;
-                Ok(Some(text.trim().to_owned()))
-            }
-            (None, None) => Ok(None),
-        }
+    /// What is said of the server's token and of the workers' own.
+    fn wanted_tokens(&self) -> Result<[Option<String>; 2]> {
+        let args = &self.args;
+        Ok([
+            cli::secret("--token-file", args.token.as_ref(), args.token_file.as_deref())?,
+            cli::secret("--agent-token-file", args.agent_token.as_ref(), args.agent_token_file.as_deref())?,
+        ])
+    }
+
+    /// The token that admits workers: their own where there is one, else the server's.
+    fn tokens(&self, [server, agent]: &[Option<String>; 2], ca: &str) -> Result<TokenFile> {
+        let data = &self.paths.data;
+        let token = TokenFile::ensure(&data.token(), SERVER_USER, ca, server.as_deref())?;
+        Ok(if agent.is_some() || data.agent_token().exists() {
+            TokenFile::ensure(&data.agent_token(), AGENT_USER, ca, agent.as_deref())?
+        } else {
+            token
+        })
     }
 
     fn port(&self) -> u16 {
@@ -172,6 +182,7 @@ impl Server {
         let kubeconfig = AdminKubeconfig {
             path: self.kubeconfig(),
             mode: self.args.write_kubeconfig_mode,
+            group: self.args.write_kubeconfig_group.as_deref().map(node_identity::group).transpose()?,
             server: self.local_url(),
         };
         ServerLeaves::ensure(self.paths.data.clone(), names, kubeconfig, now)
@@ -200,7 +211,7 @@ impl Server {
         &self,
         store: Arc<dyn Store>,
         leaves: &ServerLeaves,
-        token: Token,
+        token: TokenFile,
         shutdown: &CancellationToken,
     ) -> Result<ControlPlane> {
         let options = &self.components.api_server;
@@ -226,6 +237,7 @@ impl Server {
         let joins = Arc::new(Joins {
             ca: leaves.certificates.ca.clone(),
             token,
+            names: leaves.names.clone(),
             cluster: self.settings.cluster.clone(),
             client: client.clone(),
         });
@@ -334,12 +346,12 @@ impl Server {
 
     /// What to do next.
     fn farewell(&self) -> String {
-        let kubeconfig = self.kubeconfig();
+        let (kubeconfig, data) = (self.kubeconfig(), &self.paths.data);
         format!(
             "\n  export KUBECONFIG={}\n  kubectl get nodes\n\n  Add a worker, on another machine:\n  isopod agent --server {} --token \"$(cat {} on this one)\"\n",
             kubeconfig.display(),
             self.url(&self.advertise.to_string()),
-            self.paths.data.token().display(),
+            if data.agent_token().exists() { data.agent_token() } else { data.token() }.display(),
         )
     }
 }

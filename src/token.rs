@@ -1,10 +1,12 @@
 //! `isopod token`: bootstrap tokens, kept as Secrets the way kubeadm keeps them.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use api::{DeleteOptions, ListOptions, User};
-use bootstrap::token::{Token, generate_bootstrap};
+use bootstrap::data_dir::DataDir;
+use bootstrap::token::{AGENT_USER, SERVER_USER, Token, TokenFile, generate_bootstrap};
 use bootstrap::{data_dir, pki};
 use client::Https;
 use client::{Client, kinds};
@@ -27,19 +29,20 @@ pub(crate) async fn run(args: TokenArgs) -> Result<()> {
         return Ok(());
     }
     let paths = Paths::new(&args.data_dir)?;
+    if let TokenCommand::Rotate { new_token } = &args.command {
+        return rotate(&paths.data, new_token.as_deref());
+    }
     let kubeconfig = args.kubeconfig.unwrap_or_else(|| paths.kubeconfig());
     let https = Https::from_kubeconfig(&kubeconfig).await;
     let https = https.with_context(|| format!("cannot use the kubeconfig {}", kubeconfig.display()))?;
-    let server = https.server();
     let client = Client::new(Arc::new(https), User::default());
     match args.command {
         TokenCommand::Create { ttl, description, print_join_command } => {
-            let ca = data_dir::read(&paths.data.server("tls/ca.crt"))?;
-            let ca = ca.context("tokens are made on a server: there is no CA below this --data-dir")?;
+            let ca = ca(&paths.data)?;
             let token = create(&client, &ttl, description.as_deref(), &ca).await?;
             let rendered = token.render();
             println(&if print_join_command {
-                format!("isopod agent --server {server} --token {rendered}")
+                format!("isopod agent --server {} --token {rendered}", advertised(&client).await?)
             } else {
                 rendered
             });
@@ -53,10 +56,36 @@ pub(crate) async fn run(args: TokenArgs) -> Result<()> {
                 println(&format!("token {id} deleted"));
             }
         }
-        TokenCommand::Generate => {}
+        TokenCommand::Generate | TokenCommand::Rotate { .. } => {}
         TokenCommand::List => list(&client).await?,
     }
     Ok(())
+}
+
+fn ca(data: &DataDir) -> Result<String> {
+    let ca = data_dir::read(&data.server("tls/ca.crt"))?;
+    ca.context("tokens are made on a server: there is no CA below this --data-dir")
+}
+
+/// Workers that have joined keep their certificates; whoever joins from now on needs the new token.
+fn rotate(data: &DataDir, wanted: Option<&str>) -> Result<()> {
+    let ca = ca(data)?;
+    let (path, user) =
+        if data.agent_token().exists() { (data.agent_token(), AGENT_USER) } else { (data.token(), SERVER_USER) };
+    let token = TokenFile::rotate(&path, user, &ca, wanted)?;
+    println(&token.render());
+    Ok(())
+}
+
+/// Where workers reach the API server. The administrator's kubeconfig says where this machine does, which may be loopback.
+async fn advertised(client: &Client) -> Result<String> {
+    let endpoints = client.get(&kinds::endpoints(), "default", "kubernetes").await;
+    let endpoints = endpoints.context("cannot look up the API server's address")?.to_value()?;
+    let at = |pointer: &str| endpoints.pointer(pointer);
+    let ip = at("/subsets/0/addresses/0/ip").and_then(serde_json::Value::as_str);
+    let port = at("/subsets/0/ports/0/port").and_then(serde_json::Value::as_u64).and_then(|p| u16::try_from(p).ok());
+    let address = ip.and_then(|ip| Some(SocketAddr::new(ip.parse().ok()?, port?)));
+    Ok(format!("https://{}", address.context("the Service default/kubernetes has no endpoint yet")?))
 }
 
 async fn create(client: &Client, ttl: &str, description: Option<&str>, ca: &str) -> Result<Token> {

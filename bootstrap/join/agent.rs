@@ -9,10 +9,9 @@ use axum::http::{Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -43,7 +42,9 @@ pub struct Membership {
 /// Fetches the server's CA and holds it against the token's hash. With a short token whoever answers is trusted: the caller
 /// warns about it.
 pub async fn fetch_ca(server: &Uri, token: &Token) -> Result<String> {
-    let (status, body) = send(server, trust_anyone(), Method::GET, CA_PATH, None, Vec::new()).await?;
+    // Nothing secret is sent, and what comes back is held against the hash.
+    let tls = client::trust::anyone().map_err(|error| unreachable(server, error))?;
+    let (status, body) = send(server, tls, Method::GET, CA_PATH, None, Vec::new()).await?;
     let pem = String::from_utf8(body).ok().filter(|_| status == StatusCode::OK);
     let pem = pem.filter(|text| CertificateDer::from_pem_slice(text.as_bytes()).is_ok());
     let pem = pem.ok_or_else(|| unreachable(server, "it shows no CA certificate; is it an isopod server?"))?;
@@ -241,52 +242,4 @@ pub(super) fn trust(ca_pem: &str, identity: Option<&Pair>) -> Result<ClientConfi
     // One that cannot be shown is not: the token may do.
     let with = shown.and_then(|(chain, key)| builder.clone().with_client_auth_cert(chain, key).ok());
     Ok(with.unwrap_or_else(|| builder.with_no_client_auth()))
-}
-
-/// For the one request that carries no secret: the CA's certificate, checked against the token's hash afterwards.
-fn trust_anyone() -> ClientConfig {
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let schemes = provider.signature_verification_algorithms.supported_schemes();
-    ClientConfig::builder()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone(schemes)))
-        .with_no_client_auth()
-}
-
-#[derive(Debug)]
-struct Anyone(Vec<SignatureScheme>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.clone()
-    }
 }

@@ -1,13 +1,12 @@
 //! The server's side of the join.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use api::validation::ip::{mask, parse_cidr};
-use api::{DeleteOptions, Resource, Status, User, resource};
+use api::{DeleteOptions, ListOptions, Resource, Status, User, resource};
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -17,24 +16,39 @@ use base64::engine::general_purpose::STANDARD;
 use client::{Client, kinds};
 use serde_json::{Value, json};
 
-use super::{CA_PATH, ClusterSettings, JOIN_PATH, JoinReply, JoinRequest};
+use super::{CA_PATH, ClusterSettings, JOIN_PATH, JoinReply, JoinRequest, claims};
+use crate::certificates::Names;
 use crate::pki::{Authority, Leaf};
-use crate::token::Token;
+use crate::token::{Token, TokenFile};
 use crate::{Error, node_password};
 
 /// A join request is two certificate requests and a few words.
 const BODY_LIMIT: usize = 64 << 10;
+/// How long a node may take between its join and its registration.
+const JOINING: Duration = Duration::from_secs(600);
+/// What follows the node's name in the name of the Secret that keeps its password.
+const PASSWORD_SUFFIX: &str = ".node-password.isopod";
 
 /// Admits nodes: checks the token and the node's password, signs its certificates.
 pub struct Joins {
     /// The cluster's CA.
     pub ca: Arc<Authority>,
-    /// The server's own token.
-    pub token: Token,
+    /// The token that admits workers, beside bootstrap tokens.
+    pub token: TokenFile,
+    /// What the server's own certificate names: no worker may.
+    pub names: Names,
     /// What every node is told.
     pub cluster: ClusterSettings,
     /// Reads bootstrap tokens, keeps node passwords.
     pub client: Client,
+}
+
+/// Who asks, as the connection tells.
+struct Caller<'a> {
+    /// The user of its client certificate.
+    certified: Option<&'a User>,
+    /// Where it comes from.
+    peer: Option<IpAddr>,
 }
 
 /// Why a join is refused.
@@ -42,6 +56,7 @@ enum Refusal {
     Token,
     OtherNode { certified: String, asked: String },
     Password(String),
+    Taken(String),
     Malformed(String),
     Later(String),
 }
@@ -86,15 +101,23 @@ impl Joins {
         }
     }
 
-    async fn join(&self, headers: &HeaderMap, caller: Option<&User>, body: &[u8]) -> Result<JoinReply, Refusal> {
+    fn own_token(&self) -> Result<Token, Refusal> {
+        self.token.token().map_err(|error| {
+            tracing::error!(%error, "the token cannot be read: nobody can join by it");
+            Refusal::Later("the server's token cannot be read".into())
+        })
+    }
+
+    async fn join(&self, headers: &HeaderMap, caller: Caller<'_>, body: &[u8]) -> Result<JoinReply, Refusal> {
+        let Caller { certified, peer } = caller;
         let bearer =
             headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
         let by_token = match bearer.and_then(|text| Token::parse(text).ok()) {
-            Some(token) => self.token.admits(&token) || self.admits_bootstrap_token(&token).await?,
+            Some(token) => self.own_token()?.admits(&token) || self.admits_bootstrap_token(&token).await?,
             None => false,
         };
         // A node outlives the token it came with: bootstrap tokens last a day.
-        let certified = caller.and_then(node_of);
+        let certified = certified.and_then(node_of);
         if !by_token && certified.is_none() {
             return Err(Refusal::Token);
         }
@@ -105,12 +128,10 @@ impl Joins {
                 request.node_name
             )));
         }
-        if let Some(claimed) = self.not_a_nodes(&request) {
-            return Err(Refusal::Malformed(format!("{claimed} cannot be a node's: the cluster itself answers there")));
-        }
         if let Some(certified) = certified.filter(|certified| !by_token && *certified != request.node_name) {
             return Err(Refusal::OtherNode { certified: certified.to_owned(), asked: request.node_name });
         }
+        self.check_claims(&request, peer).await?;
         // Before the password: a request that cannot be granted takes no name.
         let reply = self
             .issue(&request, SystemTime::now())
@@ -120,22 +141,18 @@ impl Joins {
         Ok(reply)
     }
 
-    /// A name or address in the request that pods know as the API server or as a Service: with a serving certificate for it a
-    /// node could stand in for them.
-    fn not_a_nodes(&self, request: &JoinRequest) -> Option<String> {
-        let name = request.node_name.as_str();
-        let reserved = ["kubernetes", "localhost"].contains(&name)
-            || ["kubernetes.", "localhost."].iter().any(|first| name.starts_with(first))
-            || name.split('.').any(|label| label == "svc");
-        if reserved {
-            return Some(format!("the name {name:?}"));
+    /// Whether the request asks for what is another's.
+    async fn check_claims(&self, request: &JoinRequest, peer: Option<IpAddr>) -> Result<(), Refusal> {
+        let settled =
+            claims::name(request, &self.names).or_else(|| claims::address(request, &self.names, &self.cluster));
+        if let Some(why) = settled {
+            return Err(Refusal::Malformed(why));
         }
-        let services = parse_cidr(&self.cluster.service_cidr);
-        let taken = |ip: &&IpAddr| {
-            let service = services.is_some_and(|(network, bits)| mask(**ip, bits) == mask(network, bits));
-            service || ip.is_loopback() || ip.is_unspecified() || ip.is_multicast()
-        };
-        request.addresses.iter().find(taken).map(|ip| format!("the address {ip}"))
+        let of_another = claims::of_another(request, peer, &self.client).await;
+        match of_another.map_err(|status| Refusal::Later(status.message))? {
+            Some(why) => Err(Refusal::Taken(why)),
+            None => Ok(()),
+        }
     }
 
     /// Whether this is a bootstrap token (a Secret in kube-system) that is valid now.
@@ -158,28 +175,50 @@ impl Joins {
             && field("token-secret").is_some_and(|kept| crate::token::same(kept.as_bytes(), token.password.as_bytes())))
     }
 
-    /// Forgets the password of every node that is deleted from now on: the machine may be installed anew and join again under
-    /// its name. Never ends.
+    /// Forgets the password of every node that is deleted, before now or from now on: the machine may be installed anew and join
+    /// again under its name. Never ends.
     pub async fn forget_deleted_nodes(&self) {
         let nodes = self.client.cache(&kinds::nodes());
         nodes.synced().await;
         let (_, mut changes) = nodes.subscribe();
+        self.forget_the_missing().await;
         loop {
             let Ok(changed) = changes.next().await else {
-                // Fell behind the history: what was deleted meanwhile keeps its password, as it would over a restart.
+                // Fell behind the history: what was deleted meanwhile is found by looking at all.
                 changes = nodes.subscribe().1;
+                self.forget_the_missing().await;
                 continue;
             };
             for node in
                 changed.iter().map(|change| &change.object.meta.name).filter(|name| nodes.get("", name).is_none())
             {
-                let secret = password_secret(node);
-                match self.client.delete(secrets(), "kube-system", &secret, DeleteOptions::default()).await {
-                    Ok(()) => tracing::info!(node = &**node, "the password of a deleted node is forgotten"),
-                    Err(status) if status.is_not_found() => {}
-                    Err(error) => tracing::warn!(node = &**node, %error, "the password of a deleted node is kept"),
-                }
+                self.forget(node).await;
             }
+        }
+    }
+
+    /// Forgets the passwords of nodes that are not there. A node that is joining has a password before it has a Node.
+    async fn forget_the_missing(&self) {
+        let nodes = self.client.cache(&kinds::nodes());
+        let all = match self.client.list(secrets(), "kube-system", ListOptions::default()).await {
+            Ok(all) => all,
+            Err(error) => return tracing::warn!(%error, "passwords of nodes that are gone are kept"),
+        };
+        let long_ago = jiff::Timestamp::now() - JOINING;
+        for secret in all.items.iter().filter(|secret| secret.meta.creation_timestamp.is_some_and(|at| at < long_ago)) {
+            let node = secret.meta.name.strip_suffix(PASSWORD_SUFFIX).filter(|node| nodes.get("", node).is_none());
+            if let Some(node) = node {
+                self.forget(node).await;
+            }
+        }
+    }
+
+    async fn forget(&self, node: &str) {
+        let secret = password_secret(node);
+        match self.client.delete(secrets(), "kube-system", &secret, DeleteOptions::default()).await {
+            Ok(()) => tracing::info!(node, "the password of a deleted node is forgotten"),
+            Err(status) if status.is_not_found() => {}
+            Err(error) => tracing::warn!(node, %error, "the password of a deleted node is kept"),
         }
     }
 
@@ -209,11 +248,14 @@ impl Joins {
 
 async fn handle(
     State(joins): State<Arc<Joins>>,
-    caller: Option<Extension<Arc<User>>>,
+    user: Option<Extension<Arc<User>>>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    match joins.join(&headers, caller.as_ref().map(|caller| &***caller), &body).await {
+    let caller =
+        Caller { certified: user.as_ref().map(|user| &***user), peer: peer.map(|Extension(peer)| peer.0.ip()) };
+    match joins.join(&headers, caller, &body).await {
         Ok(reply) => axum::Json(reply).into_response(),
         Err(refusal) => {
             let (code, why) = match refusal {
@@ -233,6 +275,7 @@ async fn handle(
                         password_secret(&node)
                     ),
                 ),
+                Refusal::Taken(why) => (StatusCode::FORBIDDEN, why),
                 Refusal::Malformed(why) => (StatusCode::BAD_REQUEST, why),
                 Refusal::Later(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
             };
@@ -260,7 +303,7 @@ pub fn is_node_name(name: &str) -> bool {
 
 /// The name of the Secret that keeps a node's password.
 fn password_secret(node: &str) -> String {
-    format!("{node}.node-password.isopod")
+    format!("{node}{PASSWORD_SUFFIX}")
 }
 
 fn secrets() -> &'static Arc<Resource> {

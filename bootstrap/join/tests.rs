@@ -25,9 +25,10 @@ use tokio_rustls::TlsAcceptor;
 
 use super::agent::{Membership, fetch_ca, join, keep, kept, prepare, renew, send, trust};
 use super::server::Joins;
-use super::{CA_PATH, ClusterSettings, JOIN_PATH};
+use super::{CA_PATH, ClusterSettings, JOIN_PATH, JoinRequest, claims};
+use crate::certificates::Names;
 use crate::pki::{self, Authority, Leaf, Pair};
-use crate::token::Token;
+use crate::token::{Token, TokenFile};
 use crate::{Error, Result};
 
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
@@ -37,7 +38,7 @@ struct Server {
     joins: Arc<Joins>,
     address: SocketAddr,
     serving: JoinHandle<()>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Drop for Server {
@@ -65,14 +66,20 @@ impl Server {
             dns: true,
             kube_proxy: true,
         };
-        let token = Token { ca_hash: Some(pki::hash(ca.cert())), user: "server".into(), password: "right".into() };
-        let joins = Arc::new(Joins { ca: ca.clone(), token, cluster: settings, client: cluster.client() });
+        let token = TokenFile::ensure(&dir.path().join("token"), "server", ca.cert(), Some("right")).unwrap();
+        let names = Names {
+            node_name: "s1".into(),
+            addresses: vec!["198.51.100.1".parse().unwrap()],
+            extra: vec!["api.example.com".into()],
+            cluster_domain: "cluster.local".into(),
+        };
+        let joins = Arc::new(Joins { ca: ca.clone(), token, names, cluster: settings, client: cluster.client() });
         let addresses = addresses.iter().map(|a| a.parse().unwrap()).collect();
         let shown = ca.issue(&Leaf::server("kube-apiserver", "", Vec::new(), addresses), born).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(serve(listener, tls(&ca, &shown), joins.clone()));
-        Self { cluster, joins, address, serving, _dir: dir }
+        Self { cluster, joins, address, serving, dir }
     }
 
     fn url(&self) -> Uri {
@@ -81,7 +88,7 @@ impl Server {
 
     /// The token with a hash.
     fn token(&self) -> Token {
-        self.joins.token.clone()
+        self.joins.token.token().unwrap()
     }
 
     async fn join(&self, token: &str, dir: &TempDir, name: &str) -> Result<Membership> {
@@ -274,6 +281,46 @@ async fn a_name_belongs_to_whom_it_was_given_first() {
 }
 
 #[tokio::test]
+async fn an_address_belongs_to_the_node_that_has_it_or_asks_from_it() {
+    let server = Server::start().await;
+    let node = |name: &str, address: &str| {
+        let addresses = json!([{"type": "Hostname", "address": name}, {"type": "InternalIP", "address": address}]);
+        server.cluster.seed(&kinds::nodes(), json!({"metadata": {"name": name}, "status": {"addresses": addresses}}));
+    };
+    node("n1", "192.0.2.7");
+    // Its own.
+    server.join("right", &dir(), "n1").await.unwrap();
+    let taken = refusal(server.join("right", &dir(), "n2").await);
+    assert!(taken.contains(r#"192.0.2.7 is that of node "n1""#) && taken.contains("kubectl delete node n1"), "{taken}");
+    let secrets = server.cluster.keys(&kinds::secrets());
+    assert_eq!(secrets, ["kube-system/n1.node-password.isopod"], "who is refused takes no name");
+    // A machine that was given the address since, and asks from it.
+    let (request, _) = prepare(dir().path(), "n2", &["192.0.2.7".parse().unwrap()]).unwrap();
+    let request = JoinRequest { node_name: "n2".into(), ..request };
+    let of_another = |peer: &str| {
+        let (request, peer) = (&request, peer.parse().unwrap());
+        let client = server.cluster.client();
+        async move { claims::of_another(request, Some(peer), &client).await.unwrap() }
+    };
+    assert!(of_another("192.0.2.8").await.is_some());
+    assert!(of_another("192.0.2.7").await.is_none());
+}
+
+#[tokio::test]
+async fn a_rotated_token_admits_and_the_old_one_does_not() {
+    let server = Server::start().await;
+    let old = server.token();
+    let path = server.dir.path().join("token");
+    let new = TokenFile::rotate(&path, "server", server.joins.ca.cert(), None).unwrap();
+    assert_ne!(new.password, old.password);
+    assert!(refusal(server.join(&old.render(), &dir(), "n1").await).contains("the token is not valid here"));
+    server.join(&new.render(), &dir(), "n1").await.unwrap();
+    std::fs::remove_file(path).unwrap();
+    let error = server.join(&new.render(), &dir(), "n2").await.err().unwrap();
+    assert!(error.may_pass() && error.to_string().contains("token cannot be read"), "{error}");
+}
+
+#[tokio::test]
 async fn the_servers_own_name_is_its_own() {
     let server = Server::start().await;
     let clone = dir();
@@ -312,10 +359,10 @@ async fn what_is_no_request_is_refused() {
     for name in ["", "Bad_Name", "-n", "a..b", "n/../m", &"n".repeat(254)] {
         check(token, with("nodeName", json!(name)), 400, "is no node name").await;
     }
-    for name in ["kubernetes", "kubernetes.default", "web.shop.svc", "localhost"] {
+    for name in ["kubernetes", "kubernetes.default", "web.shop.svc", "localhost", "api.example.com"] {
         check(token, with("nodeName", json!(name)), 400, "cannot be a node's").await;
     }
-    for address in ["10.43.0.1", "127.0.0.1", "0.0.0.0", "::1"] {
+    for address in ["10.43.0.1", "10.42.3.4", "198.51.100.1", "127.0.0.1", "0.0.0.0", "::1"] {
         check(token, with("addresses", json!([address])), 400, "cannot be a node's").await;
     }
     check(token, "x".repeat(65 << 10), 413, "").await;
@@ -406,6 +453,29 @@ fn what_is_kept_is_whole_or_nothing() {
         file(name, text);
     }
     assert!(kept(dir.path()).unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_node_that_was_deleted_meanwhile_may_be_installed_anew() {
+    let server = Server::start().await;
+    let password = |node: &str, since: &str| {
+        let meta = json!({"name": format!("{node}.node-password.isopod"), "namespace": "kube-system",
+            "creationTimestamp": since});
+        server.cluster.seed(&kinds::secrets(), json!({"metadata": meta, "data": {"hash": ""}}));
+    };
+    password("gone", "2020-01-01T00:00:00Z");
+    password("there", "2020-01-01T00:00:00Z");
+    password("joining", &jiff::Timestamp::now().to_string());
+    server.cluster.seed(&kinds::nodes(), json!({"metadata": {"name": "there"}}));
+    let joins = server.joins.clone();
+    let forgetting = tokio::spawn(async move { joins.forget_deleted_nodes().await });
+    let gone = "kube-system/gone.node-password.isopod".to_owned();
+    while server.cluster.keys(&kinds::secrets()).contains(&gone) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let left = ["kube-system/joining.node-password.isopod", "kube-system/there.node-password.isopod"];
+    assert_eq!(server.cluster.keys(&kinds::secrets()), left);
+    forgetting.abort();
 }
 
 #[tokio::test]

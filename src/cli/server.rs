@@ -92,12 +92,30 @@ pub(crate) struct ServerArgs {
     /// File that holds the token
     #[arg(long, env = "ISOPOD_TOKEN_FILE", value_name = "FILE", conflicts_with = "token", help_heading = "Cluster")]
     pub(crate) token_file: Option<PathBuf>,
+    /// Secret that workers alone join with, in place of the token
+    #[arg(long, env = "ISOPOD_AGENT_TOKEN", value_name = "TOKEN", hide_env_values = true, help_heading = "Cluster")]
+    pub(crate) agent_token: Option<String>,
+    /// File that holds the workers' token
+    #[arg(
+        long,
+        env = "ISOPOD_AGENT_TOKEN_FILE",
+        value_name = "FILE",
+        conflicts_with = "agent_token",
+        help_heading = "Cluster"
+    )]
+    pub(crate) agent_token_file: Option<PathBuf>,
     /// Where to write the administrator's kubeconfig [default: /etc/isopod/isopod.yaml, or below a --data-dir of your own]
     #[arg(long, short = 'o', env = "ISOPOD_WRITE_KUBECONFIG", value_name = "FILE", help_heading = "Cluster")]
     pub(crate) write_kubeconfig: Option<PathBuf>,
     /// Mode of the kubeconfig, in octal
     #[arg(long, env = "ISOPOD_WRITE_KUBECONFIG_MODE", default_value = "600", value_name = "MODE", value_parser = parse_mode, help_heading = "Cluster")]
     pub(crate) write_kubeconfig_mode: u32,
+    /// Group that the kubeconfig belongs to, with a mode such as 640
+    #[arg(long, env = "ISOPOD_WRITE_KUBECONFIG_GROUP", value_name = "GROUP", help_heading = "Cluster")]
+    pub(crate) write_kubeconfig_group: Option<String>,
+    /// A datastore elsewhere. There is no driver for one yet; the flag says so.
+    #[arg(long, env = "ISOPOD_DATASTORE_ENDPOINT", value_name = "URL", hide = true, help_heading = "Cluster")]
+    pub(crate) datastore_endpoint: Option<String>,
     /// Keep all of the cluster's state in memory: for tests and CI
     #[arg(long, env = "ISOPOD_EPHEMERAL", help_heading = "Cluster")]
     pub(crate) ephemeral: bool,

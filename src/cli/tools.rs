@@ -77,6 +77,13 @@ pub(crate) enum TokenCommand {
     Generate,
     /// List the tokens
     List,
+    /// Put a new token in the place of the server's own, or of the workers' where there is one; it counts at once.
+    /// A server that is started with --token or --agent-token needs the new one there, too
+    Rotate {
+        /// The new token [default: a random one]
+        #[arg(long, env = "ISOPOD_NEW_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+        new_token: Option<String>,
+    },
 }
 
 /// `isopod reset`.

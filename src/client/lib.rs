@@ -12,8 +12,10 @@ pub mod queue;
 mod reflector;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod trust;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::{
     DeleteOptions, List, ListOptions, Object, Operation, Patch, Reply, Request, Resource, Status, User, WriteOptions,
@@ -23,6 +25,11 @@ use serde_json::Value;
 use watch_cache::Cache;
 
 pub use https::{ConnectError, Https};
+
+/// A pause of about this length, so that those who lost a server at the same moment do not come back at the same moment.
+pub fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::random_range(0.5..1.5))
+}
 
 /// How requests travel. Two implementations: the API server's own handle, and HTTPS.
 pub trait Transport: Send + Sync + 'static {

@@ -61,7 +61,7 @@ impl Reflector {
                 }
                 Err(status) => {
                     // Agents that lost a server must not come back at the same moment.
-                    let pause = delay.mul_f64(rand::random_range(0.5..1.5));
+                    let pause = crate::jittered(delay);
                     tracing::warn!(kind = %self.resource.kind, error = %status, ?pause, "cannot list or watch, will retry");
                     tokio::time::sleep(pause).await;
                     delay = (delay * 2).min(LAST_DELAY);

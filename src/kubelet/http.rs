@@ -7,9 +7,7 @@ use bytes::Bytes;
 use http::{Method, Request, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 
 /// More of a body is of no use to a probe.
@@ -69,7 +67,9 @@ async fn once(request: &Get) -> Result<(u16, Option<String>, String), String> {
     let stream = connect(&request.host, request.port).await?;
     if request.https {
         let name = ServerName::try_from(request.host.clone()).map_err(|error| error.to_string())?;
-        let tls = tokio_rustls::TlsConnector::from(insecure())
+        // Probes ask whether a server answers, not who it is.
+        let tls = client::trust::anyone().map_err(|error| error.to_string())?;
+        let tls = tokio_rustls::TlsConnector::from(Arc::new(tls))
             .connect(name, stream)
             .await
             .map_err(|error| error.to_string())?;
@@ -203,51 +203,4 @@ async fn check(host: &str, port: u16, service: &str) -> Result<(), String> {
     .await;
     driver.abort();
     answer
-}
-
-fn insecure() -> Arc<ClientConfig> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
-    // The default versions are part of the provider compiled in.
-    let builder = builder.expect("the provider supports the default protocol versions");
-    Arc::new(builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider))).with_no_client_auth())
-}
-
-/// Takes any certificate: probes ask whether a server answers, not who it is.
-#[derive(Debug)]
-struct Anyone(Arc<rustls::crypto::CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

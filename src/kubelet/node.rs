@@ -31,7 +31,7 @@ pub(crate) async fn register(agent: &Agent) {
             Ok(()) => return,
             Err(error) => {
                 warn!(node = agent.config.node_name, %error, "could not register the node, will retry");
-                tokio::time::sleep(wait).await;
+                tokio::time::sleep(client::jittered(wait)).await;
                 wait = (wait * 2).min(Duration::from_secs(7));
             }
         }

@@ -10,6 +10,7 @@ use bootstrap::certificates::{Leaves, Names, ServerCertificates};
 use bootstrap::data_dir::{DataDir, write};
 use bootstrap::kubeconfig;
 use bootstrap::pki::Pair;
+use nix::unistd::{Gid, chown};
 
 use super::Renew;
 
@@ -19,6 +20,8 @@ pub(crate) struct AdminKubeconfig {
     pub(crate) path: PathBuf,
     /// Its mode.
     pub(crate) mode: u32,
+    /// The group that it belongs to; `None` for the server's.
+    pub(crate) group: Option<Gid>,
     /// The server's URL as it says it.
     pub(crate) server: String,
 }
@@ -26,14 +29,19 @@ pub(crate) struct AdminKubeconfig {
 impl AdminKubeconfig {
     fn write(&self, ca: &str, admin: &Pair) -> Result<()> {
         let text = kubeconfig::render("isopod", &self.server, ca, "admin", admin)?;
-        Ok(write(&self.path, text.as_bytes(), self.mode)?)
+        write(&self.path, text.as_bytes(), self.mode)?;
+        if self.group.is_some() {
+            chown(&self.path, None, self.group).context("--write-kubeconfig-group")?;
+        }
+        Ok(())
     }
 }
 
 /// The server's certificates and who shows them.
 pub(crate) struct ServerLeaves {
     data: DataDir,
-    names: Names,
+    /// What the certificates name.
+    pub(crate) names: Names,
     pub(super) kubeconfig: AdminKubeconfig,
     /// Authorities, keys and the leaves as they are shown now.
     pub(crate) certificates: ServerCertificates,

@@ -18,6 +18,6 @@ mod supervisor;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, Snapshotter};
+pub use config::{Config, Credentials, Snapshotter, toml_string};
 pub use reset::{remove_all_pods, reset};
 pub use supervisor::{State, Supervisor};

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use bootstrap::token::Token;
 use clap::Parser;
 use tokio_util::sync::CancellationToken;
 
@@ -47,7 +46,7 @@ pub(crate) async fn start(port: u16, dir: &Path, born: SystemTime) -> Running {
     let Command::Server(args) = Cli::parse_from(args.concat()).command else { unreachable!("it says server") };
     let server = Server::check(*args).unwrap();
     let leaves = server.leaves(born).unwrap();
-    let token = Token::ensure(&server.paths.data, leaves.certificates.ca.cert(), Some(SECRET)).unwrap();
+    let token = server.tokens(&[Some(SECRET.to_owned()), None], leaves.certificates.ca.cert()).unwrap();
     let shutdown = CancellationToken::new();
     let plane = server.control_plane(embedded_store::memory(), &leaves, token, &shutdown).await.unwrap();
     Running { url: server.local_url().parse().unwrap(), leaves, plane, shutdown }

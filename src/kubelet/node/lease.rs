@@ -28,7 +28,7 @@ pub(super) async fn keep(agent: &Agent) {
                 if failures > 3 {
                     warn!(%error, "could not renew the node's lease, will retry");
                 }
-                Duration::from_millis(400 * u64::from(failures.min(10)))
+                client::jittered(Duration::from_millis(400 * u64::from(failures.min(10))))
             }
         };
         tokio::time::sleep(wait).await;

@@ -30,8 +30,31 @@ pub struct Config {
     pub snapshotter: Snapshotter,
     /// Per-registry `hosts.toml` files (mirrors, certificates), in a directory for each.
     pub registry_dir: PathBuf,
+    /// Credentials for registries, beside those a pull brings.
+    pub credentials: Vec<Credentials>,
     /// Cgroup for containerd itself, such as `/isopod`; None leaves it in ours.
     pub cgroup: Option<String>,
+}
+
+/// Who we are to one registry: a name and a password, both in base64 as docker keeps them, or a token. Empty is none.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Credentials {
+    /// The registry: a host, with its port where it has one.
+    pub host: String,
+    /// The name.
+    pub username: String,
+    /// The password.
+    pub password: String,
+    /// `name:password` in base64.
+    pub auth: String,
+    /// A token to get tokens with.
+    pub identity_token: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("host", &self.host).finish_non_exhaustive()
+    }
 }
 
 /// How images become filesystems.
@@ -64,6 +87,7 @@ impl Config {
             sandbox_image: crate::pause::IMAGE.to_owned(),
             snapshotter: Snapshotter::Auto,
             registry_dir: data.join("registries"),
+            credentials: Vec::new(),
             cgroup: None,
         }
     }
@@ -107,9 +131,12 @@ impl Config {
 
     /// The configuration file. Version 2 is understood by all releases from 1.5 on; 2.x translates it when it starts.
     pub(super) fn toml(&self, snapshotter: &str, found: &Programs) -> String {
-        let path = |path: &Path| quote(&path.to_string_lossy());
-        let cgroup =
-            self.cgroup.as_deref().map(|cgroup| format!("[cgroup]\n  path = {}\n", quote(cgroup))).unwrap_or_default();
+        let path = |path: &Path| toml_string(&path.to_string_lossy());
+        let cgroup = self
+            .cgroup
+            .as_deref()
+            .map(|cgroup| format!("[cgroup]\n  path = {}\n", toml_string(cgroup)))
+            .unwrap_or_default();
         format!(
             r#"# Written at every start; changes are lost.
 version = 2
@@ -153,7 +180,7 @@ disabled_plugins = [
     conf_dir = {cni_conf}
   [plugins."io.containerd.grpc.v1.cri".registry]
     config_path = {registry}
-  [plugins."io.containerd.grpc.v1.cri".containerd]
+{credentials}  [plugins."io.containerd.grpc.v1.cri".containerd]
     snapshotter = {snapshotter}
     default_runtime_name = "runc"
     disable_snapshot_annotations = true
@@ -169,11 +196,12 @@ disabled_plugins = [
             socket = path(&self.socket),
             max_message = crate::cri::MAX_MESSAGE,
             opt = path(&self.root.join("opt")),
-            sandbox_image = quote(&self.sandbox_image),
+            sandbox_image = toml_string(&self.sandbox_image),
             cni_bin = path(&self.cni_bin_dir),
             cni_conf = path(&self.cni_conf_dir),
             registry = path(&self.registry_dir),
-            snapshotter = quote(snapshotter),
+            credentials = self.credentials.iter().map(credentials).collect::<String>(),
+            snapshotter = toml_string(snapshotter),
             runc = path(&found.runc),
             oom_score = if found.may_lower_oom_score { -999 } else { 0 },
             restrict_oom = !found.may_lower_oom_score,
@@ -182,8 +210,25 @@ disabled_plugins = [
     }
 }
 
+/// The part of the configuration that holds one registry's credentials.
+fn credentials(of: &Credentials) -> String {
+    let host = toml_string(&of.host);
+    let mut text = format!("    [plugins.\"io.containerd.grpc.v1.cri\".registry.configs.{host}.auth]\n");
+    for (key, value) in [
+        ("username", &of.username),
+        ("password", &of.password),
+        ("auth", &of.auth),
+        ("identitytoken", &of.identity_token),
+    ] {
+        if !value.is_empty() {
+            text += &format!("      {key} = {}\n", toml_string(value));
+        }
+    }
+    text
+}
+
 /// A TOML basic string.
-fn quote(text: &str) -> String {
+pub fn toml_string(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
         match c {

@@ -1,12 +1,14 @@
 //! Images from archives of every form, and from a registry of our own on the loopback. Needs the package docker-registry besides what the others need.
 
 mod node;
+mod registry;
 
 use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use node::{Node, busybox, until};
+use registry::{find_manifest, unpack};
 use runtime::images::ImportOptions;
 use runtime::types::RegistryAuth;
 use runtime::{Error, Runtime};
@@ -121,35 +123,11 @@ struct Registry {
 
 impl Registry {
     async fn start(dir: &Path, archive: &[u8]) -> Registry {
-        let files = unpack(archive);
-        let put = |path: String, bytes: &[u8]| {
-            let file = dir.join("docker/registry/v2").join(path);
-            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-            std::fs::write(file, bytes).unwrap();
-        };
-        let (manifest, _) = find_manifest(&files);
-        for (path, bytes) in &files {
-            let Some(hex) = path.strip_prefix("blobs/sha256/") else { continue };
-            put(format!("blobs/sha256/{}/{hex}/data", &hex[..2]), bytes);
-            put(format!("repositories/team/app/_layers/sha256/{hex}/link"), format!("sha256:{hex}").as_bytes());
-        }
-        let manifests = "repositories/team/app/_manifests";
-        put(format!("{manifests}/revisions/sha256/{}/link", &manifest[7..]), manifest.as_bytes());
-        put(format!("{manifests}/tags/1/current/link"), manifest.as_bytes());
-        // bcrypt of `secret`.
-        let password = "user:$2b$04$2MUVlaMUuajzs/jivxpMo.xiO61k.nW5YbUhNf42tgKr7Eho57hf2\n";
-        std::fs::write(dir.join("htpasswd"), password).unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
-        let dir = dir.display();
-        let config = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: \"{dir}\"}}}}\nhttp: {{addr: \"{address}\"}}\n\
-             auth: {{htpasswd: {{realm: test, path: \"{dir}/htpasswd\"}}}}\n"
-        );
-        let file = format!("{dir}/config.yml");
-        std::fs::write(&file, config).unwrap();
+        let file = registry::prepare(dir, archive, &address, None);
         let mut command = Command::new("docker-registry");
-        let command = command.args(["serve", &file]).stdout(Stdio::null()).stderr(Stdio::null());
+        let command = command.arg("serve").arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
         let process = command.spawn().expect("these tests need the package docker-registry");
         let registry = Registry { process, address };
         until("the registry", async || tokio::net::TcpStream::connect(&registry.address).await.is_ok()).await;
@@ -164,17 +142,6 @@ impl Drop for Registry {
     }
 }
 
-fn unpack(archive: &[u8]) -> Vec<(String, Vec<u8>)> {
-    let mut archive = tar::Archive::new(archive);
-    let read = |entry: std::io::Result<tar::Entry<'_, &[u8]>>| {
-        let mut entry = entry.unwrap();
-        let mut bytes = Vec::new();
-        std::io::Read::read_to_end(&mut entry, &mut bytes).unwrap();
-        (entry.path().unwrap().display().to_string(), bytes)
-    };
-    archive.entries().unwrap().map(read).collect()
-}
-
 fn pack(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     for (path, bytes) in files {
@@ -183,13 +150,6 @@ fn pack(files: &[(String, Vec<u8>)]) -> Vec<u8> {
         archive.append_data(&mut header, path, bytes.as_slice()).unwrap();
     }
     archive.into_inner().unwrap()
-}
-
-/// Digest and size of the one manifest in an unpacked archive.
-fn find_manifest(files: &[(String, Vec<u8>)]) -> (String, usize) {
-    let is_manifest = |bytes: &[u8]| bytes.len() < 10_000 && String::from_utf8_lossy(bytes).contains("\"layers\":[{");
-    let (_, bytes) = files.iter().find(|(path, bytes)| path.starts_with("blobs/") && is_manifest(bytes)).unwrap();
-    (digest(bytes), bytes.len())
 }
 
 fn digest(bytes: &[u8]) -> String {
