@@ -41,6 +41,23 @@ pub(crate) fn is_named_and_changes_nothing(lab: &Lab) {
         args.extend(["--config", config.to_str().unwrap()]);
         check(&args, expect);
     }
+    check(&with(&["--kubelet-arg", "no-such-argument=1"]), "no-such-argument");
+    check(&with(&["--datastore-endpoint", "etcd://10.99.0.9:2379"]), "no driver");
+    check(&with(&["--write-kubeconfig-group", "nobody-knows"]), "nobody-knows");
+    check(&with(&["--private-registry", "/nonexistent.yaml"]), "/nonexistent.yaml");
+    // A machine without containerd; one whose control groups are not mounted.
+    let run = |program: &str, args: &[&str], expect: &str| {
+        let output = machine.command(program).args(args).arg(ISOPOD).args(with(&[])).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(expect), "should say {expect:?}, said: {said}");
+        assert!(!machine.data.exists(), "{program} {args:?} left a data directory");
+    };
+    run("env", &["PATH=/nonexistent"], "not found on PATH: containerd");
+    let hide = r#"mount -t tmpfs tmpfs /sys/fs/cgroup && exec "$@""#;
+    run("unshare", &["--mount", "sh", "-c", hide, "sh"], "cgroup controllers are missing: cpu");
+    let freeze =
+        r#"for group in /sys/fs/cgroup /sys/fs/cgroup/*/; do mount -o remount,bind,ro "$group"; done; exec "$@""#;
+    run("unshare", &["--mount", "sh", "-c", freeze, "sh"], "mounted read-only");
     check(&["agent", "--data-dir", data], "--server");
     check(&["agent", "--data-dir", data, "--server", "http://10.99.0.1", "--token", "x"], "https://");
     check(&["agent", "--data-dir", data, "--server", "https://10.99.0.1:6443"], "--token");

@@ -31,7 +31,7 @@ ip netns list | sed 's/^/network namespace /'
 nft list ruleset | sed 's/^/nft /'
 "#;
 
-/// A computer without an init system. Its end is the end of everything on it.
+/// A computer. Its end is the end of everything on it.
 pub(crate) struct Computer {
     pub(crate) address: String,
     process: Child,
@@ -42,14 +42,26 @@ pub(crate) struct Computer {
 }
 
 impl Computer {
+    /// Without an init system.
     pub(crate) fn new(lab: &Lab, name: &str) -> Self {
+        Self::start(lab, name, "none")
+    }
+
+    /// With systemd.
+    pub(crate) fn with_systemd(lab: &Lab, name: &str) -> Self {
+        let computer = Self::start(lab, name, "systemd");
+        computer.until_is("systemctl is-system-running", "running");
+        computer
+    }
+
+    fn start(lab: &Lab, name: &str, init: &str) -> Self {
         let machine = lab.machine(name);
         let group = format!("isopod-test-{}-{name}", std::process::id());
         let dir = lab.dir().join(format!("{name}-computer"));
         std::fs::create_dir(&dir).unwrap();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/computer.sh");
         let mut command = machine.command("sh");
-        let process = command.arg(script).arg(&group).arg(&dir).stdin(Stdio::null()).spawn().unwrap();
+        let process = command.arg(script).arg(&group).arg(&dir).arg(init).stdin(Stdio::null()).spawn().unwrap();
         let mut computer =
             Self { address: machine.address.clone(), process, first: 0, group, _machine: machine.clone() };
         wait("the computer", || {
@@ -112,7 +124,7 @@ impl Computer {
     }
 
     fn log(&self) -> String {
-        self.attempt("tail -n 40 /var/log/isopod.log").unwrap_or_default()
+        self.attempt("tail -n 40 /var/log/isopod.log || journalctl -u isopod --no-pager -n 40").unwrap_or_default()
     }
 }
 

@@ -1,9 +1,10 @@
 #!/bin/sh
 # A computer of its own within this one, as process 1 of namespaces that end with it: nothing it does to /etc, /usr/local,
-# /run, /var, the network or the control groups is seen outside. It has no init: process 1 sleeps, and buries nobody.
-#   computer.sh NAME DIR    in the network namespace it is to have; DIR is for what it writes
+# /run, /var, the network or the control groups is seen outside. Its init is systemd, or none: then process 1 sleeps, and
+# buries nobody.
+#   computer.sh NAME DIR INIT    in the network namespace it is to have; DIR is for what it writes
 set -eu
-name=$1 dir=$2 stage=${3:-outside}
+name=$1 dir=$2 init=$3 stage=${4:-outside}
 
 # hierarchies: the places where a process can be put into a control group.
 hierarchies() {
@@ -22,7 +23,7 @@ outside)
     fi
     echo 0 >"$place/$name/cgroup.procs"
   done
-  exec unshare --mount --cgroup --uts --ipc --pid --fork --kill-child sh "$0" "$name" "$dir" inside
+  exec unshare --mount --cgroup --uts --ipc --pid --fork --kill-child sh "$0" "$name" "$dir" "$init" inside
   ;;
 inside)
   mount -t proc proc /proc
@@ -51,6 +52,20 @@ inside)
     done
   fi
   touch "$dir/up"
-  exec sleep infinity
+  case $init in
+  systemd)
+    # Only the units named here: a distribution's own empty /tmp, set clocks and trigger devices, which are not this computer's.
+    mkdir /run/units
+    for unit in systemd-journald.service systemd-journald.socket multi-user.target network-online.target shutdown.target; do
+      ln -s "/lib/systemd/system/$unit" /run/units
+    done
+    printf '[Unit]\nWants=systemd-journald.socket\n' >/run/units/sysinit.target
+    printf '[Unit]\nRequires=sysinit.target\nAfter=sysinit.target\n' >/run/units/basic.target
+    rm -rf /etc/machine-id /etc/systemd/system
+    mkdir /etc/systemd/system
+    exec env container=other SYSTEMD_UNIT_PATH=/run/units:/etc/systemd/system /lib/systemd/systemd --unit=multi-user.target --log-target=null
+    ;;
+  *) exec sleep infinity ;;
+  esac
   ;;
 esac

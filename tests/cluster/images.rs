@@ -12,7 +12,7 @@ static PATH: OnceLock<PathBuf> = OnceLock::new();
 pub(crate) fn busybox() -> PathBuf {
     PATH.get_or_init(|| {
         let path = std::env::temp_dir().join(format!("isopod-test-busybox-{}.tar", std::process::id()));
-        std::fs::write(&path, archive()).unwrap();
+        std::fs::write(&path, archive("busybox.local/busybox:1")).unwrap();
         path
     })
     .clone()
@@ -26,7 +26,8 @@ pub(crate) fn forget() {
     }
 }
 
-fn archive() -> Vec<u8> {
+/// The archive under another name.
+pub(crate) fn archive(name: &str) -> Vec<u8> {
     let busybox = std::fs::read("/bin/busybox").expect("busybox-static is installed by tests/run");
     let applets = Command::new("/bin/busybox").arg("--list").output().expect("busybox runs").stdout;
     let applets = String::from_utf8(applets).expect("applets have plain names");
@@ -34,7 +35,5 @@ fn archive() -> Vec<u8> {
     entries.extend(
         applets.lines().filter(|name| *name != "busybox").map(|name| Entry::symlink(format!("bin/{name}"), "busybox")),
     );
-    let image =
-        Archive { name: "busybox.local/busybox:1".into(), entries, cmd: vec!["sh".into()], ..Archive::default() };
-    image.build()
+    Archive { name: name.into(), entries, cmd: vec!["sh".into()], ..Archive::default() }.build()
 }

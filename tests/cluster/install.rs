@@ -1,4 +1,4 @@
-//! install.sh, isopod-killall.sh and isopod-uninstall.sh, as a user runs them on a computer without systemd.
+//! install.sh, isopod-killall.sh and isopod-uninstall.sh, as a user runs them on a computer without an init system, and on one with systemd.
 
 use crate::computer::Computer;
 use crate::images;
@@ -48,6 +48,9 @@ pub(crate) fn server_from_install_to_uninstall(lab: &Lab) {
     assert_ne!(computer.sh("cat /run/isopod/isopod.pid"), pid);
     assert_eq!(computer.sh(PODS), pods, "the same containers, no restart counted");
 
+    // A reset under the service would make an empty cluster of it.
+    assert!(computer.refused("isopod reset --yes").contains("runs as a service"));
+
     // Everything stops; what is left are files.
     computer.sh("isopod-killall.sh");
     let left: Vec<String> =
@@ -64,6 +67,51 @@ pub(crate) fn server_from_install_to_uninstall(lab: &Lab) {
     assert!(said.ends_with("isopod is gone."), "{said}");
     let after = computer.traces();
     let left: Vec<&String> = after.difference(&before).collect();
+    assert!(left.is_empty(), "isopod-uninstall.sh left {left:#?}");
+}
+
+/// A service of systemd: it tells when it is ready, containers outlive it, it is started again, and it goes without a trace.
+pub(crate) fn service_of_systemd(lab: &Lab) {
+    let computer = Computer::with_systemd(lab, "booted");
+    // What systemd itself makes while it runs.
+    const OWN: [&str; 4] = ["/run/systemd", "/run/log", "/run/credentials", "systemd-journald"];
+    let traces = || -> Vec<String> {
+        let own = |line: &String| OWN.iter().any(|part| line.contains(part)) || line.ends_with("/system.slice");
+        computer.traces().into_iter().filter(|line| !own(line)).collect()
+    };
+    let before = traces();
+    let install = |settings: &str| install(settings).replace("INSTALL_ISOPOD_INIT=none ", "");
+    let said = computer.refused(&(install("") + " --cluster-cidr 10.42.0.0/99"));
+    assert!(said.contains("10.42.0.0/99") && said.contains("isopod ended"), "the journal's last words: {said}");
+    let said = computer.sh(&install("INSTALL_ISOPOD_EXEC="));
+    assert!(said.contains("Your cluster is ready"), "{said}");
+    assert_eq!(computer.sh("systemctl is-active isopod; systemctl is-enabled isopod"), "active\nenabled");
+    computer.sh(&format!("isopod images import {}", images::busybox().display()));
+    computer.sh("kubectl create deployment web --image=busybox.local/busybox:1 --replicas=2 -- sleep 100000");
+    computer.until_is(AVAILABLE, "2");
+    let pods = computer.sh(PODS);
+
+    let main = "systemctl show --property=MainPID --value isopod";
+    let pid = computer.sh(main);
+    // Returns when it is ready.
+    computer.sh("systemctl restart isopod");
+    assert_ne!(computer.sh(main), pid);
+    assert_eq!(computer.sh(READY), "True");
+    assert_eq!(computer.sh(PODS), pods, "the same containers, no restart counted");
+    computer.sh(&format!("kill -9 $({main})"));
+    computer.until_is("systemctl show --property=NRestarts --value isopod; systemctl is-active isopod", "1\nactive");
+    assert_eq!(computer.sh(PODS), pods, "the same containers, no restart counted");
+    // A reset under the service would make an empty cluster of it.
+    let said = computer.refused("isopod reset --yes");
+    assert!(said.contains("runs as a service") && said.contains("isopod-uninstall.sh"), "{said}");
+    assert_eq!(computer.sh(PODS), pods);
+    computer.sh("systemctl stop isopod && test -n \"$(pgrep -f containerd-shim)\" && systemctl start isopod");
+    assert_eq!(computer.sh(PODS), pods);
+
+    let said = computer.sh("isopod-uninstall.sh");
+    assert!(said.ends_with("isopod is gone."), "{said}");
+    computer.until_is("systemctl is-system-running", "running");
+    let left: Vec<String> = traces().into_iter().filter(|line| !before.contains(line)).collect();
     assert!(left.is_empty(), "isopod-uninstall.sh left {left:#?}");
 }
 

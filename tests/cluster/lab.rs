@@ -165,8 +165,13 @@ impl Machine {
     /// Starts `isopod agent`; returns at once.
     pub(crate) fn start_agent(&self, server: &Machine) {
         let token = wait("the token", || std::fs::read_to_string(server.data.join("server/token")).ok());
+        self.start_agent_with(&format!("https://{}:6443", server.address), token.trim());
+    }
+
+    /// The same with a token of the scenario's own.
+    pub(crate) fn start_agent_with(&self, url: &str, token: &str) {
         let mut command = self.isopod("agent");
-        command.args(["--server", &format!("https://{}:6443", server.address), "--token", token.trim()]);
+        command.args(["--server", url, "--token", token]);
         self.start(command);
     }
 
@@ -195,6 +200,12 @@ impl Machine {
             }
         });
         *self.process.lock().unwrap() = Some(child);
+    }
+
+    /// Waits until this machine's isopod has logged a line with all of these words.
+    pub(crate) fn wait_for_log(&self, words: &[&str]) {
+        let said = |line: &String| words.iter().all(|word| line.contains(word));
+        wait(&format!("{} to log {words:?}", self.name), || self.log.lock().unwrap().iter().any(said).then_some(()));
     }
 
     /// kill -9, as a power cut would. Containers are not touched.

@@ -4,12 +4,20 @@
 //! torn down at the end: processes, mounts, namespaces and data.
 
 mod bad_input;
+mod bad_requests;
 mod computer;
 mod images;
 mod install;
 mod kubectl;
 mod lab;
+mod looking;
+mod private_registry;
+#[path = "../../src/runtime/tests/registry/mod.rs"]
+mod registry;
+mod releases;
 mod restart;
+mod storage;
+mod tools;
 mod workloads;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,12 +44,21 @@ fn main() {
     let trials = vec![
         trial("bad_input_is_named_and_changes_nothing", bad_input::is_named_and_changes_nothing),
         trial("a_worker_with_a_wrong_token_or_ca_is_refused", bad_input::wrong_credentials_are_refused),
+        trial("bodies_and_certificates_that_are_none_are_refused", bad_requests::bodies_and_certificates_are_refused),
+        trial("a_full_disk_is_said_and_loses_nothing", storage::full_disk_is_said_and_loses_nothing),
+        trial("a_damaged_store_and_a_second_isopod_are_refused", storage::damage_and_rivals_are_refused),
         trial("one_server_and_a_worker_become_ready", workloads::both_nodes_become_ready),
         trial("a_deployment_runs_on_both_nodes_and_answers", workloads::deployment_from_create_to_delete),
         trial("pods_get_configuration_volumes_and_probes", workloads::configuration_volumes_and_probes),
         trial("jobs_and_daemonsets_do_their_work", workloads::jobs_and_daemonsets),
+        trial("describe_top_and_set_image_tell_what_people_look_for", looking::describe_top_and_set_image),
+        trial("every_kubectl_does_a_days_work", releases::every_kubectl_does_a_days_work),
+        trial("tokens_admit_workers_until_they_end", tools::tokens_admit_workers_until_they_end),
+        trial("images_come_from_a_private_registry", private_registry::mirrors_credentials_and_certificates),
+        trial("images_completion_and_version", tools::images_and_the_rest),
         trial("a_killed_server_comes_back_and_containers_go_on", restart::containers_go_on),
         trial("install_upgrade_kill_and_uninstall_a_server", install::server_from_install_to_uninstall),
+        trial("install_a_service_of_systemd", install::service_of_systemd),
         trial("install_a_worker_by_environment", install::worker_joins_by_environment),
         trial("install_says_what_is_wrong", install::mistakes_are_named),
     ];

@@ -146,11 +146,7 @@ fn logs_exec_and_port_forward(lab: &Lab) {
 /// Through the API server and the node agent to the pod's port; from a machine whose loopback kubectl listens on.
 fn port_forward(lab: &Lab, pod: &str) {
     let k = &lab.pair().kubectl;
-    let mut forward =
-        k.command(&format!("-n shop port-forward {pod} 18080:8080")).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(forward.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.contains("127.0.0.1:18080 -> 8080"), "{line}");
+    let mut forward = k.forward(&format!("-n shop {pod}"), 18080, 8080);
     let output = lab
         .pair()
         .server
