@@ -1,0 +1,496 @@
+//! Compiled expressions, and their evaluation.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::authorizer::{Authorize, Nobody};
+use crate::cost::{self, Range};
+use crate::error::{Error, ErrorKind};
+use crate::library::{Context, Cost, Function, regex, too_costly};
+use crate::plan::{Fold, Node};
+use crate::types::Type;
+use crate::value::{Key, List, Map, Struct, Value, print};
+
+/// A compiled expression. Can be shared between threads, and evaluated any number of times.
+#[derive(Debug)]
+pub struct Program {
+    node: Node,
+    returns: Type,
+    cost: Range,
+}
+
+/// What may be spent. Kubernetes gives each evaluation a limit, and all that belong together one more.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    per_call: u64,
+    remaining: u64,
+}
+
+impl Budget {
+    /// What one evaluation may cost; Kubernetes' limit.
+    pub const PER_CALL: u64 = 1_000_000;
+    /// What all evaluations for one request may cost; Kubernetes' limit.
+    pub const PER_REQUEST: u64 = 10_000_000;
+
+    /// A budget for all evaluations that share it.
+    pub fn new(total: u64) -> Budget {
+        Budget { per_call: Budget::PER_CALL, remaining: total }
+    }
+
+    /// What is left for all evaluations.
+    pub fn remaining(&self) -> u64 {
+        self.remaining
+    }
+
+    /// Takes from what is left. An error when it is not there; then nothing is left.
+    pub fn spend(&mut self, cost: u64) -> Result<(), Error> {
+        match self.remaining.checked_sub(cost) {
+            Some(rest) => {
+                self.remaining = rest;
+                Ok(())
+            }
+            None => {
+                self.remaining = 0;
+                let message =
+                    "validation failed due to running out of cost budget, no further validation rules will be run";
+                Err(Error { kind: ErrorKind::Budget, message: message.to_owned() })
+            }
+        }
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget::new(Budget::PER_REQUEST)
+    }
+}
+
+/// Where an evaluation finds its data. `'a` is how long the data lives, so that values can borrow from it.
+pub trait Activation<'a> {
+    /// A variable by its (qualified) name; `None` when it has no value, which is an error to use.
+    fn variable(&self, name: &str) -> Option<Value<'a>>;
+
+    /// A field of a lazy variable (see [`crate::Environment::with_lazy`]). What it costs is taken from the budget.
+    fn field(&self, variable: &str, field: &str, budget: &mut Budget) -> Option<Result<Value<'a>, Error>> {
+        let _ = (variable, field, budget);
+        None
+    }
+
+    /// Who answers `authorizer`.
+    fn authorizer(&self) -> &dyn Authorize {
+        &Nobody
+    }
+}
+
+/// Variables in a list.
+#[derive(Clone, Debug, Default)]
+pub struct Variables<'a>(Vec<(&'static str, Value<'a>)>);
+
+impl<'a> Variables<'a> {
+    /// No variables.
+    pub fn new() -> Variables<'a> {
+        Variables::default()
+    }
+
+    /// With one variable more.
+    pub fn with(mut self, name: &'static str, value: impl Into<Value<'a>>) -> Variables<'a> {
+        self.0.push((name, value.into()));
+        self
+    }
+}
+
+impl<'a> Activation<'a> for Variables<'a> {
+    fn variable(&self, name: &str) -> Option<Value<'a>> {
+        self.0.iter().find(|(have, _)| *have == name).map(|(_, value)| value.clone())
+    }
+}
+
+impl Program {
+    pub(crate) fn new(node: Node, returns: Type, cost: Range) -> Program {
+        Program { node, returns, cost }
+    }
+
+    /// The type of the result, as far as the checker knows it.
+    pub fn returns(&self) -> &Type {
+        &self.returns
+    }
+
+    /// What an evaluation can cost, given the sizes the declarations allow.
+    pub fn cost(&self) -> Range {
+        self.cost
+    }
+
+    /// The value of the expression. What it costs is taken from the budget, also when it fails.
+    pub fn evaluate<'a>(&self, activation: &dyn Activation<'a>, budget: &mut Budget) -> Result<Value<'a>, Error> {
+        let limit = budget.per_call;
+        let mut frame = Frame { activation, budget, spent: 0, limit, locals: SmallVec::new() };
+        let result = frame.value(&self.node);
+        let spent = frame.spent;
+        // The budget is the more serious of two failures.
+        budget.spend(spent)?;
+        result
+    }
+
+    /// The value, and what it cost.
+    #[cfg(test)]
+    pub(crate) fn measured<'a>(&self, activation: &dyn Activation<'a>) -> (Result<Value<'a>, Error>, u64) {
+        let mut budget = Budget::new(u64::MAX);
+        let result = self.evaluate(activation, &mut budget);
+        (result, u64::MAX - budget.remaining)
+    }
+}
+
+/// One evaluation.
+struct Frame<'f, 'a> {
+    activation: &'f dyn Activation<'a>,
+    budget: &'f mut Budget,
+    spent: u64,
+    limit: u64,
+    /// The variables of comprehensions, inner ones last.
+    locals: SmallVec<[Value<'a>; 4]>,
+}
+
+type Evaluated<'a> = Result<Value<'a>, Error>;
+
+impl<'a> Frame<'_, 'a> {
+    fn spend(&mut self, cost: u64) -> Result<(), Error> {
+        self.spent = self.spent.saturating_add(cost);
+        if self.spent > self.limit { Err(too_costly()) } else { Ok(()) }
+    }
+
+    fn value(&mut self, node: &Node) -> Evaluated<'a> {
+        match node {
+            Node::Const(value) => Ok(value.clone()),
+            Node::Local(place) => {
+                self.spend(1)?;
+                Ok(self.locals[*place].clone())
+            }
+            Node::Variable(name) => self.variable(name),
+            Node::Lazy(variable, field) => self.lazy(variable, field),
+            Node::Select(operand, field) => self.select(operand, field),
+            Node::Has(operand, field) => self.has(operand, field),
+            Node::OptSelect(operand, field) => {
+                let operand = self.value(operand)?;
+                self.spend(1)?;
+                Ok(operand.field(field)?.map_or(Value::Optional(None), Value::some))
+            }
+            Node::And(sides) => self.logic(sides, false),
+            Node::Or(sides) => self.logic(sides, true),
+            Node::Conditional(parts) => self.conditional(parts),
+            Node::NotStrictlyFalse(operand) => self.not_strictly_false(operand),
+            Node::OptOr(sides, function) => self.opt_or(sides, function),
+            Node::Call(function, args) => self.call(function, args),
+            Node::Pattern(pattern) => {
+                let args = self.args(&pattern.args)?;
+                let context = self.context();
+                let result = match pattern.function.name {
+                    "matches" => regex::matches_with(&pattern.regex, &args),
+                    "find" => regex::find_with(&pattern.regex, &args),
+                    _ => regex::find_all_with(&context, &pattern.regex, &args),
+                };
+                self.charge(pattern.function.cost, &args, result)
+            }
+            Node::List(elements) => self.list(elements),
+            Node::Map(entries) => self.map(entries),
+            Node::Struct(name, fields) => self.object(name, fields),
+            Node::Fold(fold) => self.fold(fold),
+            Node::Bind(parts) => {
+                self.spend(cost::LIST)?;
+                let value = self.value(&parts[0])?;
+                self.locals.push(value);
+                let result = self.value(&parts[1]);
+                self.locals.pop();
+                result
+            }
+        }
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context { authorizer: self.activation.authorizer(), remaining: self.limit.saturating_sub(self.spent) }
+    }
+
+    fn variable(&mut self, name: &str) -> Evaluated<'a> {
+        self.spend(1)?;
+        match self.activation.variable(name) {
+            Some(value) => Ok(value),
+            // A question that nothing is asked yet.
+            None if name == "authorizer" => Ok(Value::Check(Arc::default())),
+            None => Err(Error::new(format!("no such attribute(s): {name}"))),
+        }
+    }
+
+    fn lazy(&mut self, variable: &str, field: &str) -> Evaluated<'a> {
+        self.spend(2)?;
+        match self.activation.field(variable, field, self.budget) {
+            Some(value) => value,
+            None => Err(Error::no_such_key(field)),
+        }
+    }
+
+    fn select(&mut self, operand: &Node, field: &str) -> Evaluated<'a> {
+        let operand = self.value(operand)?;
+        self.spend(1)?;
+        match (operand.field(field)?, &operand) {
+            (Some(value), Value::Optional(_)) => Ok(Value::some(value)),
+            (Some(value), _) => Ok(value),
+            (None, Value::Optional(_)) => Ok(Value::Optional(None)),
+            // Fields of objects made here are there, whether they were set or not.
+            (None, Value::Struct(_)) => Ok(Value::Null),
+            (None, _) => Err(Error::no_such_key(field)),
+        }
+    }
+
+    fn has(&mut self, operand: &Node, field: &str) -> Evaluated<'a> {
+        let operand = self.value(operand)?;
+        Ok(Value::Bool(operand.field(field)?.is_some()))
+    }
+
+    /// `&&` and `||`: either side can decide, and then errors of the other do not matter.
+    fn logic(&mut self, sides: &[Node; 2], decides: bool) -> Evaluated<'a> {
+        let left = match self.value(&sides[0]) {
+            Ok(Value::Bool(value)) if value == decides => return Ok(Value::Bool(decides)),
+            Err(error) if !error.is_absorbable() => return Err(error),
+            other => other,
+        };
+        match (left, self.value(&sides[1])) {
+            (_, Ok(Value::Bool(value))) if value == decides => Ok(Value::Bool(decides)),
+            (_, Err(error)) if !error.is_absorbable() => Err(error),
+            (Ok(Value::Bool(_)), Ok(Value::Bool(value))) => Ok(Value::Bool(value)),
+            (Err(error), _) | (_, Err(error)) => Err(error),
+            _ => Err(Error::no_overload()),
+        }
+    }
+
+    fn conditional(&mut self, parts: &[Node; 3]) -> Evaluated<'a> {
+        match self.value(&parts[0])? {
+            Value::Bool(true) => self.value(&parts[1]),
+            Value::Bool(false) => self.value(&parts[2]),
+            _ => Err(Error::no_overload()),
+        }
+    }
+
+    /// Goes on after errors, which later elements may outweigh.
+    fn not_strictly_false(&mut self, operand: &Node) -> Evaluated<'a> {
+        let value = self.value(operand);
+        self.spend(1)?;
+        match value {
+            Ok(Value::Bool(false)) => Ok(Value::Bool(false)),
+            Err(error) if !error.is_absorbable() => Err(error),
+            _ => Ok(Value::Bool(true)),
+        }
+    }
+
+    fn opt_or(&mut self, sides: &[Node; 2], function: &Function) -> Evaluated<'a> {
+        let left = self.value(&sides[0])?;
+        match left {
+            Value::Optional(None) => self.value(&sides[1]),
+            Value::Optional(Some(value)) if function.name == "orValue" => Ok((*value).clone()),
+            Value::Optional(_) => Ok(left),
+            _ => Err(Error::no_overload()),
+        }
+    }
+
+    fn args(&mut self, nodes: &[Node]) -> Result<SmallVec<[Value<'a>; 3]>, Error> {
+        nodes.iter().map(|node| self.value(node)).collect()
+    }
+
+    fn call(&mut self, function: &Function, nodes: &[Node]) -> Evaluated<'a> {
+        let args = self.args(nodes)?;
+        let result = (function.eval)(&self.context(), &args);
+        self.charge(function.cost, &args, result)
+    }
+
+    /// Takes the cost of a call, also when it failed.
+    fn charge(&mut self, cost: Cost, args: &[Value<'a>], result: Evaluated<'a>) -> Evaluated<'a> {
+        self.spend(cost::call(cost, args, result.as_ref().ok()))?;
+        result
+    }
+
+    fn list(&mut self, elements: &[(Node, bool)]) -> Evaluated<'a> {
+        let mut list = Vec::with_capacity(elements.len());
+        for (element, optional) in elements {
+            match (self.value(element)?, optional) {
+                (value, false) => list.push(value),
+                (Value::Optional(None), true) => {}
+                (Value::Optional(Some(value)), true) => list.push((*value).clone()),
+                (other, true) => {
+                    let text = print::text(&other);
+                    let why = format!("cannot initialize optional list element from non-optional value {text}");
+                    return Err(Error::new(why));
+                }
+            }
+        }
+        self.spend(cost::LIST)?;
+        Ok(Value::from(list))
+    }
+
+    fn map(&mut self, entries: &[(Node, Node, bool)]) -> Evaluated<'a> {
+        let mut map = BTreeMap::new();
+        for (key, value, optional) in entries {
+            let key = self.value(key)?;
+            let name = Key::of(&key).ok_or_else(|| Error::new(format!("unsupported key type: {}", key.type_name())))?;
+            match (self.value(value)?, optional) {
+                (value, false) => drop(map.insert(name, value)),
+                (Value::Optional(None), true) => {}
+                (Value::Optional(Some(value)), true) => drop(map.insert(name, (*value).clone())),
+                (other, true) => return Err(not_optional(&print::text(&key), &other)),
+            }
+        }
+        self.spend(cost::MAP)?;
+        Ok(Value::Map(Map::Owned(Arc::new(map))))
+    }
+
+    fn object(&mut self, name: &Arc<str>, nodes: &[(Arc<str>, Node, bool)]) -> Evaluated<'a> {
+        let mut fields = BTreeMap::new();
+        for (field, value, optional) in nodes {
+            match (self.value(value)?, optional) {
+                (value, false) => drop(fields.insert(field.clone(), value)),
+                (Value::Optional(None), true) => {}
+                (Value::Optional(Some(value)), true) => drop(fields.insert(field.clone(), (*value).clone())),
+                (other, true) => return Err(not_optional(field, &other)),
+            }
+        }
+        self.spend(cost::STRUCT)?;
+        Ok(Value::Struct(Arc::new(Struct { name: name.clone(), fields })))
+    }
+
+    fn fold(&mut self, fold: &Fold) -> Evaluated<'a> {
+        let range = self.value(&fold.range)?;
+        let init = self.value(&fold.init)?;
+        let accu = self.locals.len();
+        self.locals.push(init);
+        let result = match &range {
+            Value::List(list) if fold.two => self.fold_over(fold, accu, indexed(list)),
+            Value::List(list) => self.fold_over(fold, accu, list.iter().map(|element| (element, Value::Null))),
+            Value::Map(map) => self.fold_over(fold, accu, map.iter()),
+            _ => Err(Error::no_overload()),
+        };
+        self.locals.truncate(accu + 1);
+        let result = match result {
+            Ok(()) => self.value(&fold.result),
+            Err(error) => Err(error),
+        };
+        self.locals.truncate(accu);
+        result
+    }
+
+    /// Runs the loop. An error of a step is kept, because `all` and `exists` may still be decided by another element; it is
+    /// the result when none decides.
+    fn fold_over(
+        &mut self,
+        fold: &Fold,
+        accu: usize,
+        entries: impl Iterator<Item = (Value<'a>, Value<'a>)>,
+    ) -> Result<(), Error> {
+        let mut failed = None;
+        for (first, second) in entries {
+            self.locals.truncate(accu + 1);
+            self.locals.push(first);
+            if fold.two {
+                self.locals.push(second);
+            }
+            // With an error for its accumulator a condition is not strictly false.
+            if failed.is_none() && !self.value(&fold.condition)?.is_true() {
+                break;
+            }
+            match self.step(fold, accu, failed.is_some()) {
+                Ok(value) => {
+                    failed = None;
+                    self.locals[accu] = value;
+                }
+                Err(error) if error.is_absorbable() && quantifies(&fold.step) => {
+                    failed = Some(failed.unwrap_or(error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// One step. When the accumulator is an error, only a deciding element makes it a value again.
+    fn step(&mut self, fold: &Fold, accu: usize, failed: bool) -> Evaluated<'a> {
+        if !failed {
+            return match self.append(&fold.step, accu) {
+                Some(appended) => appended,
+                None => self.value(&fold.step),
+            };
+        }
+        let (sides, decides) = match &fold.step {
+            Node::And(sides) => (sides, false),
+            Node::Or(sides) => (sides, true),
+            _ => return Err(Error::no_overload()),
+        };
+        match self.value(&sides[1])? {
+            Value::Bool(value) if value == decides => Ok(Value::Bool(value)),
+            _ => Err(Error::no_overload()),
+        }
+    }
+
+    /// `accu + [x]` and `filter ? accu + [x] : accu` without copying what is there. The costs are those of the expression.
+    fn append(&mut self, step: &Node, accu: usize) -> Option<Evaluated<'a>> {
+        let (filter, append) = match step {
+            Node::Conditional(parts) if is_local(&parts[2], accu) => (Some(&parts[0]), &parts[1]),
+            other => (None, other),
+        };
+        let Node::Call(function, args) = append else { return None };
+        let ([first, Node::List(elements)], "_+_") = (args.as_slice(), function.name) else { return None };
+        let [(element, false)] = elements.as_slice() else { return None };
+        if !is_local(first, accu) || !matches!(self.locals[accu], Value::List(List::Owned(_))) {
+            return None;
+        }
+        Some(self.appended(filter, element, accu))
+    }
+
+    fn appended(&mut self, filter: Option<&Node>, element: &Node, accu: usize) -> Evaluated<'a> {
+        if let Some(filter) = filter {
+            match self.value(filter)? {
+                Value::Bool(true) => {}
+                Value::Bool(false) => {
+                    self.spend(1)?;
+                    return Ok(std::mem::replace(&mut self.locals[accu], Value::Null));
+                }
+                _ => return Err(Error::no_overload()),
+            }
+        }
+        let element = self.value(element)?;
+        // The accumulator, the list of one, the sum.
+        self.spend(1 + cost::LIST + 1)?;
+        match std::mem::replace(&mut self.locals[accu], Value::Null) {
+            Value::List(List::Owned(mut elements)) => {
+                match Arc::get_mut(&mut elements) {
+                    Some(list) => list.push(element),
+                    None => {
+                        let list = elements.iter().cloned().chain([element]).collect();
+                        elements = Arc::new(list);
+                    }
+                }
+                Ok(Value::List(List::Owned(elements)))
+            }
+            _ => Err(Error::no_overload()),
+        }
+    }
+}
+
+/// Elements with their indices.
+fn indexed<'a>(list: &List<'a>) -> impl Iterator<Item = (Value<'a>, Value<'a>)> {
+    list.iter().enumerate().map(|(at, value)| (Value::Int(at as i64), value))
+}
+
+fn is_local(node: &Node, place: usize) -> bool {
+    matches!(node, Node::Local(at) if *at == place)
+}
+
+/// Whether the step is one of `all` or `exists`, which absorb errors.
+fn quantifies(step: &Node) -> bool {
+    matches!(step, Node::And(_) | Node::Or(_))
+}
+
+fn not_optional(name: &str, value: &Value<'_>) -> Error {
+    let value = print::text(value);
+    Error::new(format!("cannot initialize optional entry '{name}' from non-optional value {value}"))
+}

@@ -1,0 +1,87 @@
+//! What is wrong with expressions, in cel-go's words and at its places.
+
+use crate::Environment;
+
+fn complaint(source: &str) -> String {
+    match Environment::new().with_dynamic("x").compile(source) {
+        Ok(_) => "none".to_owned(),
+        Err(errors) => errors.to_string(),
+    }
+}
+
+const EXPRESSION: &str =
+    "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
+
+#[test]
+fn mistakes_are_told_with_their_place() {
+    for (source, expect) in [
+        ("y", "ERROR: <input>:1:1: undeclared reference to 'y' (in container '')\n | y\n | ^"),
+        ("  y", "ERROR: <input>:1:3: undeclared reference to 'y' (in container '')\n |   y\n | ..^"),
+        ("1 +\ny", "ERROR: <input>:2:1: undeclared reference to 'y' (in container '')\n | y\n | ^"),
+        ("f(1)", "ERROR: <input>:1:2: undeclared reference to 'f' (in container '')\n | f(1)\n | .^"),
+        ("x.f(1)", "ERROR: <input>:1:4: undeclared reference to 'f' (in container '')\n | x.f(1)\n | ...^"),
+        (
+            "1 + 'a'",
+            "ERROR: <input>:1:3: found no matching overload for '_+_' applied to '(int, string)'\n | 1 + 'a'\n | ..^",
+        ),
+        (
+            "'a'.size(1)",
+            "ERROR: <input>:1:9: found no matching overload for 'size' applied to 'string.(int)'\n | 'a'.size(1)\n | ........^",
+        ),
+        ("1.a", "ERROR: <input>:1:2: type 'int' does not support field selection\n | 1.a\n | .^"),
+        ("[1, 'a']", "ERROR: <input>:1:5: expected type 'int' but found 'string'\n | [1, 'a']\n | ....^"),
+        (
+            "1.all(y, true)",
+            "ERROR: <input>:1:1: expression of type 'int' cannot be range of a comprehension (must be list, map, or dynamic)\n | 1.all(y, true)\n | ^",
+        ),
+        ("1 && true", "ERROR: <input>:1:1: expected type 'bool' but found 'int'\n | 1 && true\n | ^"),
+        (
+            "y && z",
+            "ERROR: <input>:1:1: undeclared reference to 'y' (in container '')\n | y && z\n | ^\nERROR: <input>:1:6: undeclared reference to 'z' (in container '')\n | y && z\n | .....^",
+        ),
+        ("'ö' + y", "ERROR: <input>:1:7: undeclared reference to 'y' (in container '')\n | 'ö' + y\n | .．....^"),
+        ("let", "ERROR: <input>:1:1: reserved identifier: let\n | let\n | ^"),
+        ("1 + 2\n3 + 4", "ERROR: <input>:2:1: Syntax error: mismatched input '3' expecting <EOF>\n | 3 + 4\n | ^"),
+        ("a b", "ERROR: <input>:1:3: Syntax error: extraneous input 'b' expecting <EOF>\n | a b\n | ..^"),
+        ("{a}", "ERROR: <input>:1:3: Syntax error: mismatched input '}' expecting ':'\n | {a}\n | ..^"),
+        (
+            "{\"a\": 1}.\"a\"",
+            "ERROR: <input>:1:10: Syntax error: no viable alternative at input '.\"a\"'\n | {\"a\": 1}.\"a\"\n | .........^",
+        ),
+    ] {
+        assert_eq!(complaint(source), expect, "{source}");
+    }
+    for (source, place, found) in [
+        ("1 +", 4, "mismatched input '<EOF>'"),
+        ("in", 1, "mismatched input 'in'"),
+        ("1 + + 2", 5, "extraneous input '+'"),
+    ] {
+        let text = complaint(source);
+        let expect = format!("ERROR: <input>:1:{place}: Syntax error: {found} expecting {EXPRESSION}");
+        assert!(text.starts_with(&expect), "{source}: {text}");
+    }
+    let text = complaint("1 + $");
+    assert!(text.starts_with("ERROR: <input>:1:5: Syntax error: token recognition error at: '$'\n"), "{text}");
+}
+
+#[test]
+fn what_is_too_large_is_refused() {
+    let deep = |count: usize| format!("{}1{}", "(".repeat(count), ")".repeat(count));
+    assert_eq!(complaint(&deep(62)), "none");
+    for source in [
+        deep(100_000 / 3),
+        format!("x{}", ".a".repeat(1000)),
+        format!("1{}", "+1".repeat(1000)),
+        format!("{}x", "[".repeat(30_000)),
+        format!("x{}", "[0]".repeat(2000)),
+        format!("{}1", "true ? 1 : ".repeat(1000)),
+        format!("{}x", "!(".repeat(1000)),
+    ] {
+        let text = complaint(&source);
+        assert!(text.starts_with("ERROR: <input>:-1:0: expression recursion limit exceeded: 250"), "{text}");
+    }
+    let text = complaint(&format!("'{}'", "a".repeat(100_000)));
+    assert_eq!(text, "ERROR: <input>:-1:0: expression code point size exceeds limit: size: 100002, limit 100000");
+    // Logic gets long without getting deep.
+    assert_eq!(complaint(&vec!["true"; 5000].join(" && ")), "none");
+}

@@ -1,0 +1,158 @@
+//! Agreement of types, with type parameters that take on what they meet.
+
+use std::collections::HashMap;
+
+use crate::types::Type;
+
+/// What type parameters stand for so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mapping {
+    types: HashMap<u32, Type>,
+}
+
+impl Mapping {
+    fn find(&self, ty: &Type) -> Option<&Type> {
+        match ty {
+            Type::Param(id) => self.types.get(id),
+            _ => None,
+        }
+    }
+
+    fn set(&mut self, param: &Type, ty: Type) {
+        if let Type::Param(id) = param {
+            self.types.insert(*id, ty);
+        }
+    }
+
+    /// The type with parameters replaced by what they stand for; those that stand for nothing become dynamic if asked.
+    pub(crate) fn substitute(&self, ty: &Type, free_to_dyn: bool) -> Type {
+        if let Some(found) = self.find(ty) {
+            return self.substitute(found, free_to_dyn);
+        }
+        self.rebuild(ty, &|inner| self.substitute(inner, free_to_dyn), free_to_dyn)
+    }
+
+    fn rebuild(&self, ty: &Type, inner: &dyn Fn(&Type) -> Type, free_to_dyn: bool) -> Type {
+        match ty {
+            Type::Param(_) if free_to_dyn => Type::Dyn,
+            Type::List(element) => Type::list(inner(element)),
+            Type::Map(types) => Type::map(inner(&types.0), inner(&types.1)),
+            Type::Optional(value) => Type::optional(inner(value)),
+            Type::Type(Some(of)) => Type::Type(Some(inner(of).into())),
+            other => other.clone(),
+        }
+    }
+
+    /// Whether one can be assigned to the other; what parameters have to stand for is kept if so.
+    pub(crate) fn assignable(&mut self, to: &Type, from: &Type) -> bool {
+        // Most types agree without any parameters, and then nothing has to be taken back.
+        if to == from && !matches!(to, Type::Param(_) | Type::List(_) | Type::Map(_)) {
+            return true;
+        }
+        let mut trial = self.clone();
+        let agrees = trial.agree(to, from);
+        if agrees {
+            *self = trial;
+        }
+        agrees
+    }
+
+    /// The same for lists of types.
+    pub(crate) fn assignable_all<'t>(&mut self, pairs: impl Iterator<Item = (&'t Type, &'t Type)>) -> bool {
+        let mut trial = self.clone();
+        for (to, from) in pairs {
+            if !trial.agree(to, from) {
+                return false;
+            }
+        }
+        *self = trial;
+        true
+    }
+
+    fn agree(&mut self, one: &Type, other: &Type) -> bool {
+        if matches!(other, Type::Param(_)) {
+            let (valid, bound) = self.stands_for(one, other);
+            if valid {
+                return true;
+            }
+            if bound {
+                return false;
+            }
+        }
+        if matches!(one, Type::Param(_)) {
+            return self.stands_for(other, one).0;
+        }
+        if one.is_dyn_or_error() || other.is_dyn_or_error() {
+            return true;
+        }
+        match (one, other) {
+            (Type::Null, other) | (other, Type::Null) => nullable(other),
+            (Type::Type(_), Type::Type(_)) => true,
+            (Type::List(a), Type::List(b)) | (Type::Optional(a), Type::Optional(b)) => self.agree(a, b),
+            (Type::Map(a), Type::Map(b)) => self.agree(&a.0, &b.0) && self.agree(&a.1, &b.1),
+            (one, other) => one == other,
+        }
+    }
+
+    /// Whether the parameter can stand for the type, and whether it stands for something already.
+    fn stands_for(&mut self, ty: &Type, param: &Type) -> (bool, bool) {
+        if ty == param {
+            return (true, true);
+        }
+        let Some(bound) = self.find(param).cloned() else {
+            let free = self.absent_from(param, ty);
+            if free {
+                self.set(param, ty.clone());
+            }
+            return (free, false);
+        };
+        if *ty == bound {
+            return (true, true);
+        }
+        if !self.agree(ty, &bound) {
+            return (false, true);
+        }
+        let general = most_general(ty, &bound).clone();
+        if self.absent_from(param, &general) {
+            self.set(param, general);
+        }
+        (true, true)
+    }
+
+    /// Whether the parameter does not occur within the type: else it would hold itself.
+    fn absent_from(&self, param: &Type, ty: &Type) -> bool {
+        if ty == param {
+            return false;
+        }
+        match ty {
+            Type::Param(_) => self.find(ty).is_none_or(|bound| self.absent_from(param, bound)),
+            Type::List(inner) | Type::Optional(inner) | Type::Type(Some(inner)) => self.absent_from(param, inner),
+            Type::Map(types) => self.absent_from(param, &types.0) && self.absent_from(param, &types.1),
+            _ => true,
+        }
+    }
+}
+
+fn nullable(ty: &Type) -> bool {
+    matches!(ty, Type::Null | Type::Duration | Type::Timestamp | Type::Optional(_) | Type::Library(_) | Type::Object(_))
+}
+
+/// The one of two agreeing types that says less.
+pub(crate) fn most_general<'t>(one: &'t Type, other: &'t Type) -> &'t Type {
+    if says_no_more(one, other) { one } else { other }
+}
+
+fn says_no_more(one: &Type, other: &Type) -> bool {
+    if one.is_dyn() || matches!(one, Type::Param(_)) {
+        return true;
+    }
+    if other.is_dyn() || matches!(other, Type::Param(_)) {
+        return false;
+    }
+    match (one, other) {
+        (Type::List(a), Type::List(b)) | (Type::Optional(a), Type::Optional(b)) => says_no_more(a, b),
+        (Type::Map(a), Type::Map(b)) => says_no_more(&a.0, &b.0) && says_no_more(&a.1, &b.1),
+        (Type::Type(_), Type::Type(_)) => true,
+        (one, other) => one == other,
+    }
+}
