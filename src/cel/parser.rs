@@ -1,5 +1,5 @@
 //! Tokens into a syntax tree, by recursive descent; macros are expanded on the way. Positions and complaints are those of
-//! cel-go's ANTLR grammar, as far as one mistake goes: parsing ends at the first syntax error.
+//! cel-go's ANTLR grammar, as far as one mistake goes: parsing ends at the first syntax error. One grammar, one file.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What an expression can cost, given how large its data can be. Follows cel-go's estimator node by node.
+//! What an expression can cost, given how large its data can be. Follows cel-go's estimator node by node. One table of functions and one walk, which only make sense side by side.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
