@@ -3,8 +3,11 @@
 //! Everything here is data and pure functions: no IO, no runtime. The API server, the client, the controllers and the
 //! node agent all speak in these types, so a request looks the same whether it came over TLS or from the next task.
 
+pub mod apply;
 pub mod duration;
+pub mod fields;
 pub mod json;
+pub mod managed_fields;
 pub mod meta;
 pub mod node_selector;
 pub mod object;
@@ -19,6 +22,7 @@ pub mod request;
 pub mod resource;
 pub mod schema;
 pub mod selector;
+pub mod shape;
 pub mod status;
 pub mod strategic_merge;
 pub mod time;

@@ -37,7 +37,12 @@ impl Object {
     /// Encodes a whole object for the store: `kind`, `apiVersion` and `metadata` lead, `resourceVersion` is left out.
     /// `revision` is what the object answers to until it is stored (0 for a new one).
     pub fn encode(value: &Value, revision: u64, resource: &Resource) -> Result<Self, ObjectError> {
-        Self::stored(Bytes::from(canonical(value)?), revision, resource)
+        Self::encode_with(value, b"", revision, resource)
+    }
+
+    /// The same with `metadata.managedFields` from JSON; the tree has none of its own then. Empty for none.
+    pub fn encode_with(value: &Value, managed: &[u8], revision: u64, resource: &Resource) -> Result<Self, ObjectError> {
+        Self::stored(Bytes::from(canonical(value, managed)?), revision, resource)
     }
 
     /// An object as the store holds it, written at `revision`.
@@ -45,7 +50,7 @@ impl Object {
         let Some(splice) = splice_point(&bytes) else {
             // Not written by `encode` (another implementation's value): bring it into our form.
             let value = Value::Object(serde_json::from_slice::<Map<String, Value>>(&bytes)?);
-            return Self::stored(Bytes::from(canonical(&value)?), revision, resource);
+            return Self::stored(Bytes::from(canonical(&value, b"")?), revision, resource);
         };
         let mut meta = parse::meta(&bytes, resource)?;
         meta.resource_version = revision;
@@ -103,6 +108,12 @@ impl Object {
         Ok(serde_json::from_slice(&self.to_json())?)
     }
 
+    /// The object as it is stored, as a tree without `resourceVersion` and `metadata.managedFields`, and the latter as JSON:
+    /// a write looks at who owns what only when it has to.
+    pub fn split(&self) -> Result<(Value, Option<Box<str>>), ObjectError> {
+        Ok(parse::split(&self.bytes)?)
+    }
+
     /// A view of the object: a struct that names the fields its reader needs (a `k8s_openapi` type is one).
     /// Never write a view back: fields it does not name would be lost. Use a patch.
     pub fn view<T: DeserializeOwned>(&self) -> Result<T, ObjectError> {
@@ -124,10 +135,10 @@ fn splice_point(bytes: &[u8]) -> Option<NonZeroU32> {
     NonZeroU32::new(u32::try_from(at + METADATA.len()).ok()?)
 }
 
-fn canonical(value: &Value) -> Result<Vec<u8>, serde_json::Error> {
+fn canonical(value: &Value, managed: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
     let empty = Map::new();
     let object = value.as_object().unwrap_or(&empty);
-    let mut out = Vec::with_capacity(1024);
+    let mut out = Vec::with_capacity(1024 + managed.len());
     out.extend_from_slice(b"{\"kind\":");
     serde_json::to_writer(&mut out, object.get("kind").unwrap_or(&Value::Null))?;
     out.extend_from_slice(b",\"apiVersion\":");
@@ -135,6 +146,11 @@ fn canonical(value: &Value) -> Result<Vec<u8>, serde_json::Error> {
     out.extend_from_slice(b",\"metadata\":{");
     let metadata = object.get("metadata").and_then(Value::as_object).unwrap_or(&empty);
     members(&mut out, metadata, |key| key != "resourceVersion", true)?;
+    if !managed.is_empty() {
+        let first = out.ends_with(b"{");
+        out.extend_from_slice(if first { b"\"managedFields\":" } else { b",\"managedFields\":" });
+        out.extend_from_slice(managed);
+    }
     out.push(b'}');
     members(&mut out, object, |key| !matches!(key, "kind" | "apiVersion" | "metadata"), false)?;
     out.push(b'}');

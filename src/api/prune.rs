@@ -17,6 +17,7 @@ mod canonical;
 mod tests;
 
 pub use canonical::canonical;
+pub(crate) use canonical::filled;
 
 /// Why an object cannot be of its kind, in the words of Go's decoder:
 /// `json: cannot unmarshal string into Go struct field PodSpec.spec.containers of type []v1.Container`.
@@ -33,14 +34,7 @@ impl DecodeError {
     }
 }
 
-/// The message for a body with unknown or duplicate fields under `fieldValidation=Strict`; none when there are none.
-/// Its parts, each alone, are the warnings under `Warn`.
-pub fn strict_error(unknown: &[String], duplicates: &[String]) -> Option<String> {
-    let parts = warnings(unknown, duplicates);
-    (!parts.is_empty()).then(|| format!("strict decoding error: {}", parts.join(", ")))
-}
-
-/// The warnings for unknown and duplicate fields under `fieldValidation=Warn`.
+/// The warnings for unknown and duplicate fields under `fieldValidation=Warn`, which are the parts of the error under `Strict`.
 pub fn warnings(unknown: &[String], duplicates: &[String]) -> Vec<String> {
     let unknown = unknown.iter().map(|path| format!("unknown field {}", quote(path)));
     let duplicates = duplicates.iter().map(|path| format!("duplicate field {}", quote(path)));

@@ -137,6 +137,8 @@ pub struct WriteOptions {
     /// Paths of fields that stood more than once in the body. A decoded tree no longer shows them, so the codec says;
     /// validation treats them as it treats unknown fields.
     pub duplicate_fields: Vec<String>,
+    /// The same of a YAML body, as complaints in the words of upstream's parser: `line 3: key "a" already set in map`.
+    pub duplicate_keys: Vec<String>,
 }
 
 /// What becomes of dependents.

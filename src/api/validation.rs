@@ -8,7 +8,8 @@ mod metadata;
 mod tests;
 
 pub use metadata::{
-    FIELD_IMMUTABLE, TOTAL_ANNOTATION_SIZE_LIMIT, validate_annotations, validate_label_selector, validate_labels,
+    FIELD_IMMUTABLE, FIELD_MANAGER_MAX, TOTAL_ANNOTATION_SIZE_LIMIT, is_print, validate_annotations,
+    validate_field_manager, validate_label_selector, validate_labels, validate_managed_fields,
 };
 
 const LABEL_MAX: usize = 63;

@@ -1,6 +1,8 @@
 //! One pass over an object's JSON for its metadata and the row's selectable fields; everything else is skipped unread.
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::meta::WireMeta;
 use crate::{Meta, Resource};
@@ -111,5 +113,49 @@ impl<'de> Visitor<'de> for Field<'_> {
     }
     fn visit_unit<E>(self) -> Result<(), E> {
         Ok(())
+    }
+}
+
+/// The object in `bytes` as a tree, and its managed fields apart from it, unread.
+pub(super) fn split(bytes: &[u8]) -> Result<(Value, Option<Box<str>>), serde_json::Error> {
+    let mut managed = None;
+    let mut from = serde_json::Deserializer::from_slice(bytes);
+    let object = Split { inside: "metadata", managed: &mut managed }.deserialize(&mut from)?;
+    from.end()?;
+    Ok((object, managed))
+}
+
+/// A map whose member `inside` leads to the managed fields.
+struct Split<'a> {
+    inside: &'static str,
+    managed: &'a mut Option<Box<str>>,
+}
+
+impl<'de> DeserializeSeed<'de> for Split<'_> {
+    type Value = Value;
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Split<'_> {
+    type Value = Value;
+    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("an API object")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut members = Map::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if key != self.inside {
+                members.insert(key, map.next_value()?);
+            } else if key == "metadata" {
+                let metadata = map.next_value_seed(Split { inside: "managedFields", managed: &mut *self.managed })?;
+                members.insert(key, metadata);
+            } else {
+                let text = map.next_value::<&'de RawValue>()?.get();
+                *self.managed = (text != "null").then(|| text.into());
+            }
+        }
+        Ok(Value::Object(members))
     }
 }

@@ -43,7 +43,7 @@ fn canonical_map(map: &mut Map<String, Value>, message: &Message) {
                 canonical_value(&mut value, &field.ty);
                 value
             }
-            None => match filled(field) {
+            None => match filled(field, true) {
                 Some(value) => value,
                 None => continue,
             },
@@ -55,8 +55,8 @@ fn canonical_map(map: &mut Map<String, Value>, message: &Message) {
     }
 }
 
-/// What Go writes for a field that is not set.
-fn filled(field: &Field) -> Option<Value> {
+/// What Go writes for a field that is not set; of a struct only the braces, unless `deep`.
+pub(crate) fn filled(field: &Field, deep: bool) -> Option<Value> {
     if field.pointer {
         return (!field.omitempty).then_some(Value::Null);
     }
@@ -65,7 +65,9 @@ fn filled(field: &Field) -> Option<Value> {
         // Go has no empty structs: `omitempty` has no effect on them.
         Type::Message(message) => {
             let mut map = Map::new();
-            canonical_map(&mut map, message);
+            if deep {
+                canonical_map(&mut map, message);
+            }
             Some(Value::Object(map))
         }
         Type::Time | Type::MicroTime | Type::RawExtension => Some(Value::Null),

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::field::{Error, ErrorList, Path};
 use super::{label_value, qualified_name};
+use crate::managed_fields::ManagedFields;
 
 /// Why a change is refused when a field may not change.
 pub const FIELD_IMMUTABLE: &str = "field is immutable";
@@ -31,6 +32,41 @@ pub fn validate_annotations<'a>(annotations: impl IntoIterator<Item = (&'a str, 
     }
     if size > TOTAL_ANNOTATION_SIZE_LIMIT {
         errors.push(Error::too_long(field, TOTAL_ANNOTATION_SIZE_LIMIT));
+    }
+    errors
+}
+
+/// Longest name of a field manager.
+pub const FIELD_MANAGER_MAX: usize = 128;
+/// Longest name of a subresource.
+const SUBRESOURCE_MAX: usize = 256;
+
+/// Checks the name of a field manager.
+pub fn validate_field_manager(name: &str, field: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    if name.len() > FIELD_MANAGER_MAX {
+        errors.push(Error::too_long(field, FIELD_MANAGER_MAX));
+    }
+    for (at, c) in name.char_indices().filter(|(_, c)| !is_print(*c)) {
+        errors.push(Error::invalid(field, name, format!("invalid character U+{:04X} (at position {at})", c as u32)));
+    }
+    errors
+}
+
+/// Go's `unicode.IsPrint`, as far as names go: of all spaces only ASCII's.
+pub fn is_print(c: char) -> bool {
+    c == ' ' || !(c.is_control() || c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{feff}'))
+}
+
+/// Checks what a client may have said about those who own fields.
+pub fn validate_managed_fields(managed: &ManagedFields, field: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    for (at, entry) in managed.entries().iter().enumerate() {
+        let field = field.index(at);
+        errors.extend(validate_field_manager(&entry.manager.name, &field.child("manager")));
+        if entry.manager.subresource.len() > SUBRESOURCE_MAX {
+            errors.push(Error::too_long(&field.child("subresource"), SUBRESOURCE_MAX));
+        }
     }
     errors
 }

@@ -1,0 +1,22 @@
+//! Server-side apply without a server: merging what is applied into what is there, who owns which fields, and what differs
+//! between two states. The rules are those of upstream's structured-merge-diff.
+
+mod compare;
+mod elements;
+mod last_applied;
+mod merge;
+mod owned;
+mod reconcile;
+mod remove;
+#[cfg(test)]
+mod tests;
+mod update;
+mod validate;
+
+pub use compare::{Difference, compare};
+pub use last_applied::{from_last_applied, sync_last_applied};
+pub use merge::merge;
+pub use owned::owned;
+pub use remove::remove;
+pub use update::{ApplyError, Conflict, Kind, Reset, apply, track};
+pub use validate::validate;

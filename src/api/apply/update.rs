@@ -1,0 +1,395 @@
+//! Who owns what after a write: of an update what it changed, of an apply what it says.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::compare::{Difference, compare};
+use super::merge::merge;
+use super::owned::{named, owned};
+use super::reconcile::reconcile;
+use super::remove::remove;
+use crate::fields::{Node, Path, Set, Step, WireError, same, show};
+use crate::managed_fields::{Entry, ManagedFields, Manager, Operation};
+use crate::quote::quote;
+use crate::shape::Form;
+
+/// Who owned the fields of an object before anybody was recorded.
+const BEFORE_FIRST: &str = "before-first-apply";
+
+/// Fields that belong to nobody.
+static NOBODYS: std::sync::LazyLock<Set> = std::sync::LazyLock::new(|| {
+    Set::named(&[
+        "apiVersion",
+        "kind",
+        "metadata",
+        "metadata.name",
+        "metadata.namespace",
+        "metadata.creationTimestamp",
+        "metadata.selfLink",
+        "metadata.uid",
+        "metadata.clusterName",
+        "metadata.generation",
+        "metadata.managedFields",
+        "metadata.resourceVersion",
+    ])
+});
+
+/// What has to be known of a kind, at each of its versions.
+pub trait Kind {
+    /// What its objects are made of at a version; `None` when there is no such version.
+    fn form(&self, version: &str) -> Option<Form<'_>>;
+    /// An object of one version at another.
+    fn convert(&self, object: &Value, from: &str, to: &str) -> Option<Value>;
+    /// The fields that a write through this part cannot set.
+    fn reset(&self) -> &Reset;
+    /// Whether the schema may have changed since a set was written.
+    fn may_have_changed(&self) -> bool;
+}
+
+/// Fields that a write cannot set.
+#[derive(Clone, Debug, Default)]
+pub enum Reset {
+    /// None.
+    #[default]
+    Nothing,
+    /// These and all below them.
+    These(Set),
+    /// All but what is at these paths and below; a star is any step.
+    AllBut(&'static [&'static [&'static str]]),
+}
+
+impl Reset {
+    fn filter(&self, set: Set) -> Set {
+        match self {
+            Self::Nothing => set,
+            Self::These(fields) => set.recursive_difference(fields),
+            Self::AllBut(kept) => only(set, kept),
+        }
+    }
+
+    fn filter_both(&self, found: Difference) -> Difference {
+        Difference { changed: self.filter(found.changed), removed: self.filter(found.removed) }
+    }
+}
+
+fn only(set: Set, paths: &[&[&str]]) -> Set {
+    let nodes = set.0.into_iter().filter_map(|node| {
+        let fits = |name: &str| name == "*" || matches!(&node.step, Step::Field(field) if **field == *name);
+        let split = paths.iter().filter_map(|path| path.split_first());
+        let rests: Vec<&[&str]> = split.filter(|(first, _)| fits(first)).map(|(_, rest)| rest).collect();
+        if rests.is_empty() {
+            return None;
+        }
+        let below = if rests.iter().any(|rest| rest.is_empty()) { node.below } else { only(node.below, &rests) };
+        Some(Node { below, ..node })
+    });
+    Set(nodes.filter(|node| node.member || !node.below.is_empty()).collect())
+}
+
+/// Why an apply did not work.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// Others own what it would change: 409.
+    #[error("{}", conflict_message(.0))]
+    Conflicts(Vec<Conflict>),
+    /// Something is wrong with the sets of the object: 500.
+    #[error("failed to decode managed fields: {0}")]
+    Fields(#[from] WireError),
+    /// The version is not one of the kind's.
+    #[error("no corresponding type for {0}")]
+    Version(String),
+}
+
+/// A field that somebody else owns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// Who owns it.
+    pub manager: Manager,
+    /// The field.
+    pub path: Path,
+}
+
+impl Conflict {
+    /// The owner in upstream's words: `"kubectl" using apps/v1`.
+    pub fn owner(&self) -> String {
+        let Manager { name, operation, api_version, subresource } = &self.manager;
+        let mut text = quote(name);
+        if !subresource.is_empty() {
+            text = format!("{text} with subresource {}", quote(subresource));
+        }
+        match operation {
+            Operation::Apply => text,
+            Operation::Update => format!("{text} using {api_version}"),
+        }
+    }
+
+    /// The field in upstream's words.
+    pub fn field(&self) -> String {
+        show(&self.path)
+    }
+}
+
+fn conflict_message(conflicts: &[Conflict]) -> String {
+    if let [one] = conflicts {
+        return format!("Apply failed with 1 conflict: conflict with {}: {}", one.owner(), one.field());
+    }
+    let mut lines = Vec::new();
+    let mut last = None;
+    for conflict in conflicts {
+        let owner = conflict.owner();
+        if last.as_ref() != Some(&owner) {
+            lines.push(format!("conflicts with {owner}:"));
+            last = Some(owner);
+        }
+        lines.push(format!("- {}", conflict.field()));
+    }
+    format!("Apply failed with {} conflicts: {}", conflicts.len(), lines.join("\n"))
+}
+
+/// Two states of an object, compared at each version that somebody names fields at.
+struct Compared<'a> {
+    kind: &'a dyn Kind,
+    version: &'a str,
+    old: &'a Value,
+    new: &'a Value,
+    minimal: bool,
+    found: BTreeMap<Box<str>, Option<Difference>>,
+}
+
+impl<'a> Compared<'a> {
+    fn new(kind: &'a dyn Kind, version: &'a str, old: &'a Value, new: &'a Value, minimal: bool) -> Self {
+        Self { kind, version, old, new, minimal, found: BTreeMap::new() }
+    }
+
+    /// What differs, named as at `version`; `None` when there is no such version.
+    fn at(&mut self, version: &str) -> Option<&Difference> {
+        if !self.found.contains_key(version) {
+            let found = self.compare(version);
+            self.found.insert(version.into(), found);
+        }
+        self.found.get(version)?.as_ref()
+    }
+
+    fn compare(&self, version: &str) -> Option<Difference> {
+        let form = self.kind.form(version)?;
+        let found = if version == self.version {
+            compare(form, self.old, self.new, self.minimal)
+        } else {
+            let old = self.kind.convert(self.old, self.version, version)?;
+            let new = self.kind.convert(self.new, self.version, version)?;
+            compare(form, &old, &new, self.minimal)
+        };
+        Some(self.kind.reset().filter_both(found))
+    }
+}
+
+/// Records an update from `old` to `new`, both at the manager's version and in the minimal form.
+pub fn track(
+    managed: &mut ManagedFields,
+    kind: &dyn Kind,
+    old: &Value,
+    new: &Value,
+    manager: Manager,
+    now: Timestamp,
+) -> Result<(), ApplyError> {
+    let version = manager.api_version.clone();
+    let mut compared = Compared::new(kind, &version, old, new, true);
+    let Some(found) = compared.at(&version) else { return Err(ApplyError::Version(version.into())) };
+    if found.is_empty() {
+        return Ok(());
+    }
+    let found = found.clone();
+    let taken = found.changed.difference(&NOBODYS);
+    reconcile_all(managed, kind)?;
+    let mut is_new = !taken.is_empty();
+    let mut failed = None;
+    managed.entries_mut().retain_mut(|entry| {
+        if failed.is_some() {
+            return true;
+        }
+        let own = !taken.is_empty() && entry.manager.is(&manager);
+        let kept = if own {
+            is_new = false;
+            grow(entry, &found.removed, &taken, now).map(|()| true)
+        } else {
+            match compared.at(&entry.manager.api_version) {
+                Some(found) => shrink(entry, found).map(|()| true),
+                None => Ok(false),
+            }
+        };
+        kept.unwrap_or_else(|error| {
+            failed = Some(error);
+            true
+        })
+    });
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    if is_new {
+        managed.insert(Entry::new(manager, Some(now), taken));
+    }
+    Ok(managed.settle()?)
+}
+
+/// The writer's own entry takes what was changed. Its set stays as it is written when it says nothing new.
+fn grow(entry: &mut Entry, removed: &Set, taken: &Set, now: Timestamp) -> Result<(), WireError> {
+    entry.time = Some(now);
+    if entry.count(taken)? < taken.len() || entry.count(removed)? > 0 {
+        let set = entry.set()?.difference(removed).union(taken);
+        entry.put(set);
+    }
+    Ok(())
+}
+
+/// Another's entry loses what was changed or removed.
+fn shrink(entry: &mut Entry, found: &Difference) -> Result<(), WireError> {
+    if entry.count(&found.changed)? + entry.count(&found.removed)? > 0 {
+        let set = entry.set()?.difference(&found.changed).difference(&found.removed);
+        entry.put(set);
+    }
+    Ok(())
+}
+
+fn reconcile_all(managed: &mut ManagedFields, kind: &dyn Kind) -> Result<(), WireError> {
+    if !kind.may_have_changed() {
+        return Ok(());
+    }
+    for entry in managed.entries_mut() {
+        let Some(form) = kind.form(&entry.manager.api_version) else { continue };
+        let reconciled = reconcile(form, &*entry.set()?);
+        if let Some(set) = reconciled {
+            entry.put(set);
+        }
+    }
+    Ok(())
+}
+
+/// Applies `applied` to `live`, both at the manager's version, `live` as clients see it. `None` when it changes nothing of
+/// the object; who owns what may change all the same.
+pub fn apply(
+    managed: &mut ManagedFields,
+    kind: &dyn Kind,
+    live: &Value,
+    applied: &Value,
+    manager: Manager,
+    force: bool,
+    now: Timestamp,
+) -> Result<Option<Value>, ApplyError> {
+    let version = manager.api_version.clone();
+    let Some(form) = kind.form(&version) else { return Err(ApplyError::Version(version.into())) };
+    if managed.is_empty() {
+        let nothing = Value::Object(serde_json::Map::new());
+        let before = Manager { name: BEFORE_FIRST.into(), operation: Operation::Update, ..manager.clone() };
+        track(managed, kind, &nothing, live, before, now)?;
+    }
+    reconcile_all(managed, kind)?;
+    let merged = merge(form, live, applied);
+    let before = managed.of(&manager).cloned();
+    let time = before.as_ref().and_then(|before| before.time);
+    let set = kind.reset().filter(owned(form, applied));
+    managed.insert(Entry::new(manager.clone(), time, set));
+    let new = match before {
+        Some(before) => Pruning { kind, managed, version: &version }.prune(&merged, &before)?,
+        None => merged,
+    };
+    settle_conflicts(managed, kind, live, &new, &manager, force)?;
+    let changed = !same(live, &new);
+    for entry in managed.entries_mut().iter_mut().filter(|entry| entry.manager.is(&manager)) {
+        let set = entry.set()?.difference(&NOBODYS);
+        entry.put(set);
+        if changed {
+            entry.time = Some(now);
+        }
+    }
+    managed.settle()?;
+    Ok(changed.then_some(new))
+}
+
+/// Takes from others what an apply changes, or complains.
+fn settle_conflicts(
+    managed: &mut ManagedFields,
+    kind: &dyn Kind,
+    live: &Value,
+    new: &Value,
+    manager: &Manager,
+    force: bool,
+) -> Result<(), ApplyError> {
+    let mut compared = Compared::new(kind, &manager.api_version, live, new, false);
+    let mut conflicts = Vec::new();
+    let mut kept = Vec::with_capacity(managed.entries().len());
+    for mut entry in std::mem::take(managed.entries_mut()) {
+        if !entry.manager.is(manager) {
+            let Some(found) = compared.at(&entry.manager.api_version) else { continue };
+            let taken = entry.set()?.intersection(&found.changed);
+            let conflict = |path| Conflict { manager: entry.manager.clone(), path };
+            conflicts.extend(taken.paths().into_iter().map(conflict));
+            shrink(&mut entry, found)?;
+        }
+        kept.push(entry);
+    }
+    *managed.entries_mut() = kept;
+    if force || conflicts.is_empty() {
+        return Ok(());
+    }
+    conflicts.sort_by_cached_key(Conflict::owner);
+    Err(ApplyError::Conflicts(conflicts))
+}
+
+/// Taking out what an applier owned and no longer applies, unless somebody else owns it.
+struct Pruning<'a> {
+    kind: &'a dyn Kind,
+    managed: &'a ManagedFields,
+    /// The version of `merged` and of the outcome.
+    version: &'a str,
+}
+
+impl Pruning<'_> {
+    fn prune(&self, merged: &Value, before: &Entry) -> Result<Value, ApplyError> {
+        let last = before.set()?;
+        let then = &*before.manager.api_version;
+        let (Some(form), false) = (self.kind.form(then), last.is_empty()) else { return Ok(merged.clone()) };
+        let Some(merged_then) = self.at(merged, self.version, then) else { return Ok(merged.clone()) };
+        let last = named(Some(form), &last);
+        let pruned = remove(form, &merged_then, &last);
+        let (pruned, at) = self.add_back_owned(&merged_then, pruned, then)?;
+        // What was owned and is not taken out with the rest stays: nobody wants it, and nobody asked for its end.
+        let Some(pruned) = self.at(&pruned, &at, then) else { return Ok(merged.clone()) };
+        let set = |value: &Value| named(Some(form), &owned(form, value));
+        let gone = set(&merged_then).difference(&set(&pruned)).intersection(&last);
+        let out = remove(form, &merged_then, &gone);
+        Ok(self.at(&out, then, self.version).map_or_else(|| merged.clone(), Cow::into_owned))
+    }
+
+    /// Puts back what somebody owns, version by version; answers also with the version the outcome is at.
+    fn add_back_owned(&self, merged: &Value, pruned: Value, then: &str) -> Result<(Value, String), ApplyError> {
+        let mut owners: BTreeMap<&str, Set> = BTreeMap::new();
+        for entry in self.managed.entries() {
+            let all = owners.entry(&entry.manager.api_version).or_default();
+            *all = all.union(&*entry.set()?);
+        }
+        // The version of the prune first: fields may be missing there that a conversion needs.
+        let mut versions: Vec<&str> = owners.keys().copied().filter(|version| *version != then).collect();
+        versions.splice(0..0, owners.contains_key(then).then_some(then));
+        let (mut merged, mut pruned, mut at) = (Cow::Borrowed(merged), pruned, then.to_owned());
+        for version in versions {
+            let Some(form) = self.kind.form(version) else { continue };
+            let (Some(whole), Some(part)) = (self.at(&merged, &at, version), self.at(&pruned, &at, version)) else {
+                continue;
+            };
+            let set = |value: &Value| named(Some(form), &owned(form, value));
+            let kept = set(&part).union(&named(Some(form), &owners[version]));
+            let next = remove(form, &whole, &set(&whole).difference(&kept));
+            merged = Cow::Owned(whole.into_owned());
+            pruned = next;
+            at = version.to_owned();
+        }
+        Ok((pruned, at))
+    }
+
+    fn at<'v>(&self, value: &'v Value, from: &str, to: &str) -> Option<Cow<'v, Value>> {
+        if from == to { Some(Cow::Borrowed(value)) } else { self.kind.convert(value, from, to).map(Cow::Owned) }
+    }
+}
