@@ -111,7 +111,7 @@ impl Node {
         let Pair { cert, key } = &membership.client;
         let https = Https::new(&self.server_url, membership.ca.as_bytes(), cert.as_bytes(), key.as_bytes())
             .context("cannot talk to the API server")?;
-        let client = Client::new(Arc::new(https.clone()), user);
+        let client = Client::new(Arc::new(https.clone()), user).writing_as("kubelet");
         let Pair { cert, key } = &membership.serving;
         let serving = ServingCertificate::from_pem(cert, key).context(
             "the kubelet's serving certificate is of no use; remove it from the data directory and start again",

@@ -232,7 +232,8 @@ impl Server {
         let registry = registry.await.context("the registry does not start")?;
         // The join's routes need a client of the server they are part of.
         let late = Arc::new(OnceLock::new());
-        let client = Client::new(Arc::new(Loopback(late.clone())), User::new("system:apiserver", [api::user::MASTERS]));
+        let client = Client::new(Arc::new(Loopback(late.clone())), User::new("system:apiserver", [api::user::MASTERS]))
+            .writing_as("kube-apiserver");
         let config = self.server_config(leaves)?;
         let joins = Arc::new(Joins {
             ca: leaves.certificates.ca.clone(),

@@ -7,6 +7,7 @@ mod escalation;
 mod limit_ranger;
 mod namespace_lifecycle;
 mod node_restriction;
+mod owners;
 mod pod_security;
 mod priority;
 mod resource_quota;
@@ -28,6 +29,7 @@ use futures::future::BoxFuture;
 use crate::Registry;
 
 pub use attributes::{Attributes, Called, Options, Reinvocation, Verb};
+pub use owners::Owners;
 
 /// What a plugin does at one of its two turns.
 #[derive(Clone)]

@@ -98,13 +98,17 @@ async fn service_network(registry: &Registry) -> Result<(), Status> {
         "lastTransitionTime": api::time::format(jiff::Timestamp::now()),
     });
     let patch = api::Patch::Merge(json!({"status": {"conditions": [condition]}}));
-    let mut request = request(row, "", "kubernetes", Operation::Patch(patch, WriteOptions::default()));
+    let mut request = request(row, "", "kubernetes", Operation::Patch(patch, options()));
     request.subresource = "status".into();
     registry.call(&request).await.map(drop)
 }
 
 fn find((group, version, plural): (&str, &str, &str)) -> Result<&'static Arc<Resource>, Status> {
     resource::find(group, version, plural).ok_or_else(Status::no_such_path)
+}
+
+fn options() -> WriteOptions {
+    WriteOptions { field_manager: "kube-apiserver".into(), ..WriteOptions::default() }
 }
 
 fn request(row: &Arc<Resource>, namespace: &str, name: &str, operation: Operation) -> Request {
@@ -125,7 +129,7 @@ async fn present(registry: &Registry, row: (&str, &str, &str), namespace: &str, 
     if registry.cache(row).get(namespace, &name).is_some() {
         return Ok(());
     }
-    let operation = Operation::Create(body, WriteOptions::default());
+    let operation = Operation::Create(body, options());
     match registry.call(&request(row, namespace, &name, operation)).await {
         Err(status) if !status.is_already_exists() => Err(status),
         Err(_) => Ok(()),
@@ -152,7 +156,7 @@ async fn exactly(
     if current.at(part) == body.at(part) {
         return Ok(());
     }
-    let operation = Operation::Update(body.clone(), WriteOptions::default());
+    let operation = Operation::Update(body.clone(), options());
     match registry.call(&request(row, namespace, name, operation)).await? {
         Reply::Object { .. } => tracing::info!(kind = &*row.kind, namespace, name, "corrected"),
         _ => return Err(Status::internal("an update answered with no object")),

@@ -4,6 +4,7 @@
 //! present state; writes go to the store by compare-and-swap and come back to everybody through the feed.
 
 mod admitted;
+mod apply;
 mod binding;
 mod continuation;
 mod create;
@@ -12,6 +13,7 @@ mod error;
 mod eviction;
 mod intake;
 mod metadata;
+mod ownership;
 mod part;
 mod read;
 mod selection;
@@ -27,7 +29,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use api::{List, Object, Operation, Patch, Reply, Request, Resource, Status};
+use api::{List, Object, Operation, Reply, Request, Resource, Status};
 use embedded_store::{Store, StoreError};
 use watch_cache::Cache;
 
@@ -191,9 +193,6 @@ impl Registry {
                 Ok(Reply::Object { object, created: false, warnings: Vec::new() })
             }
             Operation::Update(body, options) => self.update(request, part, Intent::Put(body), options).await,
-            Operation::Patch(Patch::Apply(_), _) => {
-                Err(Status::failure(501, "NotImplemented", "server-side apply is not served yet"))
-            }
             Operation::Patch(patch, options) => self.update(request, part, Intent::Patch(patch), options).await,
             _ if part != Part::Main => Err(Status::method_not_allowed()),
             Operation::List(options) => Ok(Reply::List(self.list(request, options).await?)),

@@ -74,6 +74,11 @@ impl Client {
         Self { transport: self.transport.clone(), user: Arc::new(user), field_manager: field_manager.into() }
     }
 
+    /// The same client, writing under `field_manager`.
+    pub fn writing_as(self, field_manager: &str) -> Self {
+        Self { field_manager: field_manager.into(), ..self }
+    }
+
     /// The shared cache of a kind.
     pub fn cache(&self, resource: &Arc<Resource>) -> Arc<Cache> {
         self.transport.cache(resource)

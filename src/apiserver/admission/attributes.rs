@@ -7,6 +7,8 @@ use std::sync::Arc;
 use api::{DeleteOptions, FieldValidation, Propagation, Request, Resource, Status, User, WriteOptions};
 use serde_json::{Map, Value, json};
 
+use super::Owners;
+
 /// What kind of write is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
@@ -68,6 +70,8 @@ pub struct Attributes {
     pub object: Value,
     /// The object as it is; null for a create.
     pub old: Value,
+    /// Who owns what of both. See [`Attributes::whole`].
+    pub owners: Owners,
     /// What accompanies the write.
     pub options: Options,
     /// Whether nothing will be persisted: side effects are out.
@@ -126,6 +130,7 @@ impl Attributes {
             verb,
             object: Value::Null,
             old: Value::Null,
+            owners: Owners::default(),
             options,
             dry_run,
             warnings: Vec::new(),

@@ -1,5 +1,6 @@
 //! Request bodies: bounded in size and time, read by their content type.
 
+mod duplicates;
 mod polite;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,11 @@ pub(crate) async fn read(body: Body) -> Result<Bytes, Status> {
 /// `Limited` wraps its error once more when the body is boxed.
 fn is_axum_limit(e: &(dyn std::error::Error + 'static)) -> bool {
     std::iter::successors(Some(e), |e| e.source()).any(|e| e.is::<LengthLimitError>())
+}
+
+/// Whether duplicates of a body are told with their lines, as YAML's are.
+pub(crate) fn is_yaml(content_type: &str) -> bool {
+    media_type(content_type).ends_with("yaml")
 }
 
 /// Decodes an object. `protobuf` turns the protobuf form into JSON, where the kind has one.
@@ -109,8 +115,17 @@ fn json(bytes: &[u8]) -> Result<Document, Status> {
     })
 }
 
-/// One YAML document, its nesting and aliases bounded by the parser's budget. Most senders of YAML send JSON.
+/// One YAML document, its nesting and aliases bounded by the parser's budget. Most senders of YAML send JSON. Duplicates are
+/// complaints that tell the line.
 fn yaml(bytes: &[u8]) -> Result<Document, Status> {
+    let mut document = yaml_value(bytes)?;
+    if !document.duplicates.is_empty() {
+        document.duplicates = std::str::from_utf8(bytes).map(duplicates::complaints).unwrap_or_default();
+    }
+    Ok(document)
+}
+
+fn yaml_value(bytes: &[u8]) -> Result<Document, Status> {
     if bytes.first() == Some(&b'{')
         && let Ok(document) = api::json::read(bytes, Limits::default())
     {

@@ -1,14 +1,12 @@
 //! The query of a request, read once, and the options each verb takes from it. Complaints are upstream's.
 
 use api::validation::field::{Error, ErrorList, Path};
+use api::validation::{FIELD_MANAGER_MAX, is_print, validate_field_manager};
 use api::{Cause, DeleteOptions, FieldValidation, ListOptions, Propagation, Status, WatchOptions, WriteOptions};
 use serde_json::Value;
 
 #[cfg(test)]
 mod tests;
-
-/// Field managers are at most this long.
-const MANAGER_MAX: usize = 128;
 
 /// Names and values in the order sent, decoded.
 #[derive(Clone, Debug, Default)]
@@ -96,15 +94,10 @@ impl Query {
         let dry_run = self.dry_run(&mut errors);
         let named = self.get("fieldManager").unwrap_or_default();
         let manager = Path::root("fieldManager");
-        if named.len() > MANAGER_MAX {
-            errors.push(Error::too_long(&manager, MANAGER_MAX));
-        }
-        if named.chars().any(|c| c.is_control()) {
-            errors.push(Error::invalid(&manager, named, "should only contain printable characters"));
-        }
         if apply && named.is_empty() {
             errors.push(Error::required(&manager, "is required for apply patch"));
         }
+        errors.extend(validate_field_manager(named, &manager));
         if kind == "PatchOptions" && !apply && self.get("force").is_some() {
             errors.push(Error::forbidden(&Path::root("force"), "may not be specified for non-apply patch"));
         }
@@ -217,8 +210,8 @@ fn invalid(kind: &str, errors: ErrorList) -> Result<(), Status> {
 /// The manager a `User-Agent` stands for: what precedes the first slash, printable, bounded.
 fn manager_of(agent: &str) -> String {
     let prefix = agent.split('/').next().unwrap_or_default();
-    let mut manager: String = prefix.chars().filter(|c| !c.is_control()).collect();
-    let mut end = manager.len().min(MANAGER_MAX);
+    let mut manager: String = prefix.chars().filter(|c| is_print(*c)).collect();
+    let mut end = manager.len().min(FIELD_MANAGER_MAX);
     while !manager.is_char_boundary(end) {
         end -= 1;
     }

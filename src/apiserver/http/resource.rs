@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{Operation, Patch, Reply, Resource, Status};
+use api::{Operation, Reply, Resource, Status};
 use axum::body::Body;
 use http::{Method, Response, header};
 use serde_json::Value;
@@ -144,7 +144,7 @@ async fn operation(row: &Resource, incoming: Incoming<'_>) -> Result<Operation, 
             let mut options = query.write(kind, &agent, false)?;
             let bytes = body::read(content).await?;
             let document = body::object(&bytes, &content_type, |bytes| protobuf::decode(bytes, expected.triple()))?;
-            options.duplicate_fields = document.duplicates;
+            tell_duplicates(&mut options, document.duplicates, &content_type);
             let value = expected.check(document.value)?;
             if info.verb == "create" { Operation::Create(value, options) } else { Operation::Update(value, options) }
         }
@@ -153,11 +153,7 @@ async fn operation(row: &Resource, incoming: Incoming<'_>) -> Result<Operation, 
             let mut options = query.write("PatchOptions", &agent, apply)?;
             let bytes = body::read(content).await?;
             let (patch, duplicates) = body::patch(&bytes, &content_type, row.builtin)?;
-            options.duplicate_fields = duplicates;
-            let patch = match patch {
-                Patch::Apply(value) => Patch::Apply(expected.check(value)?),
-                patch => patch,
-            };
+            tell_duplicates(&mut options, duplicates, &content_type);
             Operation::Patch(patch, options)
         }
         verb @ ("delete" | "deletecollection") => {
@@ -178,6 +174,14 @@ async fn operation(row: &Resource, incoming: Incoming<'_>) -> Result<Operation, 
         }
         _ => return Err(Status::method_not_allowed()),
     })
+}
+
+fn tell_duplicates(options: &mut api::WriteOptions, duplicates: Vec<String>, content_type: &str) {
+    if body::is_yaml(content_type) {
+        options.duplicate_keys = duplicates;
+    } else {
+        options.duplicate_fields = duplicates;
+    }
 }
 
 /// Whether a form shows objects whole: only then can frames be shared.

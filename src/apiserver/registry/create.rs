@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use api::managed_fields::ManagedFields;
 use api::{Object, Reply, Request, Status, WriteOptions};
 use embedded_store::Expect;
 use serde_json::Value;
 
+use super::ownership::{self, Written};
 use super::part::Part;
+use super::write::Owners;
 use super::{Registry, error, intake, metadata, versions, write};
 use crate::admission::{self, Attributes, Options, Verb};
 use crate::allocator::Hold;
@@ -22,7 +25,9 @@ impl Registry {
         let mut warnings = Vec::new();
         let mut object = self.decode(&request.resource, Part::Main, body, options, &mut warnings)?;
         intake::name_namespace(&mut object, request)?;
-        let (created, more) = self.create_stored(request, object, options).await?;
+        let sent = object.cut("metadata.managedFields");
+        let owners = Written::new(self, &request.resource, Part::Main).of_new(&object, options, sent.as_ref());
+        let (created, more) = self.create_stored(request, object, owners, options).await?;
         warnings.extend(more);
         let object = versions::show(&request.resource, created)?;
         Ok(Reply::Object { object, created: true, warnings })
@@ -33,6 +38,7 @@ impl Registry {
         &self,
         request: &Request,
         object: Value,
+        owners: ManagedFields,
         options: &WriteOptions,
     ) -> Result<(Arc<Object>, Vec<String>), Status> {
         let storage = request.resource.storage();
@@ -40,12 +46,14 @@ impl Registry {
         let mut attributes = Attributes::new(request, Verb::Create, Options::Create(options.clone()));
         attributes.name = object.text("metadata.name").to_owned();
         attributes.object = object;
+        attributes.owners.new = Some(owners);
         admission::mutate(self, &mut attributes).await?;
         let generate = attributes.object.text("metadata.name").is_empty();
         metadata::prepare_create(&mut attributes.object, &storage, strategy, &request.namespace)?;
         (strategy.prepare_create)(&mut attributes.object, &request.user);
         let mut errors = metadata::validate(&attributes.object, &storage, strategy);
         (strategy.validate)(&attributes.object, &mut errors);
+        errors.extend(ownership::validate(attributes.owners.new.as_ref()));
         let name = attributes.object.text("metadata.name").to_owned();
         if !errors.is_empty() {
             return Err(Status::invalid(&storage.group, &storage.kind, &name, error::causes(&errors)));
@@ -54,13 +62,14 @@ impl Registry {
         attributes.warnings.extend((strategy.warnings)(&attributes.object));
         let mut hold = self.allocate(&storage, &mut attributes.object, None)?;
         admission::validate(self, &mut attributes).await?;
-        let Attributes { mut object, warnings, .. } = attributes;
+        let Attributes { mut object, owners, warnings, .. } = attributes;
+        let owners = Owners { text: owners.new.as_ref().map_or_else(Vec::new, ownership::write), needed: false };
         if options.dry_run {
-            return Ok((Arc::new(write::encode(&object, &storage)?), warnings));
+            return Ok((Arc::new(write::encode(&object, &owners, &storage)?), warnings));
         }
         for attempt in 1.. {
             hold.iter_mut().for_each(Hold::begin);
-            match self.put(&storage, &object, Expect::Absent).await? {
+            match self.put(&storage, &object, &owners, Expect::Absent).await? {
                 Ok(created) => {
                     if let Some(hold) = hold {
                         hold.keep();

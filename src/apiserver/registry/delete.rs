@@ -136,6 +136,7 @@ impl Registry {
         attributes.namespace = current.object.meta.namespace.to_string();
         attributes.name = current.object.meta.name.to_string();
         attributes.old = current.value.clone();
+        attributes.owners.old = current.managed.clone();
         admission::mutate(self, &mut attributes).await?;
         admission::validate(self, &mut attributes).await
     }
@@ -154,11 +155,11 @@ impl Registry {
         }
         if held(&new) {
             new.cut("metadata.resourceVersion");
-            let object = write::encode(&new, storage)?;
+            let object = write::encode(&new, &current.owners(), storage)?;
             if options.dry_run {
                 return Ok(Ok(Deleted::Marked(Arc::new(object.at_revision(current.revision())))));
             }
-            let written = self.put(storage, &new, Expect::Revision(current.revision())).await?;
+            let written = self.put(storage, &new, &current.owners(), Expect::Revision(current.revision())).await?;
             return Ok(written.map(Deleted::Marked));
         }
         if options.dry_run {

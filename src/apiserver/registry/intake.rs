@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::managed_fields::ManagedFields;
 use api::{FieldValidation, Request, Resource, Status, WriteOptions, prune, schema};
 use serde_json::Value;
 
@@ -11,7 +12,8 @@ use crate::strategy;
 use crate::tree::Tree;
 
 impl Registry {
-    /// Reads a body written through a part of the row's objects. Warnings are added to `warnings`.
+    /// Reads a body written through a part of the row's objects. Warnings are added to `warnings`. What the client says of
+    /// managed fields is still there.
     pub(super) fn decode(
         &self,
         resource: &Arc<Resource>,
@@ -23,6 +25,7 @@ impl Registry {
         let (group, version, kind) = part.kind(resource);
         name_kind(&mut body, group, version, kind)?;
         let mut unknown = Vec::new();
+        let forgets = body.at("metadata.managedFields").is_some_and(ManagedFields::is_reset);
         if !resource.builtin {
             // Whatever else a custom kind holds, its metadata is everybody's.
             if let (Some(metadata), Some(message)) = (body.get_mut("metadata"), schema::message("meta/v1.ObjectMeta")) {
@@ -37,22 +40,38 @@ impl Registry {
         }
         match options.field_validation {
             FieldValidation::Ignore => {}
-            FieldValidation::Warn => warnings.extend(prune::warnings(&unknown, &options.duplicate_fields)),
+            FieldValidation::Warn => {
+                warnings.extend(options.duplicate_keys.iter().cloned());
+                warnings.extend(prune::warnings(&unknown, &options.duplicate_fields));
+            }
             FieldValidation::Strict => {
-                if let Some(error) = prune::strict_error(&unknown, &options.duplicate_fields) {
-                    let quoted = api::quote::quote(version);
-                    let why = format!("{kind} in version {quoted} cannot be handled as a {kind}: {error}");
-                    return Err(Status::bad_request(why));
+                let mut parts: Vec<String> = yaml_error(options).into_iter().collect();
+                parts.extend(prune::warnings(&unknown, &options.duplicate_fields));
+                if !parts.is_empty() {
+                    let (quoted, error) = (api::quote::quote(version), parts.join(", "));
+                    return Err(Status::bad_request(format!(
+                        "{kind} in version {quoted} cannot be handled as a {kind}: strict decoding error: {error}"
+                    )));
                 }
             }
         }
         if part == Part::Scale {
             return Ok(body);
         }
+        if forgets {
+            // An empty list says something here.
+            body.put("metadata.managedFields", Value::Array(Vec::new()));
+        }
         let mut object = versions::into_storage(resource, body);
         strategy::of(&resource.storage()).fill_in(&mut object);
         Ok(object)
     }
+}
+
+/// What upstream's parser says of keys that come twice in YAML.
+pub(super) fn yaml_error(options: &WriteOptions) -> Option<String> {
+    let keys = &options.duplicate_keys;
+    (!keys.is_empty()).then(|| format!("yaml: unmarshal errors:\n  {}", keys.join("\n  ")))
 }
 
 /// Checks that the body says it is what the path says it is; a body that does not say is.

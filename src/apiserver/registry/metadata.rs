@@ -21,7 +21,7 @@ const OURS: [&str; 5] = [
     "metadata.generation",
 ];
 
-/// Fields that are not kept: no self links since 1.24, and the fields' owners are not recorded yet.
+/// Fields that are not kept in the tree: no self links since 1.24, and who owns what is written apart.
 fn drop_unkept(object: &mut Value) {
     object.cut("metadata.selfLink");
     object.cut("metadata.managedFields");

@@ -1,13 +1,17 @@
 //! The registry over the memory store, driven as its callers drive it.
 
+mod applies;
 mod clock;
 mod deletes;
+mod owners;
 mod reads;
 mod subresources;
 mod watches;
 mod writes;
 
-use api::{DeleteOptions, FieldValidation, ListOptions, User, WatchEvent, WatchOptions, WatchStream, WriteOptions};
+use api::{
+    DeleteOptions, FieldValidation, ListOptions, Patch, User, WatchEvent, WatchOptions, WatchStream, WriteOptions,
+};
 use embedded_store::memory;
 use futures::{FutureExt, StreamExt};
 use serde_json::{Value, json};

@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 
+use api::managed_fields::ManagedFields;
 use api::validation::field::{Error, ErrorList, Path};
-use api::{Object, Operation, Patch, Reply, Request, Resource, Status, User, WriteOptions, schema, user};
+use api::{
+    FieldValidation, Object, Operation, Patch, Reply, Request, Resource, Status, User, WriteOptions, schema, user,
+};
 use embedded_store::Expect;
 use serde_json::Value;
 
+use super::apply::Applied;
+use super::ownership::{self, Written};
 use super::part::Part;
 use super::write::Current;
 use super::{Registry, error, intake, metadata, versions};
@@ -26,6 +31,22 @@ pub(super) enum Intent<'a> {
     Patch(&'a Patch),
     /// What a function makes of the stored form: the server's own changes, which need no admission.
     Own(&'a (dyn Fn(&mut Value) -> Result<(), Status> + Sync)),
+}
+
+/// What a write makes of an object, before admission.
+struct Intended {
+    /// The object in stored form.
+    object: Value,
+    /// Who owns what; `None` where that stays.
+    owners: Option<ManagedFields>,
+}
+
+/// An object ready to be stored.
+struct After {
+    object: Value,
+    owners: Option<ManagedFields>,
+    /// Whether it is not worth storing without its owners.
+    needed: bool,
 }
 
 /// What came of one try.
@@ -53,10 +74,22 @@ impl Registry {
         let mut current = self.current(&storage, &request.namespace, &request.name).await?;
         for _ in 0..ATTEMPTS {
             let Some(now) = current else {
-                if let (Part::Main, Intent::Put(body), true) = (part, &intent, strategy.create_on_update) {
-                    return self.put_new(request, (*body).clone(), options).await;
+                match (part, &intent) {
+                    (Part::Main, Intent::Put(body)) if strategy.create_on_update => {
+                        return self.put_new(request, (*body).clone(), options).await;
+                    }
+                    (Part::Main, Intent::Patch(Patch::Apply(body))) => {
+                        match self.apply_new(request, body, options).await {
+                            // Somebody else made it in between.
+                            Err(status) if status.is_already_exists() => {
+                                current = self.current(&storage, &request.namespace, &request.name).await?;
+                                continue;
+                            }
+                            made => return made,
+                        }
+                    }
+                    _ => return Err(error::not_found(&request.resource, &request.name)),
                 }
-                return Err(error::not_found(&request.resource, &request.name));
             };
             warnings.clear();
             match self.try_update(request, part, &intent, options, &storage, strategy, now, &mut warnings).await? {
@@ -114,10 +147,11 @@ impl Registry {
         warnings: &mut Vec<String>,
     ) -> Result<Outcome, Status> {
         let old = &current.value;
-        let mut new = self.intended(request, part, intent, options, old, warnings)?;
+        let Intended { object: mut new, owners } = self.intended(request, part, intent, options, &current, warnings)?;
         let unconditional = check_version(&mut new, &current, part, intent, storage, strategy)?;
         let mut attributes = Attributes::new(request, Verb::Update, Options::Update(options.clone()));
         (attributes.object, attributes.old) = (new, old.clone());
+        attributes.owners = admission::Owners { new: owners, old: current.managed.clone() };
         let own = matches!(intent, Intent::Own(_));
         if !own {
             admission::mutate(self, &mut attributes).await?;
@@ -139,6 +173,7 @@ impl Registry {
         }
         let mut errors = metadata::validate(&new, storage, strategy);
         metadata::validate_update(&new, old, &mut errors);
+        errors.extend(ownership::validate(attributes.owners.new.as_ref()));
         match part {
             Part::Main if !own => {
                 (strategy.validate)(&new, &mut errors);
@@ -166,7 +201,9 @@ impl Registry {
         if !options.dry_run {
             hold.iter_mut().for_each(Hold::begin);
         }
-        let outcome = self.finish(storage, current, attributes.object, options.dry_run, unconditional).await;
+        let needed = matches!(intent, Intent::Patch(Patch::Apply(_)));
+        let after = After { object: attributes.object, owners: attributes.owners.new, needed };
+        let outcome = self.finish(storage, current, after, options.dry_run, unconditional).await;
         match (hold, &outcome) {
             (Some(hold), Ok(Outcome::Done(_))) if !options.dry_run => hold.keep(),
             // A lost race is no doubt: somebody else's write was made, not this one. And what is gone gave up its own.
@@ -182,18 +219,23 @@ impl Registry {
         &self,
         storage: &Arc<Resource>,
         current: Current,
-        mut new: Value,
+        after: After,
         dry_run: bool,
         unconditional: bool,
     ) -> Result<Outcome, Status> {
+        let After { object: mut new, owners, needed } = after;
         let gone = may_go(&new, &current.value);
         let mut old = current.value.clone();
         old.cut("metadata.resourceVersion");
         new.cut("metadata.resourceVersion");
-        if new == old && !gone {
+        if new == old && !gone && same_owners(owners.as_ref(), &current) {
             return Ok(Outcome::Done(current.object));
         }
-        let object = super::write::encode(&new, storage)?;
+        let owners = match &owners {
+            Some(owners) => super::write::Owners { text: ownership::write(owners), needed },
+            None => current.owners(),
+        };
+        let object = super::write::encode(&new, &owners, storage)?;
         if dry_run {
             return Ok(Outcome::Done(Arc::new(object.at_revision(current.revision()))));
         }
@@ -201,7 +243,7 @@ impl Registry {
             let last = self.remove(storage, &current).await?;
             last.map(|last| Outcome::Gone(Arc::new(object.at_revision(last.meta.resource_version))))
         } else {
-            self.put(storage, &new, Expect::Revision(current.revision())).await?.map(Outcome::Done)
+            self.put(storage, &new, &owners, Expect::Revision(current.revision())).await?.map(Outcome::Done)
         };
         match written {
             Ok(outcome) => Ok(outcome),
@@ -211,38 +253,82 @@ impl Registry {
         }
     }
 
-    /// The whole object the client wants, in stored form.
+    /// The whole object the client wants, in stored form, and who owns what of it.
     fn intended(
         &self,
         request: &Request,
         part: Part,
         intent: &Intent<'_>,
         options: &WriteOptions,
-        old: &Value,
+        current: &Current,
         warnings: &mut Vec<String>,
-    ) -> Result<Value, Status> {
-        let body = match intent {
+    ) -> Result<Intended, Status> {
+        let old = &current.value;
+        match intent {
             Intent::Own(change) => {
                 let mut new = old.clone();
                 change(&mut new)?;
-                return Ok(new);
+                Ok(Intended { object: new, owners: None })
             }
-            Intent::Put(body) => (*body).clone(),
+            Intent::Put(body) => self.changed(request, part, (*body).clone(), options, current, warnings),
+            Intent::Patch(Patch::Apply(body)) => {
+                let Applied { object, owners } = self.apply(request, part, body, options, Some(current), warnings)?;
+                let lenient = WriteOptions { field_validation: FieldValidation::Ignore, ..options.clone() };
+                let object = match object {
+                    Some(object) => self.understood(request, part, object, &lenient, old, &mut Vec::new())?.0,
+                    None => old.clone(),
+                };
+                Ok(Intended { object, owners: Some(owners) })
+            }
             Intent::Patch(patch) => {
                 // A patch means the object as clients see it.
                 let mut whole = old.clone();
                 super::write::canonical(&mut whole, &request.resource.storage());
+                if names_owners(patch) {
+                    whole.put("metadata.managedFields", ownership::read(current.managed.as_deref()).to_value());
+                }
                 let mut seen = part.show(versions::from_storage(&request.resource, whole));
                 let (group, version, kind) = part.kind(&request.resource);
                 let message = schema::for_kind(group, version, kind).filter(|_| request.resource.builtin);
                 patch.apply(&mut seen, message)?;
-                seen
+                self.changed(request, part, seen, options, current, warnings)
             }
-        };
+        }
+    }
+
+    /// What becomes of the object by a body that is no apply.
+    fn changed(
+        &self,
+        request: &Request,
+        part: Part,
+        body: Value,
+        options: &WriteOptions,
+        current: &Current,
+        warnings: &mut Vec<String>,
+    ) -> Result<Intended, Status> {
+        let old = &current.value;
+        let (object, sent) = self.understood(request, part, body, options, old, warnings)?;
+        let written = Written::new(self, &request.resource, part);
+        let managed = current.managed.as_deref();
+        let owners = written.of_change(managed, sent.as_ref(), (old, &object), options, &request.subresource);
+        Ok(Intended { object, owners: Some(owners) })
+    }
+
+    /// The object with a body read and written through the part, and what the body says about managed fields.
+    fn understood(
+        &self,
+        request: &Request,
+        part: Part,
+        body: Value,
+        options: &WriteOptions,
+        old: &Value,
+        warnings: &mut Vec<String>,
+    ) -> Result<(Value, Option<Value>), Status> {
         let mut view = self.decode(&request.resource, part, body, options, warnings)?;
+        let sent = view.cut("metadata.managedFields");
         intake::name_namespace(&mut view, request)?;
         intake::name_object(&mut view, request)?;
-        part.merge(&request.resource.storage(), view, old)
+        Ok((part.merge(&request.resource.storage(), view, old)?, sent))
     }
 
     /// The object as the answer to a write through the part shows it.
@@ -313,6 +399,27 @@ fn may_go(new: &Value, old: &Value) -> bool {
         && new.items("metadata.finalizers").is_empty()
         && old.int("metadata.deletionGracePeriodSeconds").unwrap_or(0) == 0
         && (new.text("kind") != "Namespace" || new.items("spec.finalizers").is_empty())
+}
+
+/// Whether those who own the fields stay the same; when they last wrote does not count.
+fn same_owners(owners: Option<&ManagedFields>, current: &Current) -> bool {
+    owners.is_none_or(|owners| owners.same_but_times(&ownership::read(current.managed.as_deref())))
+}
+
+/// Whether a patch may speak about managed fields.
+fn names_owners(patch: &Patch) -> bool {
+    const OWNERS: &str = "/metadata/managedFields";
+    match patch {
+        Patch::Merge(body) | Patch::Strategic(body) | Patch::Apply(body) => {
+            body.get("metadata").is_some_and(|metadata| metadata.get("managedFields").is_some())
+        }
+        Patch::Json(operations) => operations.as_array().into_iter().flatten().any(|operation| {
+            ["path", "from"]
+                .iter()
+                .filter_map(|field| operation.get(field)?.as_str())
+                .any(|path| matches!(path, "" | "/metadata") || path.starts_with(OWNERS))
+        }),
+    }
 }
 
 /// Whether a patch says which version it is meant for.

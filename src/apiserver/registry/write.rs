@@ -19,11 +19,28 @@ const OBJECT_MAX: usize = 1536 << 10;
 pub(super) struct Current {
     /// As everybody shares it.
     pub(super) object: Arc<Object>,
-    /// As a tree, `resourceVersion` included.
+    /// As a tree, `resourceVersion` included, without managed fields.
     pub(super) value: Value,
+    /// `metadata.managedFields`, unread.
+    pub(super) managed: Option<Box<str>>,
+}
+
+/// `metadata.managedFields` of an object that is written, as JSON; empty for none.
+#[derive(Debug, Default)]
+pub(super) struct Owners {
+    /// The list.
+    pub(super) text: Vec<u8>,
+    /// Whether the write is for nothing without it. Other writes do without when the object would be too large.
+    pub(super) needed: bool,
 }
 
 impl Current {
+    /// Who owns what, as it is.
+    pub(super) fn owners(&self) -> Owners {
+        let text = self.managed.as_deref().unwrap_or_default().as_bytes().to_vec();
+        Owners { text, needed: false }
+    }
+
     /// The revision of the last write.
     pub(super) fn revision(&self) -> u64 {
         self.object.meta.resource_version
@@ -50,9 +67,10 @@ impl Registry {
         &self,
         storage: &Resource,
         value: &Value,
+        owners: &Owners,
         expect: Expect,
     ) -> Result<Result<Arc<Object>, Option<Current>>, Status> {
-        let object = encode(value, storage)?;
+        let object = encode(value, owners, storage)?;
         let key = storage.store_key(&object.meta.namespace, &object.meta.name);
         let change = Change::Put(object.stored_bytes().clone());
         let write = Write { key, expect, change, durability: strategy::of(storage).durability };
@@ -121,14 +139,18 @@ fn message(storage: &Resource) -> Option<&'static api::schema::Message> {
 }
 
 /// The object that a tree becomes, size checked.
-pub(super) fn encode(value: &Value, storage: &Resource) -> Result<Object, Status> {
+pub(super) fn encode(value: &Value, owners: &Owners, storage: &Resource) -> Result<Object, Status> {
     let mut value = value.clone();
     canonical(&mut value, storage);
-    let object = Object::encode(&value, 0, storage).map_err(|error| Status::bad_request(error_text(&error)))?;
-    if object.stored_bytes().len() > OBJECT_MAX {
-        return Err(Status::too_large(OBJECT_MAX));
+    let encode = |managed: &[u8]| {
+        Object::encode_with(&value, managed, 0, storage).map_err(|error| Status::bad_request(error_text(&error)))
+    };
+    let fits = |object: &Object| object.stored_bytes().len() <= OBJECT_MAX;
+    let mut object = encode(&owners.text)?;
+    if !fits(&object) && !owners.needed && !owners.text.is_empty() {
+        object = encode(b"")?;
     }
-    Ok(object)
+    if fits(&object) { Ok(object) } else { Err(Status::too_large(OBJECT_MAX)) }
 }
 
 fn error_text(error: &api::ObjectError) -> String {
@@ -142,12 +164,12 @@ fn decode(entry: &Entry, storage: &Resource) -> Result<Current, Status> {
         Status::internal("the stored object cannot be read")
     };
     let object = Object::stored(entry.value.clone(), entry.revision, storage).map_err(|e| unreadable(&e))?;
-    let mut value: Value = serde_json::from_slice(object.stored_bytes()).map_err(|e| unreadable(&e))?;
+    let (mut value, managed) = object.split().map_err(|e| unreadable(&e))?;
     if let Some(message) = message(storage) {
         api::prune::decode(&mut value, message).map_err(|e| unreadable(&e))?;
     }
     value.put("metadata.resourceVersion", entry.revision.to_string());
-    Ok(Current { object: Arc::new(object), value })
+    Ok(Current { object: Arc::new(object), value, managed })
 }
 
 fn is_service(storage: &Resource) -> bool {

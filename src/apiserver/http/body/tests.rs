@@ -22,7 +22,7 @@ fn bodies_are_read_by_their_content_type() {
             "application/yaml; charset=utf-8",
             r#"{"a":1,"b":["x","true"],"c":16} []"#,
         ),
-        ("a:\n  b: 1\n  b: 2\n", "application/yaml", r#"{"a":{"b":2}} ["a.b"]"#),
+        ("a:\n  b: 1\n  b: 2\n", "application/yaml", r#"{"a":{"b":2}} ["line 3: key \"b\" already set in map"]"#),
         ("{", "application/json", "400"),
         ("{} {}", "application/json", "400"),
         ("\u{0}", "application/yaml", "400"),
@@ -52,4 +52,5 @@ fn patches_are_read_by_their_content_type() {
     check("{}", "application/strategic-merge-patch+json", false, "415");
     check("a: b", "application/apply-patch+yaml", false, "Apply");
     check("{}", "application/json", true, "415");
+    check("", "application/apply-patch+cbor", true, "415");
 }

@@ -36,6 +36,19 @@ fn write_options_name_their_manager() {
         told(Query::parse("").write("PatchOptions", "", true)),
         "422 PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"
     );
+    assert_eq!(
+        told(write("fieldManager=a%07")),
+        "422 PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Invalid value: \"a\\a\": invalid character U+0007 (at \
+         position 1)"
+    );
+    assert_eq!(
+        told(write(&format!("fieldManager={}", "x".repeat(129)))),
+        "422 PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Too long: may not be more than 128 bytes"
+    );
+    assert_eq!(
+        told(write("force=true")),
+        "422 PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch"
+    );
 }
 
 #[test]

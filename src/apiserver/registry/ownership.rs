@@ -1,0 +1,241 @@
+//! Who owns the fields of an object after a write through the registry: see [`api::apply`].
+
+mod scale;
+
+use std::borrow::Cow;
+use std::sync::{Arc, LazyLock};
+
+use api::apply::{self, Kind, Reset};
+use api::fields::Set;
+use api::managed_fields::{ManagedFields, Manager, Operation};
+use api::shape::{Form, Shape};
+use api::validation::field::{ErrorList, Path};
+use api::validation::validate_managed_fields;
+use api::{Resource, WriteOptions, resource, schema};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::Registry;
+use super::part::Part;
+use super::versions;
+use crate::tree::Tree;
+
+/// The version of scales.
+const SCALE: &str = "autoscaling/v1";
+
+/// A kind as one part of its objects is written at one version.
+pub(super) struct Written {
+    resource: Arc<Resource>,
+    part: Part,
+    reset: Reset,
+    /// Of a custom kind, what its objects are made of at each version.
+    custom: Vec<(String, Shape)>,
+}
+
+impl Written {
+    /// The kind that the row's requests are about.
+    pub(super) fn new(registry: &Registry, resource: &Arc<Resource>, part: Part) -> Self {
+        let custom = if resource.builtin {
+            Vec::new()
+        } else {
+            let rows = registry.catalog().all().into_iter();
+            let rows = rows.filter(|row| row.group == resource.group && row.kind == resource.kind);
+            rows.map(|row| (row.api_version(), shape(&row))).collect()
+        };
+        Self { reset: reset(resource, part), resource: resource.clone(), part, custom }
+    }
+
+    /// The version that bodies have.
+    fn version(&self) -> String {
+        match self.part {
+            Part::Scale => SCALE.to_owned(),
+            _ => self.resource.api_version(),
+        }
+    }
+
+    /// The row of another version of the same kind.
+    fn row(&self, version: &str) -> Option<&'static Arc<Resource>> {
+        let (group, version) = version.split_once('/').unwrap_or(("", version));
+        let row = resource::find(group, version, &self.resource.plural)?;
+        (row.storage().store_prefix() == self.resource.storage().store_prefix()).then_some(row)
+    }
+
+    /// What the objects are made of at a version, whatever part is written.
+    fn object_form(&self, version: &str) -> Option<Form<'_>> {
+        if !self.resource.builtin {
+            let shape = self.custom.iter().find(|(known, _)| known == version);
+            return shape.map(|(_, shape)| shape.form());
+        }
+        let (group, number) = version.split_once('/').unwrap_or(("", version));
+        if version != self.resource.api_version() && self.row(version).is_none() {
+            return None;
+        }
+        schema::for_kind(group, number, &self.resource.kind).map(Form::of_message)
+    }
+
+    /// A manager of the kind.
+    pub(super) fn manager(&self, options: &WriteOptions, subresource: &str, operation: Operation) -> Manager {
+        let name = if options.field_manager.is_empty() { "unknown" } else { &*options.field_manager };
+        Manager { name: name.into(), operation, api_version: self.version().into(), subresource: subresource.into() }
+    }
+
+    /// A stored object as it is seen through the part, at the row's version.
+    fn seen<'v>(&self, stored: &'v Value) -> Cow<'v, Value> {
+        match self.part {
+            Part::Scale => Cow::Owned(self.part.show(stored.clone())),
+            _ if self.resource.stored_as.is_some() => {
+                Cow::Owned(versions::from_storage(&self.resource, stored.clone()))
+            }
+            _ => Cow::Borrowed(stored),
+        }
+    }
+
+    /// Who owns what of a new object. `sent` is what the client said of that.
+    pub(super) fn of_new(&self, object: &Value, options: &WriteOptions, sent: Option<&Value>) -> ManagedFields {
+        let nothing = Value::Object(serde_json::Map::new());
+        let manager = self.manager(options, "", Operation::Update);
+        let before = self.before(sent, ManagedFields::default);
+        self.track(before, &nothing, &self.seen(object), manager)
+    }
+
+    /// Who owns what after a change of the stored object `old` into `new`. `current` is what the object says of that now,
+    /// and `sent` what the client said.
+    pub(super) fn of_change(
+        &self,
+        current: Option<&str>,
+        sent: Option<&Value>,
+        (old, new): (&Value, &Value),
+        options: &WriteOptions,
+        subresource: &str,
+    ) -> ManagedFields {
+        let manager = self.manager(options, subresource, Operation::Update);
+        let current = || read(current);
+        if self.part == Part::Scale {
+            let whole = current();
+            let scaled = self.track(self.scale_owners(&whole), &self.seen(old), &self.seen(new), manager);
+            return self.owners_after_scale(whole, scaled);
+        }
+        // Through a subresource nobody says who owns what.
+        let before = self.before(sent.filter(|_| self.part == Part::Main), current);
+        // Nobody is recorded; only an apply changes that.
+        if before.is_empty() {
+            return before;
+        }
+        self.track(before, &self.seen(old), &self.seen(new), manager)
+    }
+
+    /// What to begin with: what the client says, if that can be read and says something.
+    fn before(&self, sent: Option<&Value>, current: impl Fn() -> ManagedFields) -> ManagedFields {
+        let Some(sent) = sent else { return current() };
+        if ManagedFields::is_reset(sent) {
+            return ManagedFields::default();
+        }
+        let current = current();
+        match ManagedFields::from_value(sent, &current) {
+            Ok(managed) if !managed.is_empty() => managed,
+            _ => current,
+        }
+    }
+
+    fn track(&self, mut managed: ManagedFields, old: &Value, new: &Value, manager: Manager) -> ManagedFields {
+        match apply::track(&mut managed, self, old, new, manager, Timestamp::now()) {
+            Ok(()) => managed,
+            Err(error) => {
+                // As upstream: nobody is better than somebody wrong.
+                tracing::warn!(%error, kind = &*self.resource.kind, name = new.text("metadata.name"), "owners are lost");
+                ManagedFields::default()
+            }
+        }
+    }
+}
+
+/// The managed fields of a stored object; none when they cannot be read.
+pub(super) fn read(text: Option<&str>) -> ManagedFields {
+    text.and_then(|text| ManagedFields::parse(text).ok()).unwrap_or_default()
+}
+
+/// As they are stored; nothing when there are none.
+pub(super) fn write(managed: &ManagedFields) -> Vec<u8> {
+    let mut text = Vec::new();
+    if !managed.is_empty() {
+        managed.write_json(&mut text);
+    }
+    text
+}
+
+/// Complaints about who owns what.
+pub(super) fn validate(managed: Option<&ManagedFields>) -> ErrorList {
+    let path = Path::root("metadata").child("managedFields");
+    managed.map(|managed| validate_managed_fields(managed, &path)).unwrap_or_default()
+}
+
+/// What the objects of a custom kind are made of.
+fn shape(_row: &Resource) -> Shape {
+    Shape::from_open_api(&Value::Null)
+}
+
+impl Kind for Written {
+    fn form(&self, version: &str) -> Option<Form<'_>> {
+        match self.part {
+            Part::Scale if version == SCALE => schema::message("autoscaling/v1.Scale").map(Form::of_message),
+            Part::Scale => None,
+            _ => self.object_form(version),
+        }
+    }
+
+    fn convert(&self, object: &Value, from: &str, to: &str) -> Option<Value> {
+        if self.part == Part::Scale {
+            return None;
+        }
+        if !self.resource.builtin {
+            let mut object = object.clone();
+            object.put("apiVersion", to);
+            return Some(object);
+        }
+        let (from, to) = (self.row(from)?, self.row(to)?);
+        Some(versions::from_storage(to, versions::into_storage(from, object.clone())))
+    }
+
+    fn reset(&self) -> &Reset {
+        &self.reset
+    }
+
+    fn may_have_changed(&self) -> bool {
+        !self.resource.builtin && self.part != Part::Scale
+    }
+}
+
+/// What a status write of a kind cannot set beside the spec.
+const STATUS_LEAVES: &[(&str, &str, &[&str])] = &[
+    ("", "pods", &["metadata.deletionTimestamp", "metadata.ownerReferences"]),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies", &["metadata"]),
+    ("apiextensions.k8s.io", "customresourcedefinitions", &["metadata"]),
+    ("apps", "deployments", &["metadata.labels"]),
+    ("flowcontrol.apiserver.k8s.io", "flowschemas", &["metadata"]),
+    ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations", &["metadata"]),
+    ("resource.k8s.io", "resourceclaims", &["metadata"]),
+    ("storage.k8s.io", "volumeattachments", &["metadata"]),
+];
+
+/// What a write through the part cannot set, and so nobody owns by it.
+fn reset(resource: &Resource, part: Part) -> Reset {
+    static STATUS: LazyLock<Set> = LazyLock::new(|| Set::named(&["status"]));
+    match part {
+        Part::Main | Part::Finalize if resource.has_subresource("status") => Reset::These(STATUS.clone()),
+        Part::Main | Part::Finalize | Part::Scale => Reset::Nothing,
+        Part::Status if !resource.builtin => Reset::AllBut(&[&["status"]]),
+        Part::Status => {
+            let row = STATUS_LEAVES.iter().find(|(g, p, _)| **g == *resource.group && **p == *resource.plural);
+            let more = row.map_or(&[][..], |(_, _, fields)| fields);
+            Reset::These(Set::named(&["spec"]).union(&Set::named(more)))
+        }
+        Part::Approval => Reset::These(Set::named(&["spec", "status.certificate"])),
+        Part::EphemeralContainers => Reset::AllBut(&[&["spec", "ephemeralContainers"]]),
+        Part::Resize => Reset::AllBut(&[
+            &["spec", "containers", "*", "resources"],
+            &["spec", "containers", "*", "resizePolicy"],
+            &["spec", "initContainers", "*", "resources"],
+            &["spec", "initContainers", "*", "resizePolicy"],
+        ]),
+    }
+}

@@ -1,0 +1,64 @@
+//! Owners of the number of replicas: of an object they own `spec.replicas` at its version, of its scale at
+//! `autoscaling/v1`.
+
+use api::fields::{Path, Set, Step};
+use api::managed_fields::{Entry, ManagedFields};
+
+use super::{SCALE, Written};
+
+fn replicas() -> Path {
+    vec![Step::field("spec"), Step::field("replicas")]
+}
+
+impl Written {
+    /// Those of an object's owners who own its scale.
+    pub(in crate::registry) fn scale_owners(&self, whole: &ManagedFields) -> ManagedFields {
+        let own = Set::of([replicas()]);
+        let mut scale = ManagedFields::default();
+        for entry in whole.entries() {
+            // What cannot be read owns nothing.
+            if self.object_form(&entry.manager.api_version).is_some() && entry.count(&own).unwrap_or(0) > 0 {
+                let mut manager = entry.manager.clone();
+                manager.api_version = SCALE.into();
+                scale.insert(Entry::new(manager, entry.time, own.clone()));
+            }
+        }
+        scale
+    }
+
+    /// The owners of an object after its scale was written: who no longer owns the scale has lost it in the object, too,
+    /// and who owns it newly owns it there.
+    pub(in crate::registry) fn owners_after_scale(&self, whole: ManagedFields, scale: ManagedFields) -> ManagedFields {
+        let own = Set::of([replicas()]);
+        let mut after = ManagedFields::default();
+        let mut new: Vec<&Entry> = scale.entries().iter().filter(|entry| entry.count(&own).unwrap_or(0) > 0).collect();
+        for entry in whole.entries().iter().filter(|entry| self.object_form(&entry.manager.api_version).is_some()) {
+            let mut entry = entry.clone();
+            if entry.count(&own).unwrap_or(0) > 0 {
+                let mut as_scale = entry.manager.clone();
+                as_scale.api_version = SCALE.into();
+                match new.iter().position(|found| found.manager.is(&as_scale)) {
+                    Some(at) => entry.time = new.swap_remove(at).time,
+                    None => {
+                        let Ok(rest) = entry.set().map(|set| set.difference(&own)) else { continue };
+                        entry.put(rest);
+                    }
+                }
+            }
+            after.insert(entry);
+        }
+        for entry in new {
+            let mut manager = entry.manager.clone();
+            manager.api_version = self.resource.api_version().into();
+            let set = match after.of(&manager).and_then(|found| found.set().ok()) {
+                Some(found) => found.union(&own),
+                None => own.clone(),
+            };
+            after.insert(Entry::new(manager, entry.time, set));
+        }
+        match after.settle() {
+            Ok(()) => after,
+            Err(_) => ManagedFields::default(),
+        }
+    }
+}
