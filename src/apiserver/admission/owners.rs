@@ -36,11 +36,13 @@ impl Attributes {
         whole
     }
 
-    /// Takes over the object as others have changed it, managed fields and all. Those that cannot be read stay as they were.
-    pub fn put_whole(&mut self, mut whole: Value) {
+    /// Takes over the object as others have changed it, managed fields and all; says whether they changed anything else.
+    /// Managed fields that cannot be read stay as they were.
+    pub fn put_whole(&mut self, mut whole: Value) -> bool {
         let sent = whole.cut(PATH).unwrap_or_default();
+        let changed = whole != self.object;
         self.object = whole;
-        let Some(before) = &self.owners.new else { return };
+        let Some(before) = self.owners.new.as_ref().filter(|_| self.subresource != "scale") else { return changed };
         match ManagedFields::from_value(&sent, before) {
             Ok(owners) => self.owners.new = Some(owners),
             Err(error) => self.warnings.push(format!(
@@ -48,6 +50,7 @@ impl Attributes {
                  mutating admission controller; please fix your requests: {error}"
             )),
         }
+        changed
     }
 }
 

@@ -20,7 +20,8 @@ impl Registry {
         part.show(versions::from_storage(row, whole))
     }
 
-    /// The new object of a write after somebody changed it as `row` shows it: pruned, defaulted, in stored form.
+    /// The new object of a write after somebody changed it as `row` shows it: pruned, defaulted, in stored form. Its managed
+    /// fields are still there: see [`Attributes::put_whole`].
     pub(crate) fn take_admitted(
         &self,
         attributes: &Attributes,

@@ -62,8 +62,8 @@ async fn change(
     row: &Arc<Resource>,
     place: &str,
 ) -> Result<bool, Failure> {
-    let object = registry.show_admitted(attributes, row, &attributes.object);
-    let old = registry.show_admitted(attributes, row, &attributes.old);
+    let object = registry.show_admitted(attributes, row, &attributes.whole());
+    let old = registry.show_admitted(attributes, row, &attributes.whole_old());
     let answer = hook.ask(attributes, row, &object, &old, true).await?;
     let Some(bytes) = answer.patch else { return Ok(false) };
     let undecodable = |error: &dyn std::fmt::Display| {
@@ -89,7 +89,5 @@ async fn change(
     let taken = registry.take_admitted(attributes, row, patched).map_err(|status| failed(&status))?;
     let about = json!({"configuration": hook.configuration, "webhook": hook.name, "patch": operations, "patchType": "JSONPatch"});
     notes::annotate(format!("patch.webhook.admission.k8s.io/{place}"), about.to_string());
-    let changed = taken != attributes.object;
-    attributes.object = taken;
-    Ok(changed)
+    Ok(attributes.put_whole(taken))
 }

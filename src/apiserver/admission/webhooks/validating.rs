@@ -33,8 +33,8 @@ pub(super) async fn dispatch(hooks: &Hooks, registry: &Registry, attributes: &At
         }
         let known = calls.iter().find(|call| Arc::ptr_eq(&call.seen.row, row)).map(|call| call.seen.clone());
         let seen = known.unwrap_or_else(|| {
-            let object = registry.show_admitted(attributes, row, &attributes.object);
-            let old = registry.show_admitted(attributes, row, &attributes.old);
+            let object = registry.show_admitted(attributes, row, &attributes.whole());
+            let old = registry.show_admitted(attributes, row, &attributes.whole_old());
             Arc::new(Seen { row: row.clone(), object, old })
         });
         calls.push(Call { hook, seen });
