@@ -272,6 +272,7 @@ impl Server {
             client_ca: Arc::new(ClientCa::from_pem(certificates.ca.cert())?),
             front_proxy_ca: Some(Arc::new(ClientCa::from_pem(certificates.front_proxy_ca.cert())?)),
             front_proxy_names: options.front_proxy_names,
+            front_proxy_client: Some(leaves.front_proxy.clone()),
             service_account_keys: ServiceAccountKeys::from_pem(&certificates.service_account.key, &[])?,
             issuer: options.issuer.unwrap_or_else(issuer),
             api_audiences: options.api_audiences,

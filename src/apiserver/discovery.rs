@@ -1,4 +1,5 @@
-//! Discovery: which groups, versions and resources there are. Derived from the catalog alone, and kept until it changes.
+//! Discovery: which groups, versions and resources there are. Derived from the
+//! catalog and from what aggregated servers say, and kept until either changes.
 
 mod aggregated;
 mod legacy;
@@ -16,37 +17,23 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header};
 
 use crate::Catalog;
+use crate::aggregation::discovered::{Discovered, RemoteVersion};
+use crate::aggregation::priorities;
 use crate::http::accept::{self, Clause, Encoding};
 use crate::http::respond::{self, Form};
 
-/// The groups in the order in which clients prefer them; groups of custom resources follow by name.
-const GROUP_ORDER: &[&str] = &[
-    "apiregistration.k8s.io",
-    "apps",
-    "events.k8s.io",
-    "authentication.k8s.io",
-    "authorization.k8s.io",
-    "autoscaling",
-    "batch",
-    "certificates.k8s.io",
-    "networking.k8s.io",
-    "policy",
-    "rbac.authorization.k8s.io",
-    "storage.k8s.io",
-    "admissionregistration.k8s.io",
-    "apiextensions.k8s.io",
-    "scheduling.k8s.io",
-    "coordination.k8s.io",
-    "node.k8s.io",
-    "discovery.k8s.io",
-    "resource.k8s.io",
-    "flowcontrol.apiserver.k8s.io",
-];
-
-/// One group, its versions in order of preference, and their rows.
+/// One group, and its versions in order of preference.
 pub(crate) struct Group {
     pub name: Box<str>,
-    pub versions: Vec<(Box<str>, Vec<Arc<Resource>>)>,
+    pub versions: Vec<(Box<str>, Content)>,
+}
+
+/// What is served of a group at one version.
+pub(crate) enum Content {
+    /// By this server.
+    Rows(Vec<Arc<Resource>>),
+    /// By another one.
+    Remote(Arc<RemoteVersion>),
 }
 
 /// The discovery documents of one state of the catalog.
@@ -56,7 +43,8 @@ pub(crate) struct Discovery {
 }
 
 struct Documents {
-    generation: u64,
+    /// The catalog's, and that of what others serve.
+    generation: (u64, u64),
     groups: Vec<Group>,
     core: Aggregated,
     rest: Aggregated,
@@ -77,11 +65,12 @@ impl Discovery {
     pub(crate) fn answer(
         &self,
         catalog: &Catalog,
+        others: &Discovered,
         path: &str,
         headers: &HeaderMap,
         form: &Form,
     ) -> Option<Response<Body>> {
-        let documents = self.documents(catalog);
+        let documents = self.documents(catalog, others);
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         let document = match parts.as_slice() {
             ["api" | "apis"] => {
@@ -107,13 +96,13 @@ impl Discovery {
         Some(respond::value(200, &document, form))
     }
 
-    fn documents(&self, catalog: &Catalog) -> Arc<Documents> {
+    fn documents(&self, catalog: &Catalog, others: &Discovered) -> Arc<Documents> {
         // Taken first: a change in between makes the documents look older than they are, and they are made once more.
-        let generation = catalog.generation();
+        let generation = (catalog.generation(), others.generation);
         if let Some(documents) = self.cached.load_full().filter(|documents| documents.generation == generation) {
             return documents;
         }
-        let groups = grouped(catalog.all());
+        let groups = grouped(catalog.all(), &others.versions);
         let (core, rest): (Vec<&Group>, Vec<&Group>) = groups.iter().partition(|group| group.name.is_empty());
         let (core, rest) = (Aggregated::new(&core), Aggregated::new(&rest));
         let documents = Arc::new(Documents { generation, core, rest, groups });
@@ -129,7 +118,11 @@ impl Documents {
 
     fn rows(&self, group: &str, version: &str) -> Option<&[Arc<Resource>]> {
         let group = self.groups.iter().find(|g| *g.name == *group)?;
-        group.versions.iter().find(|(v, _)| **v == *version).map(|(_, rows)| rows.as_slice())
+        match group.versions.iter().find(|(v, _)| **v == *version)? {
+            (_, Content::Rows(rows)) => Some(rows),
+            // Requests for it do not come here.
+            (_, Content::Remote(_)) => None,
+        }
     }
 }
 
@@ -179,32 +172,52 @@ fn preferred(accepted: &str) -> Preferred {
     }
 }
 
-/// The catalog's rows by group and version, in the order of preference.
-pub(crate) fn grouped(rows: Vec<Arc<Resource>>) -> Vec<Group> {
+/// The catalog's rows and what others serve by group and version, in the order of preference.
+pub(crate) fn grouped(rows: Vec<Arc<Resource>>, others: &[Arc<RemoteVersion>]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for row in rows {
-        let at = groups.iter().position(|group| group.name == row.group).unwrap_or_else(|| {
-            groups.push(Group { name: row.group.clone(), versions: Vec::new() });
-            groups.len() - 1
-        });
-        let versions = &mut groups[at].versions;
-        match versions.iter_mut().find(|(version, _)| *version == row.version) {
-            Some((_, rows)) => rows.push(row),
-            None => versions.push((row.version.clone(), vec![row])),
+        match version(&mut groups, &row.group, &row.version) {
+            Content::Rows(rows) => rows.push(row),
+            Content::Remote(_) => {}
         }
     }
-    let place = |name: &str| match name {
-        "" => 0,
-        name => GROUP_ORDER.iter().position(|group| *group == name).map_or(usize::MAX, |at| at + 1),
+    for other in others {
+        *version(&mut groups, &other.group, &other.version) = Content::Remote(other.clone());
+    }
+    let priorities = |group: &str, version: &str, content: &Content| match content {
+        Content::Rows(_) => priorities::local(group, version),
+        Content::Remote(remote) => (remote.group_priority, remote.version_priority),
     };
-    groups.sort_by(|a, b| place(&a.name).cmp(&place(&b.name)).then_with(|| a.name.cmp(&b.name)));
     for group in &mut groups {
-        group.versions.sort_by(|(a, _), (b, _)| version_rank(b).cmp(&version_rank(a)).then_with(|| a.cmp(b)));
-        for (_, rows) in &mut group.versions {
-            rows.sort_by(|a, b| a.plural.cmp(&b.plural));
+        let name = &group.name;
+        let rank =
+            |(version, content): &(Box<str>, Content)| (priorities(name, version, content).1, version_rank(version));
+        group.versions.sort_by(|a, b| rank(b).cmp(&rank(a)).then_with(|| a.0.cmp(&b.0)));
+        for (_, content) in &mut group.versions {
+            if let Content::Rows(rows) = content {
+                rows.sort_by(|a, b| a.plural.cmp(&b.plural));
+            }
         }
     }
+    let place = |group: &Group| {
+        let most = group.versions.iter().map(|(version, content)| priorities(&group.name, version, content).0).max();
+        (!group.name.is_empty(), std::cmp::Reverse(most))
+    };
+    groups.sort_by(|a, b| place(a).cmp(&place(b)).then_with(|| a.name.cmp(&b.name)));
     groups
+}
+
+fn version<'a>(groups: &'a mut Vec<Group>, group: &str, version: &str) -> &'a mut Content {
+    let at = groups.iter().position(|known| *known.name == *group).unwrap_or_else(|| {
+        groups.push(Group { name: group.into(), versions: Vec::new() });
+        groups.len() - 1
+    });
+    let versions = &mut groups[at].versions;
+    let at = versions.iter().position(|(known, _)| **known == *version).unwrap_or_else(|| {
+        versions.push((version.into(), Content::Rows(Vec::new())));
+        versions.len() - 1
+    });
+    &mut versions[at].1
 }
 
 /// GA before beta before alpha, higher numbers first; anything else last.
@@ -236,6 +249,6 @@ fn storage_version_hash(resource: &Resource) -> String {
 #[cfg(test)]
 fn legacy_rows(catalog: &Catalog, group: &str, version: &str) -> serde_json::Value {
     let discovery = Discovery::new(String::new());
-    let documents = discovery.documents(catalog);
+    let documents = discovery.documents(catalog, &Discovered::default());
     legacy::resources(documents.rows(group, version).unwrap(), group, version)
 }

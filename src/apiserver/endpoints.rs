@@ -31,8 +31,9 @@ pub(crate) enum NoEndpoint {
     NoService(String),
     #[error("no service port {port} found for service {}", quote(.service))]
     NoPort { service: String, port: String },
-    #[error("no endpoints available for service {}", quote(.0))]
-    NoneReady(String),
+    /// `sliced` says whether there are EndpointSlices at all.
+    #[error("no endpoints available for service {}", quote(.service))]
+    NoneReady { service: String, port_name: String, sliced: bool },
     #[error("unsupported service type {}", quote(.0))]
     Unsupported(String),
     #[error("the service cannot be read")]
@@ -43,7 +44,7 @@ impl From<NoEndpoint> for Status {
     fn from(error: NoEndpoint) -> Self {
         match error {
             NoEndpoint::NoService(name) => Self::not_found("", "services", &name),
-            NoEndpoint::NoPort { .. } | NoEndpoint::NoneReady(_) => Self::unavailable(error.to_string()),
+            NoEndpoint::NoPort { .. } | NoEndpoint::NoneReady { .. } => Self::unavailable(error.to_string()),
             NoEndpoint::Unsupported(_) | NoEndpoint::Unreadable => Self::internal(error),
         }
     }
@@ -109,18 +110,23 @@ impl ServiceEndpoints {
             return Err(NoEndpoint::Unsupported(service.spec.kind));
         }
         let port_name = find_port(name, &service.spec.ports, port)?;
-        let mut found = Vec::new();
+        let (mut found, mut sliced) = (Vec::new(), false);
         for object in self.slices.list(namespace) {
             if object.meta.labels.get("kubernetes.io/service-name") != Some(name) {
                 continue;
             }
+            sliced = true;
             let slice: Slice = object.view().map_err(|_| NoEndpoint::Unreadable)?;
             let named = |p: &&SlicePort| p.name.as_deref().unwrap_or_default() == port_name;
             let Some(port) = slice.ports.iter().flatten().find(named).and_then(|p| p.port) else { continue };
             let ready = slice.endpoints.iter().filter(|endpoint| endpoint.conditions.ready != Some(false));
             found.extend(ready.filter_map(|e| e.addresses.first()).map(|address| authority(address, port)));
         }
-        if found.is_empty() { Err(NoEndpoint::NoneReady(name.to_owned())) } else { Ok(found) }
+        if found.is_empty() {
+            let (service, port_name) = (name.to_owned(), port_name.to_owned());
+            return Err(NoEndpoint::NoneReady { service, port_name, sliced });
+        }
+        Ok(found)
     }
 
     /// One of the ready endpoints, by chance.

@@ -26,6 +26,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use tower::ServiceExt;
 use tracing::Instrument;
 
+use crate::aggregation;
 use crate::authentication::x509::Peer;
 use crate::authorization::Attributes;
 use crate::chain::{Caller, Pass};
@@ -118,6 +119,13 @@ async fn carry_out(
     what: &Attributes<'_>,
     incoming: Incoming<'_>,
 ) -> Result<Response<Body>, Status> {
+    if let Some(remote) = server.aggregator.claiming(&incoming.info.path) {
+        if crate::fairness::is_long_running(what) {
+            let counted = server.chain.metrics.long_running(what, incoming.info.scope(), false);
+            return aggregation::serve(server, pass, &remote, incoming, Some(counted)).await;
+        }
+        return timed(incoming.query, aggregation::serve(server, pass, &remote, incoming, None)).await;
+    }
     if !incoming.info.is_resource {
         return timed(incoming.query, other::serve(server, incoming)).await;
     }

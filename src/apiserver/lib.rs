@@ -4,6 +4,7 @@
 //! `registry` carries it out against the store, and the watch caches show the outcome to everybody.
 
 pub mod admission;
+mod aggregation;
 mod allocator;
 mod authentication;
 mod authorization;
@@ -34,6 +35,7 @@ pub mod webhook;
 
 use api::tree;
 
+pub use aggregation::FrontProxyIdentity;
 pub use authentication::x509::{CaError, ClientCa};
 pub use authentication::{KeyError, ServiceAccountKeys, TokenFile, TokenFileError};
 pub use authorization::AuthorizationMode;

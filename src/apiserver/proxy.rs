@@ -5,7 +5,7 @@
 mod admit;
 mod backend;
 mod dial;
-mod forward;
+pub(crate) mod forward;
 mod session;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use api::{Resource, Status};
 use axum::body::Body;
-use http::Response;
+use http::{HeaderMap, Response};
 use watch_cache::Cache;
 
 use crate::chain::Pass;
@@ -53,15 +53,19 @@ impl Proxy {
 }
 
 /// Where a request goes.
-struct Target {
+pub(crate) struct Target {
     /// `host:port` to connect to.
-    authority: String,
+    pub(crate) authority: String,
     /// How to speak there.
-    tls: Option<Arc<rustls::ClientConfig>>,
+    pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
+    /// The name the certificate there has to have, if not the host's.
+    pub(crate) server_name: Option<String>,
     /// Path and query to ask for.
-    path: String,
+    pub(crate) path: String,
     /// The path of the proxy itself, which `Location` headers of answers have to stay below; empty for kubelets.
-    below: String,
+    pub(crate) below: String,
+    /// What is told beside the client's own headers.
+    pub(crate) headers: HeaderMap,
 }
 
 /// Answers a request for `log`, `exec`, `attach`, `portforward` or `proxy`.

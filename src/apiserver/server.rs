@@ -11,13 +11,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::Registry;
+use crate::aggregation::{self, Aggregator, FrontProxyIdentity};
 use crate::authentication::service_account::ServiceAccounts;
 use crate::authentication::x509::ClientCa;
 use crate::authentication::{
     Authenticator, ServiceAccountKeys, TokenFile, bootstrap_token::BootstrapTokens, published,
 };
 use crate::authorization::rbac::Rbac;
-use crate::authorization::{AuthorizationMode, Authorizer, NodeCaches, aggregation, bootstrap};
+use crate::authorization::{AuthorizationMode, Authorizer, NodeCaches, aggregation as roles, bootstrap};
 use crate::chain::Chain;
 use crate::discovery::Discovery;
 use crate::fairness::{Fairness, Flows, InFlight};
@@ -39,6 +40,8 @@ pub struct ServerConfig {
     pub front_proxy_ca: Option<Arc<ClientCa>>,
     /// Common names of front proxies; empty for any that the CA signed.
     pub front_proxy_names: Vec<String>,
+    /// How this server proves itself to aggregated API servers; `None` shows nothing.
+    pub front_proxy_client: Option<Arc<FrontProxyIdentity>>,
     /// Keys of service-account tokens.
     pub service_account_keys: ServiceAccountKeys,
     /// The issuer of service-account tokens, an `https` URL.
@@ -70,8 +73,8 @@ pub enum BuildError {
     /// TLS refuses the configuration.
     #[error("TLS cannot be configured")]
     Tls(#[from] rustls::Error),
-    /// A kubelet client certificate or CA is of no use.
-    #[error("the kubelet client certificate cannot be used")]
+    /// A certificate to be shown to kubelets or aggregated API servers, or a CA, is of no use.
+    #[error("the certificate shown to others cannot be used")]
     Kubelet(#[from] crate::proxy::KubeletAccessError),
 }
 
@@ -81,6 +84,7 @@ pub(crate) struct Server {
     pub(crate) discovery: Discovery,
     pub(crate) openapi: OpenApi,
     pub(crate) proxy: Proxy,
+    pub(crate) aggregator: Arc<Aggregator>,
     pub(crate) checks: Vec<HealthCheck>,
     pub(crate) extra: Option<Extra>,
     pub(crate) tls: Arc<rustls::ServerConfig>,
@@ -160,6 +164,7 @@ impl ApiServer {
         }));
         let published =
             published::data(&config.client_ca, config.front_proxy_ca.as_deref(), &authenticator.front_proxy_names);
+        let aggregator = Arc::new(Aggregator::new(&registry, config.front_proxy_client)?);
         let background = vec![
             tokio::spawn({
                 let registry = registry.clone();
@@ -168,8 +173,10 @@ impl ApiServer {
                     roles_ready.store(true, std::sync::atomic::Ordering::Release);
                 }
             }),
-            tokio::spawn(aggregation::run(registry.clone(), rbac.clone())),
+            tokio::spawn(roles::run(registry.clone(), rbac.clone())),
             tokio::spawn(published::publish(registry.clone(), published)),
+            tokio::spawn(aggregation::register(registry.clone())),
+            tokio::spawn(aggregation::watch_availability(aggregator.clone(), registry.clone())),
         ];
         let authorizer = Arc::new(Authorizer::new(config.authorization, rbac, graph));
         registry.set_authorizer(authorizer.clone());
@@ -177,6 +184,7 @@ impl ApiServer {
         let flows = Flows::new(cache(FLOW, "flowschemas"), cache(FLOW, "prioritylevelconfigurations"));
         let server = Server {
             tls: Arc::new(tls::config(config.serving)?),
+            aggregator,
             proxy: Proxy::new(config.kubelet, registry.endpoints(), &cache)?,
             chain: Chain {
                 authorizer,

@@ -124,6 +124,7 @@ fn config(ca: &Ca, address: SocketAddr) -> ServerConfig {
         client_ca: Arc::new(ClientCa::from_pem(&ca.pem).unwrap()),
         front_proxy_ca: None,
         front_proxy_names: Vec::new(),
+        front_proxy_client: None,
         service_account_keys: ServiceAccountKeys::from_pem(&signing, &[]).unwrap(),
         issuer: "https://kubernetes.default.svc.cluster.local".into(),
         api_audiences: Vec::new(),

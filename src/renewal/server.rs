@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
-use apiserver::{KubeletAccess, ServingCertificate};
+use apiserver::{FrontProxyIdentity, KubeletAccess, ServingCertificate};
 use bootstrap::certificates::{Leaves, Names, ServerCertificates};
 use bootstrap::data_dir::{DataDir, write};
 use bootstrap::kubeconfig;
@@ -49,18 +49,22 @@ pub(crate) struct ServerLeaves {
     pub(crate) serving: Arc<ServingCertificate>,
     /// What kubelets see.
     pub(crate) kubelet: Arc<KubeletAccess>,
+    /// What aggregated API servers see.
+    pub(crate) front_proxy: Arc<FrontProxyIdentity>,
 }
 
 impl ServerLeaves {
     /// Finds, makes or renews all of them, and writes the administrator's kubeconfig.
     pub(crate) fn ensure(data: DataDir, names: Names, kubeconfig: AdminKubeconfig, now: SystemTime) -> Result<Self> {
         let certificates = ServerCertificates::ensure(&data, &names, now)?;
-        let Leaves { apiserver, kubelet_client, admin, .. } = &certificates.leaves;
+        let Leaves { apiserver, kubelet_client, front_proxy_client, admin } = &certificates.leaves;
         let ca = certificates.ca.cert();
         kubeconfig.write(ca, admin)?;
         let serving = ServingCertificate::from_pem(&apiserver.cert, &apiserver.key)?;
         let kubelet = KubeletAccess::from_pem(ca, &kubelet_client.cert, &kubelet_client.key)?;
-        Ok(Self { serving: Arc::new(serving), kubelet: Arc::new(kubelet), data, names, kubeconfig, certificates })
+        let front_proxy = FrontProxyIdentity::from_pem(&front_proxy_client.cert, &front_proxy_client.key)?;
+        let (serving, kubelet, front_proxy) = (Arc::new(serving), Arc::new(kubelet), Arc::new(front_proxy));
+        Ok(Self { serving, kubelet, front_proxy, data, names, kubeconfig, certificates })
     }
 }
 
@@ -78,6 +82,11 @@ impl Renew for ServerLeaves {
             let Pair { cert, key } = &new.kubelet_client;
             self.kubelet.replace(ca, cert, key).context("the certificate shown to kubelets")?;
             tracing::info!("the API server shows a new certificate to kubelets");
+        }
+        if new.front_proxy_client != shown.front_proxy_client {
+            let Pair { cert, key } = &new.front_proxy_client;
+            self.front_proxy.replace(cert, key).context("the certificate shown to aggregated API servers")?;
+            tracing::info!("the API server shows a new certificate to aggregated API servers");
         }
         if new.admin != shown.admin {
             self.kubeconfig.write(ca, &new.admin).context("the administrator's kubeconfig")?;

@@ -3,7 +3,7 @@
 use api::{Resource, Scope};
 use serde_json::{Value, json};
 
-use super::{Group, storage_version_hash, subresource};
+use super::{Content, Group, storage_version_hash, subresource};
 
 pub(super) const CONTENT_TYPE: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
@@ -13,9 +13,12 @@ pub(super) fn document(groups: &[&Group]) -> Value {
 }
 
 fn entry(group: &Group) -> Value {
-    let versions = group.versions.iter().map(|(version, rows)| {
-        let resources: Vec<Value> = rows.iter().map(|row| resource(row)).collect();
-        json!({ "version": version, "resources": resources, "freshness": "Current" })
+    let versions = group.versions.iter().map(|(version, content)| {
+        let (resources, fresh) = match content {
+            Content::Rows(rows) => (rows.iter().map(|row| resource(row)).collect(), true),
+            Content::Remote(remote) => (remote.resources.clone(), remote.fresh),
+        };
+        json!({ "version": version, "resources": resources, "freshness": if fresh { "Current" } else { "Stale" } })
     });
     let metadata = if group.name.is_empty() { json!({}) } else { json!({ "name": group.name }) };
     json!({ "metadata": metadata, "versions": versions.collect::<Vec<_>>() })

@@ -9,7 +9,7 @@ fn versions_rank_as_clients_expect() {
 
 #[test]
 fn groups_come_in_upstreams_order() {
-    let groups = grouped(Catalog::new().all());
+    let groups = grouped(Catalog::new().all(), &[]);
     assert_eq!(&*groups[0].name, "");
     assert_eq!(&*groups[2].name, "apps");
     let autoscaling = groups.iter().find(|g| &*g.name == "autoscaling").unwrap();

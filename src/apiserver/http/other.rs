@@ -53,7 +53,8 @@ pub(super) async fn serve(server: &Arc<Server>, incoming: Incoming<'_>) -> Resul
         }
         path => {
             let catalog = server.chain.registry.catalog();
-            server.discovery.answer(catalog, path, headers, &form).ok_or_else(Status::no_such_path)?
+            let others = server.aggregator.discovered();
+            server.discovery.answer(catalog, &others, path, headers, &form).ok_or_else(Status::no_such_path)?
         }
     };
     Ok(answer)
@@ -105,8 +106,9 @@ fn paths(server: &Server) -> Vec<String> {
         let asked = server.checks.iter().filter(|check| check.live || root == "/readyz");
         paths.extend(asked.map(|check| format!("{root}/{}", check.name)));
     }
-    for group in discovery::grouped(server.chain.registry.catalog().all()).iter().filter(|group| !group.name.is_empty())
-    {
+    let others = server.aggregator.discovered();
+    let groups = discovery::grouped(server.chain.registry.catalog().all(), &others.versions);
+    for group in groups.iter().filter(|group| !group.name.is_empty()) {
         paths.push(format!("/apis/{}", group.name));
         paths.extend(group.versions.iter().map(|(version, _)| format!("/apis/{}/{version}", group.name)));
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::Status;
 use axum::body::Body;
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use serde::Deserialize;
 
 use super::{Proxy, Target, forward};
@@ -96,7 +96,14 @@ impl Proxy {
         let rest = if info.rest.is_empty() { "/" } else { &*info.rest };
         let query = incoming.request.uri().query().map(|q| format!("?{q}")).unwrap_or_default();
         let below = info.path.strip_suffix(&*info.rest).unwrap_or(&info.path).to_owned();
-        let target = Target { authority, tls, path: format!("{rest}{query}"), below };
+        let target = Target {
+            authority,
+            tls,
+            server_name: None,
+            path: format!("{rest}{query}"),
+            below,
+            headers: HeaderMap::new(),
+        };
         forward::forward(&target, incoming.request, None, counted).await
     }
 

@@ -66,7 +66,8 @@ pub(super) async fn connect(target: &Target) -> Result<Box<dyn Stream>, Status> 
     }
     let Some(tls) = &target.tls else { return Ok(Box::new(stream)) };
     let host = target.authority.rsplit_once(':').map_or(&*target.authority, |(host, _)| host);
-    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).map_err(|error| failed(&error))?;
+    let name = target.server_name.as_deref().unwrap_or_else(|| host.trim_matches(['[', ']']));
+    let name = ServerName::try_from(name.to_owned()).map_err(|error| failed(&error))?;
     let shaken =
         tokio::time::timeout(CONNECT_TIME, tokio_rustls::TlsConnector::from(tls.clone()).connect(name, stream));
     match shaken.await {

@@ -24,7 +24,7 @@ const HOP_BY_HOP: [HeaderName; 7] = [
 const REFUSAL_MAX: usize = 64 * 1024;
 
 /// Passes a request on and its answer back; an upgrade on both sides becomes one connection.
-pub(super) async fn forward(
+pub(crate) async fn forward(
     target: &Target,
     mut request: Request<Body>,
     peer: Option<std::net::IpAddr>,
@@ -49,6 +49,7 @@ pub(super) async fn forward(
     *onward.method_mut() = head.method;
     *onward.uri_mut() = target.path.parse().map_err(|_| Status::bad_request("the path to pass on is no path"))?;
     *onward.headers_mut() = headers(&head.headers, upgrades);
+    onward.headers_mut().extend(target.headers.clone());
     if let Ok(host) = HeaderValue::from_str(&target.authority) {
         onward.headers_mut().insert(header::HOST, host);
     }

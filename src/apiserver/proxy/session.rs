@@ -9,7 +9,7 @@ use axum::extract::FromRequestParts;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use base64::Engine;
 use futures::StreamExt;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
@@ -156,7 +156,14 @@ impl Proxy {
     pub(super) fn kubelet_target(&self, node: &str, path: String) -> Result<Target, Status> {
         let (host, port) = self.kubelet_address(node)?;
         let authority = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-        Ok(Target { authority, tls: Some(self.kubelet.tls()), path, below: String::new() })
+        Ok(Target {
+            authority,
+            tls: Some(self.kubelet.tls()),
+            server_name: None,
+            path,
+            below: String::new(),
+            headers: HeaderMap::new(),
+        })
     }
 
     /// Where the kubelet of a node answers.

@@ -111,23 +111,64 @@ fn validate_definition(definition: &Value, errors: &mut ErrorList) {
 
 pub(super) const API_SERVICE: Strategy = Strategy {
     generation: true,
-    status: Some("{}"),
+    prepare_create: |service, _| crate::aggregation::prepare(service),
     defaults: Some(|| Defaults::new(&[("spec.service.port", "443")])),
-    validate: |service, errors| {
-        let expected = match service.text("spec.group") {
-            "" => format!("{}.", service.text("spec.version")),
-            group => format!("{}.{group}", service.text("spec.version")),
-        };
-        let name = service.text("metadata.name");
-        if name != expected {
-            let why = format!("must be `spec.version+\".\"+spec.group`: {}", api::quote::quote(&expected));
-            errors.push(Error::invalid(&Path::root("metadata.name"), name, why));
-        }
-    },
+    validate: validate_api_service,
     // `v1.` is the name of the core group's.
     name: api::validation::path_segment_name,
     ..Strategy::DEFAULT
 };
+
+fn validate_api_service(service: &Value, errors: &mut ErrorList) {
+    let spec = Path::root("spec");
+    let (group, version) = (service.text("spec.group"), service.text("spec.version"));
+    let (name, expected) = (service.text("metadata.name"), format!("{version}.{group}"));
+    if name != expected {
+        let why = format!("must be `spec.version+\".\"+spec.group`: {}", api::quote::quote(&expected));
+        errors.push(Error::invalid(&Path::root("metadata.name"), name, why));
+    }
+    if group.is_empty() && version != "v1" {
+        let why = "only v1 may have an empty group and it better be legacy kube";
+        errors.push(Error::required(&spec.child("group"), why));
+    }
+    if !group.is_empty() {
+        errors.invalid_each(&spec.child("group"), group, api::validation::dns1123_subdomain(group));
+    }
+    errors.invalid_each(&spec.child("version"), version, api::validation::dns1035_label(version));
+    for (field, most) in [("groupPriorityMinimum", 20000), ("versionPriority", 1000)] {
+        let priority = service.at("spec").and_then(|spec| spec.int(field)).unwrap_or(0);
+        if !(1..=most).contains(&priority) {
+            let why = format!("must be positive and less than {most}");
+            errors.push(Error::invalid(&spec.child(field), priority, why));
+        }
+    }
+    let bundle = service.text("spec.caBundle");
+    let (insecure, skip) = (service.truth("spec.insecureSkipTLSVerify"), spec.child("insecureSkipTLSVerify"));
+    let Some(reference) = service.at("spec.service") else {
+        if !bundle.is_empty() {
+            let size = format!("{} bytes", bundle.trim_end_matches('=').len() * 3 / 4);
+            errors.push(Error::invalid(&spec.child("caBundle"), size, "local APIServices may not have a caBundle"));
+        }
+        if insecure {
+            errors.push(Error::invalid(&skip, true, "local APIServices may not have insecureSkipTLSVerify"));
+        }
+        return;
+    };
+    for field in ["namespace", "name"] {
+        if reference.text(field).is_empty() {
+            errors.push(Error::required(&spec.child("service").child(field), ""));
+        }
+    }
+    let port = reference.int("port").unwrap_or(0);
+    let complaints = api::validation::port_number(port);
+    if !complaints.is_empty() {
+        let why = format!("port is not valid: {}", complaints.join(", "));
+        errors.push(Error::invalid(&spec.child("service").child("port"), port, why));
+    }
+    if insecure && !bundle.is_empty() {
+        errors.push(Error::invalid(&skip, true, "may not be true if caBundle is present"));
+    }
+}
 
 pub(super) const ADMISSION_POLICY: Strategy = Strategy {
     generation: true,

@@ -1,0 +1,223 @@
+//! Aggregation: groups and versions that other API servers serve, behind this one. An APIService names a Service, and
+//! requests below `/apis/<group>/<version>` go there, with the user's name in headers and a certificate that vouches for them.
+//!
+//! [`availability`] finds out who answers, [`discovered`] what they serve, [`registration`] keeps an APIService for every
+//! group and version that this server serves itself, [`proxy`] passes requests on.
+
+mod availability;
+pub(crate) mod discovered;
+mod fetch;
+mod identity;
+pub(crate) mod priorities;
+mod proxy;
+mod registration;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use api::{Object, ObjectError};
+use arc_swap::ArcSwap;
+use base64::Engine;
+use rustls::ClientConfig;
+use serde::Deserialize;
+use serde_json::Value;
+use watch_cache::Cache;
+
+use crate::Registry;
+use crate::endpoints::ServiceEndpoints;
+use crate::trust::{self, Trust, TrustError};
+use discovered::Discovered;
+use identity::Shown;
+
+pub(crate) use availability::{prepare, run as watch_availability};
+pub use identity::FrontProxyIdentity;
+pub(crate) use proxy::serve;
+pub(crate) use registration::run as register;
+
+/// What is known of other API servers.
+#[derive(Debug)]
+pub(crate) struct Aggregator {
+    services: Arc<Cache>,
+    endpoints: ServiceEndpoints,
+    identity: Arc<FrontProxyIdentity>,
+    remotes: ArcSwap<Remotes>,
+    discovered: ArcSwap<Discovered>,
+}
+
+/// The APIServices that are served elsewhere, as of one state.
+#[derive(Debug, Default)]
+struct Remotes {
+    revision: u64,
+    shown: Option<Arc<Shown>>,
+    all: Vec<Arc<Remote>>,
+}
+
+/// One group and version that another API server serves.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    name: String,
+    group: String,
+    version: String,
+    spec: Value,
+    group_priority: i64,
+    version_priority: i64,
+    namespace: String,
+    service: String,
+    port: u16,
+    /// Whether its condition says that it answers.
+    available: bool,
+    /// TLS towards it, or why there is none.
+    tls: Result<Arc<ClientConfig>, String>,
+}
+
+#[derive(Deserialize)]
+struct ApiService {
+    spec: Value,
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Default, Deserialize)]
+struct Status {
+    #[serde(default)]
+    conditions: Option<Vec<Condition>>,
+}
+
+#[derive(Deserialize)]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    #[serde(default)]
+    group: String,
+    version: String,
+    #[serde(default)]
+    group_priority_minimum: i64,
+    #[serde(default)]
+    version_priority: i64,
+    service: Option<Service>,
+    #[serde(default)]
+    ca_bundle: Option<String>,
+    #[serde(default, rename = "insecureSkipTLSVerify")]
+    insecure: bool,
+}
+
+#[derive(Deserialize)]
+struct Service {
+    namespace: String,
+    name: String,
+    port: Option<u16>,
+}
+
+impl Aggregator {
+    /// Without an identity others are called without a certificate, which most refuse.
+    pub(crate) fn new(registry: &Registry, identity: Option<Arc<FrontProxyIdentity>>) -> Result<Self, TrustError> {
+        let identity = match identity {
+            Some(identity) => identity,
+            None => Arc::new(FrontProxyIdentity::none()?),
+        };
+        Ok(Self {
+            services: registry.cached("apiregistration.k8s.io", "v1", "apiservices"),
+            endpoints: registry.endpoints(),
+            identity,
+            remotes: ArcSwap::default(),
+            discovered: ArcSwap::default(),
+        })
+    }
+
+    /// What others serve, as far as it is known.
+    pub(crate) fn discovered(&self) -> Arc<Discovered> {
+        self.discovered.load_full()
+    }
+
+    /// Who serves a path, if it is not this server.
+    pub(crate) fn claiming(&self, path: &str) -> Option<Arc<Remote>> {
+        let remotes = self.remotes();
+        if remotes.all.is_empty() {
+            return None;
+        }
+        let mut words = path.strip_prefix("/apis/")?.split('/');
+        let (group, version) = (words.next()?, words.next()?);
+        remotes.all.iter().find(|remote| remote.group == group && remote.version == version).cloned()
+    }
+
+    fn remotes(&self) -> Arc<Remotes> {
+        let (revision, shown) = (self.services.revision(), self.identity.shown());
+        let known = self.remotes.load_full();
+        if known.revision == revision && known.shown.as_ref().is_some_and(|known| Arc::ptr_eq(known, &shown)) {
+            return known;
+        }
+        let same_identity = known.shown.as_ref().is_some_and(|known| Arc::ptr_eq(known, &shown));
+        let before = if same_identity { &*known.all } else { &[] };
+        let mut all = Vec::new();
+        for object in self.services.list("") {
+            match Remote::new(&object, &shown, before) {
+                Ok(remote) => all.extend(remote),
+                // It was decoded when it was written.
+                Err(error) => tracing::error!(%error, name = &*object.meta.name, "an APIService cannot be read"),
+            }
+        }
+        let remotes = Arc::new(Remotes { revision, shown: Some(shown), all });
+        self.remotes.store(remotes.clone());
+        remotes
+    }
+}
+
+impl Remote {
+    /// `None` for what this server serves itself.
+    fn new(object: &Object, shown: &Shown, before: &[Arc<Self>]) -> Result<Option<Arc<Self>>, ObjectError> {
+        let read: ApiService = object.view()?;
+        // Most are local, and need no more than a look.
+        if read.spec.get("service").is_none_or(Value::is_null) {
+            return Ok(None);
+        }
+        let Spec { group, version, group_priority_minimum, version_priority, service, ca_bundle, insecure } =
+            serde_json::from_value::<Spec>(read.spec.clone()).map_err(ObjectError::from)?;
+        let Some(service) = service.filter(|_| !group.is_empty()) else { return Ok(None) };
+        let conditions = read.status.conditions.unwrap_or_default();
+        let available = conditions.iter().any(|c| c.kind == "Available" && c.status == "True");
+        let same = before.iter().find(|remote| *remote.name == *object.meta.name && remote.spec == read.spec);
+        if let Some(same) = same.filter(|same| same.available == available) {
+            return Ok(Some(same.clone()));
+        }
+        let tls = match same {
+            Some(same) => same.tls.clone(),
+            None => tls(insecure, ca_bundle.as_deref(), shown),
+        };
+        Ok(Some(Arc::new(Self {
+            name: object.meta.name.to_string(),
+            group,
+            version,
+            spec: read.spec,
+            group_priority: group_priority_minimum,
+            version_priority,
+            namespace: service.namespace,
+            service: service.name,
+            port: service.port.unwrap_or(443),
+            available,
+            tls,
+        })))
+    }
+
+    /// The name its certificate has to have.
+    fn server_name(&self) -> String {
+        format!("{}.{}.svc", self.service, self.namespace)
+    }
+}
+
+fn tls(insecure: bool, ca_bundle: Option<&str>, shown: &Shown) -> Result<Arc<ClientConfig>, String> {
+    let bundle = base64::engine::general_purpose::STANDARD.decode(ca_bundle.unwrap_or_default());
+    let bundle = bundle.map_err(|_| "the caBundle is not base64".to_owned())?;
+    let trust = match (insecure, bundle.is_empty()) {
+        (true, _) => Trust::Anyone,
+        (false, true) => Trust::Machine,
+        (false, false) => Trust::Bundle(&bundle),
+    };
+    trust::client_config(trust, shown.pair()).map(Arc::new).map_err(|error| error.to_string())
+}

@@ -1,0 +1,144 @@
+//! What others serve: asked in the aggregated form, and in the old form of those who know no other.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+
+use super::{Aggregator, Remote};
+use crate::tree::Tree;
+
+/// How old an answer may be.
+const FRESH: Duration = Duration::from_secs(60);
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,\
+                          application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
+
+/// All groups and versions that others serve.
+#[derive(Debug, Default)]
+pub(crate) struct Discovered {
+    /// Rises with every change.
+    pub(crate) generation: u64,
+    pub(crate) versions: Vec<Arc<RemoteVersion>>,
+    asked: HashMap<String, Instant>,
+}
+
+/// One group and version that another server serves.
+#[derive(Debug, PartialEq)]
+pub(crate) struct RemoteVersion {
+    pub(crate) group: String,
+    pub(crate) version: String,
+    pub(crate) group_priority: i64,
+    pub(crate) version_priority: i64,
+    /// As the aggregated form has them.
+    pub(crate) resources: Vec<Value>,
+    /// Whether this is what the server says now; else it is the last it said.
+    pub(crate) fresh: bool,
+}
+
+/// What came of a look at an API server.
+pub(super) struct Checked {
+    pub(super) remote: Arc<Remote>,
+    pub(super) answers: bool,
+    /// Whether something about it was new.
+    pub(super) changed: bool,
+}
+
+impl Aggregator {
+    /// Brings what is known up to date: `checked` are those that were just asked whether they answer.
+    pub(super) async fn discover(&self, remotes: &[Arc<Remote>], checked: &[Checked]) {
+        let before = self.discovered.load_full();
+        let learned = join_all(remotes.iter().map(async |remote| {
+            let is_it = |known: &&Arc<RemoteVersion>| known.group == remote.group && known.version == remote.version;
+            let known = before.versions.iter().find(is_it);
+            let was_fresh = known.is_some_and(|known| known.fresh);
+            let check = checked.iter().find(|check| check.remote.name == remote.name);
+            let old = before.asked.get(&remote.name).is_none_or(|asked| asked.elapsed() >= FRESH);
+            let due = check.is_some_and(|check| check.answers && (check.changed || old || !was_fresh));
+            let said = if due { self.ask(remote).await } else { None };
+            let fresh = if due { said.is_some() } else { was_fresh && check.is_none_or(|check| check.answers) };
+            let asked = said.is_some();
+            let resources = said.or_else(|| known.map(|known| known.resources.clone())).unwrap_or_default();
+            (Arc::new(version(remote, resources, fresh)), asked)
+        }))
+        .await;
+        let mut asked: HashMap<String, Instant> =
+            remotes.iter().filter_map(|r| Some((r.name.clone(), *before.asked.get(&r.name)?))).collect();
+        for (remote, (_, was_asked)) in remotes.iter().zip(&learned) {
+            if *was_asked {
+                asked.insert(remote.name.clone(), Instant::now());
+            }
+        }
+        let versions: Vec<Arc<RemoteVersion>> = learned.into_iter().map(|(version, _)| version).collect();
+        let generation = before.generation + u64::from(versions != before.versions);
+        self.discovered.store(Arc::new(Discovered { generation, versions, asked }));
+    }
+
+    /// The resources of one group and version; `None` when it does not say.
+    async fn ask(&self, remote: &Remote) -> Option<Vec<Value>> {
+        if let Ok(answer) = self.fetch(remote, false, "/apis", AGGREGATED).await {
+            let kind =
+                answer.headers().get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+            if answer.status().is_success() && kind.contains("as=APIGroupDiscoveryList") {
+                let document: Value = serde_json::from_slice(answer.body()).ok()?;
+                let group = document.items("items").iter().find(|group| group.text("metadata.name") == remote.group);
+                let versions = group.map(|group| group.items("versions")).unwrap_or_default();
+                let version = versions.iter().find(|version| version.text("version") == remote.version);
+                return Some(version.map(|version| version.items("resources").to_vec()).unwrap_or_default());
+            }
+        }
+        let path = format!("/apis/{}/{}", remote.group, remote.version);
+        let answer = self.fetch(remote, false, &path, "application/json").await;
+        let answer = answer.inspect_err(|why| tracing::debug!(why, name = remote.name, "discovery failed")).ok()?;
+        let document: Value = serde_json::from_slice(answer.body()).ok().filter(|_| answer.status().is_success())?;
+        Some(from_legacy(document.items("resources"), &remote.group, &remote.version))
+    }
+}
+
+fn version(remote: &Remote, resources: Vec<Value>, fresh: bool) -> RemoteVersion {
+    RemoteVersion {
+        group: remote.group.clone(),
+        version: remote.version.clone(),
+        group_priority: remote.group_priority,
+        version_priority: remote.version_priority,
+        resources,
+        fresh,
+    }
+}
+
+/// An `APIResourceList`'s resources in the aggregated form: subresources below their resource.
+fn from_legacy(resources: &[Value], group: &str, version: &str) -> Vec<Value> {
+    let kind = |resource: &Value| {
+        let or = |field: &str, own: &str| match resource.text(field) {
+            "" => own.to_owned(),
+            said => said.to_owned(),
+        };
+        json!({"group": or("group", group), "version": or("version", version), "kind": resource.text("kind")})
+    };
+    let mut whole: Vec<Value> = Vec::new();
+    for resource in resources.iter().filter(|resource| !resource.text("name").contains('/')) {
+        let mut entry = Map::new();
+        entry.insert("resource".into(), resource.text("name").into());
+        entry.insert("responseKind".into(), kind(resource));
+        let scope = if resource.truth("namespaced") { "Namespaced" } else { "Cluster" };
+        entry.insert("scope".into(), scope.into());
+        entry.insert("singularResource".into(), resource.text("singularName").into());
+        for field in ["verbs", "shortNames", "categories"] {
+            if let Some(list) = resource.at(field) {
+                entry.insert(field.into(), list.clone());
+            }
+        }
+        whole.push(Value::Object(entry));
+    }
+    for resource in resources {
+        let Some((parent, name)) = resource.text("name").split_once('/') else { continue };
+        let Some(parent) = whole.iter_mut().find(|entry| entry.text("resource") == parent) else { continue };
+        let entry = json!({"subresource": name, "responseKind": kind(resource), "verbs": resource.items("verbs")});
+        let mut all = parent.items("subresources").to_vec();
+        all.push(entry);
+        parent.put("subresources", all);
+    }
+    whole
+}

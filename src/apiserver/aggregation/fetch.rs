@@ -1,0 +1,56 @@
+//! What this server itself asks of others: whether they answer, what they serve.
+
+use std::time::Duration;
+
+use api::User;
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header};
+use http_body_util::{BodyExt, Limited};
+
+use super::{Aggregator, Remote, identity};
+use crate::endpoints::PortRef;
+use crate::proxy::{Target, forward};
+
+/// Everybody should be able to tell quickly what they serve.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest answer.
+const ANSWER_MAX: usize = 32 << 20;
+
+impl Aggregator {
+    /// An answer of any status. `blind` asks whoever answers, as checks do.
+    pub(super) async fn fetch(
+        &self,
+        remote: &Remote,
+        blind: bool,
+        path: &str,
+        accept: &str,
+    ) -> Result<Response<Bytes>, String> {
+        let port = PortRef::Number(remote.port);
+        let authority =
+            self.endpoints.pick(&remote.namespace, &remote.service, port).map_err(|error| error.to_string())?;
+        let url = format!("https://{authority}{path}");
+        let tls = if blind { self.identity.shown().blind.clone() } else { remote.tls.clone()? };
+        let target = Target {
+            authority,
+            tls: Some(tls),
+            server_name: Some(remote.server_name()),
+            path: path.to_owned(),
+            below: String::new(),
+            headers: identity::headers(&User::new("system:kube-aggregator", [api::user::MASTERS])),
+        };
+        let mut request = Request::new(Body::empty());
+        if let Ok(accept) = HeaderValue::from_str(accept) {
+            request.headers_mut().insert(header::ACCEPT, accept);
+        }
+        let asked = async {
+            let answer = forward::forward(&target, request, None, None).await.map_err(|status| status.message)?;
+            let (head, body) = answer.into_parts();
+            let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(|error| error.to_string())?;
+            Ok(Response::from_parts(head, body.to_bytes()))
+        };
+        let answered = tokio::time::timeout(PATIENCE, asked).await;
+        let answered = answered.unwrap_or_else(|_| Err("context deadline exceeded".to_owned()));
+        answered.map_err(|why: String| format!("failing or missing response from {url}: Get {url:?}: {why}"))
+    }
+}
