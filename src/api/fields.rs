@@ -290,6 +290,19 @@ impl Set {
         })
     }
 
+    /// Takes the fields of the other set out of this one: [`Set::difference`] in place.
+    pub fn subtract(&mut self, other: &Self) {
+        let mut others = other.0.iter().peekable();
+        self.0.retain_mut(|node| {
+            while others.next_if(|other| other.step < node.step).is_some() {}
+            if let Some(other) = others.peek().filter(|other| other.step == node.step) {
+                node.member &= !other.member;
+                node.below.subtract(&other.below);
+            }
+            node.member || !node.below.is_empty()
+        });
+    }
+
     /// What is in this set and not in the other, nor below a field of the other.
     pub fn recursive_difference(&self, other: &Self) -> Self {
         self.zip(other, |pair| match pair {

@@ -30,7 +30,16 @@ impl Difference {
 /// the value that Go would write for it.
 pub fn compare(form: Form<'_>, old: &Value, new: &Value, minimal: bool) -> Difference {
     let mut found = Difference::default();
-    Walk { minimal }.value(form, Some(old), Some(new), &mut found);
+    let walk = Walk { minimal };
+    match form {
+        // Equal members are found one by one; looking at all of them before would be looking twice.
+        Form::Map(map) => {
+            walk.map(map, Some(old), Some(new), &mut found);
+        }
+        form => {
+            walk.value(form, Some(old), Some(new), &mut found);
+        }
+    }
     found
 }
 

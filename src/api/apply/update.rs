@@ -197,23 +197,24 @@ pub fn track(
 ) -> Result<(), ApplyError> {
     let version = manager.api_version.clone();
     let mut compared = Compared::new(kind, &version, old, new, true);
-    let Some(found) = compared.at(&version) else { return Err(ApplyError::Version(version.into())) };
+    let Some(mut found) = compared.compare(&version) else { return Err(ApplyError::Version(version.into())) };
     if found.is_empty() {
         return Ok(());
     }
-    let found = found.clone();
-    let taken = found.changed.difference(&NOBODYS);
+    found.changed.subtract(&NOBODYS);
     reconcile_all(managed, kind)?;
-    let mut is_new = !taken.is_empty();
+    let mut is_new = !found.changed.is_empty();
     let mut failed = None;
     managed.entries_mut().retain_mut(|entry| {
         if failed.is_some() {
             return true;
         }
-        let own = !taken.is_empty() && entry.manager.is(&manager);
+        let own = !found.changed.is_empty() && entry.manager.is(&manager);
         let kept = if own {
             is_new = false;
-            grow(entry, &found.removed, &taken, now).map(|()| true)
+            grow(entry, &found, now).map(|()| true)
+        } else if entry.manager.api_version == version {
+            shrink(entry, &found).map(|()| true)
         } else {
             match compared.at(&entry.manager.api_version) {
                 Some(found) => shrink(entry, found).map(|()| true),
@@ -229,16 +230,16 @@ pub fn track(
         return Err(error.into());
     }
     if is_new {
-        managed.insert(Entry::new(manager, Some(now), taken));
+        managed.insert(Entry::new(manager, Some(now), found.changed));
     }
     Ok(managed.settle()?)
 }
 
 /// The writer's own entry takes what was changed. Its set stays as it is written when it says nothing new.
-fn grow(entry: &mut Entry, removed: &Set, taken: &Set, now: Timestamp) -> Result<(), WireError> {
+fn grow(entry: &mut Entry, found: &Difference, now: Timestamp) -> Result<(), WireError> {
     entry.time = Some(now);
-    if entry.count(taken)? < taken.len() || entry.count(removed)? > 0 {
-        let set = entry.set()?.difference(removed).union(taken);
+    if entry.count(&found.changed)? < found.changed.len() || entry.count(&found.removed)? > 0 {
+        let set = entry.set()?.difference(&found.removed).union(&found.changed);
         entry.put(set);
     }
     Ok(())

@@ -67,6 +67,9 @@ fn sets_are_put_together() {
         assert_eq!(b.union(&a), set(union));
         assert_eq!(a.intersection(&b), set(intersection));
         assert_eq!(a.difference(&b), set(difference));
+        let mut rest = a.clone();
+        rest.subtract(&b);
+        assert_eq!(rest, set(difference));
         assert_eq!(a.recursive_difference(&b), set(recursive));
     }
 }

@@ -26,6 +26,9 @@ impl Set {
 
     /// How many fields of this set are in the set that `text` is; that set is not built.
     pub fn count_in(&self, text: &[u8]) -> Result<usize, WireError> {
+        if self.is_empty() {
+            return Ok(0);
+        }
         let mut from = serde_json::Deserializer::from_slice(text);
         let (count, _) = Counter(self).deserialize(&mut from)?;
         from.end()?;
@@ -48,7 +51,15 @@ impl Set {
             if !std::mem::take(&mut first) {
                 out.push(b',');
             }
-            write_text(out, &node.step.wire());
+            match &node.step {
+                // Most steps are names without anything to escape.
+                Step::Field(name) if name.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\')) => {
+                    out.extend_from_slice(b"\"f:");
+                    out.extend_from_slice(name.as_bytes());
+                    out.push(b'"');
+                }
+                step => write_text(out, &step.wire()),
+            }
             out.push(b':');
             node.below.write(out, node.member);
         }
