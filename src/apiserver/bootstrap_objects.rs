@@ -1,6 +1,6 @@
 //! Objects every cluster has, made at the start and put back when somebody takes them away.
 
-mod flow_control;
+pub(crate) mod flow_control;
 
 use std::sync::Arc;
 
@@ -22,13 +22,7 @@ pub(crate) async fn ensure(registry: &Registry) -> Result<(), Status> {
     }
     service(registry).await?;
     service_network(registry).await?;
-    for level in flow_control::priority_levels() {
-        present(registry, ("flowcontrol.apiserver.k8s.io", "v1", "prioritylevelconfigurations"), "", level).await?;
-    }
-    for schema in flow_control::schemas() {
-        present(registry, ("flowcontrol.apiserver.k8s.io", "v1", "flowschemas"), "", schema).await?;
-    }
-    Ok(())
+    flow_control::ensure(registry).await
 }
 
 fn priority_classes() -> [Value; 2] {

@@ -13,6 +13,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::{Object, Operation, Reply, Request, Status, User};
 use bytes::Bytes;
@@ -23,7 +24,8 @@ use crate::Registry;
 use crate::authentication::Authenticator;
 use crate::authentication::x509::Peer;
 use crate::authorization::{Attributes, Authorizer, review};
-use crate::fairness::{Fairness, Permit};
+use crate::fairness::{Asked, Fairness, FlowHeaders, Permit};
+use crate::http::REQUEST_TIME;
 use crate::impersonation;
 use crate::metrics::Metrics;
 
@@ -32,7 +34,7 @@ pub(crate) struct Chain {
     pub(crate) registry: Arc<Registry>,
     pub(crate) authenticator: Authenticator,
     pub(crate) authorizer: Arc<Authorizer>,
-    pub(crate) fairness: Fairness,
+    pub(crate) fairness: Arc<Fairness>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -49,7 +51,16 @@ pub(crate) enum Caller<'a> {
 pub(crate) struct Pass {
     pub(crate) user: Arc<User>,
     /// Room in the server; given back when dropped.
-    pub(crate) _permit: Permit,
+    pub(crate) permit: Permit,
+}
+
+/// What a request is about, and how much of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Asking<'a> {
+    pub(crate) what: &'a Attributes<'a>,
+    pub(crate) asked: Asked<'a>,
+    /// How long it may take.
+    pub(crate) time: Duration,
 }
 
 impl Chain {
@@ -65,8 +76,15 @@ impl Chain {
         }
     }
 
-    /// Steps 3 to 7. Waits only where a webhook or an identity provider has to be asked.
-    pub(crate) async fn enter(&self, caller: Caller<'_>, what: &Attributes<'_>) -> Result<Pass, Status> {
+    /// Steps 3 to 7. Waits where a webhook or an identity provider has to be asked, and where there is no room. `flow` is told
+    /// which flow the request belongs to, even if it is turned away.
+    pub(crate) async fn enter(
+        &self,
+        caller: Caller<'_>,
+        asking: Asking<'_>,
+        flow: &mut Option<FlowHeaders>,
+    ) -> Result<Pass, Status> {
+        let what = asking.what;
         let user = match caller {
             Caller::InProcess(user) => user.clone(),
             Caller::Wire(peer, headers) => {
@@ -77,9 +95,9 @@ impl Chain {
                 impersonation::apply(&self.authorizer, user, headers).await?
             }
         };
-        let permit = self.fairness.admit(&user, what)?;
+        let permit = self.fairness.admit(&self.registry, &user, asking, flow).await?;
         self.authorizer.authorize(&user, what).await?;
-        Ok(Pass { user, _permit: permit })
+        Ok(Pass { user, permit })
     }
 
     /// Step 8. Not for watches over HTTP, which want to share their frames.
@@ -136,7 +154,8 @@ impl Chain {
         };
         let outcome = self
             .guard(async {
-                let _pass = self.enter(Caller::InProcess(&request.user), &what).await?;
+                let asking = Asking { what: &what, asked: Asked::Operation(&request.operation), time: REQUEST_TIME };
+                let _pass = self.enter(Caller::InProcess(&request.user), asking, &mut None).await?;
                 self.act(&request).await
             })
             .await;

@@ -29,8 +29,8 @@ use tracing::Instrument;
 use crate::aggregation;
 use crate::authentication::x509::Peer;
 use crate::authorization::Attributes;
-use crate::chain::{Caller, Pass};
-use crate::fairness::Flow;
+use crate::chain::{Asking, Caller, Pass};
+use crate::fairness::{Asked, FlowHeaders};
 use crate::notes;
 use crate::server::Server;
 
@@ -39,7 +39,7 @@ use query::Query;
 use respond::Form;
 
 /// How long a request may take that is no watch, log or connection.
-const REQUEST_TIME: Duration = Duration::from_secs(60);
+pub(crate) const REQUEST_TIME: Duration = Duration::from_secs(60);
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 const FLOW_SCHEMA: HeaderName = HeaderName::from_static("x-kubernetes-pf-flowschema-uid");
 const PRIORITY_LEVEL: HeaderName = HeaderName::from_static("x-kubernetes-pf-prioritylevel-uid");
@@ -101,21 +101,24 @@ async fn serve(
     incoming: Incoming<'_>,
 ) -> Result<Response<Body>, Status> {
     let caller = Caller::Wire(peer, incoming.request.headers());
-    let pass = server.chain.enter(caller, what).await?;
-    let flow = server.chain.fairness.flows.classify(&pass.user, what);
+    let asking = Asking { what, asked: Asked::Query(incoming.query), time: time_allowed(incoming.query) };
     let plain = plain_form(incoming.request.headers(), incoming.query);
-    let answered = carry_out(server, &pass, what, incoming).await;
+    let mut flow = None;
+    let answered = match server.chain.enter(caller, asking, &mut flow).await {
+        Ok(pass) => carry_out(server, pass, what, incoming).await,
+        Err(status) => Err(status),
+    };
     let mut response = answered.unwrap_or_else(|status| respond::failure(&status, &plain));
-    if let Some(Flow { schema_uid, level_uid }) = flow {
-        response.headers_mut().insert(FLOW_SCHEMA, schema_uid);
-        response.headers_mut().insert(PRIORITY_LEVEL, level_uid);
+    if let Some(FlowHeaders { schema, level }) = flow {
+        response.headers_mut().insert(FLOW_SCHEMA, schema);
+        response.headers_mut().insert(PRIORITY_LEVEL, level);
     }
     Ok(response)
 }
 
 async fn carry_out(
     server: &Arc<Server>,
-    pass: &Pass,
+    pass: Pass,
     what: &Attributes<'_>,
     incoming: Incoming<'_>,
 ) -> Result<Response<Body>, Status> {
@@ -145,15 +148,18 @@ fn is_known(server: &Server, info: &RequestInfo) -> bool {
 
 /// Ends what takes too long: as long as the client says, a minute at most.
 async fn timed<T>(query: &Query, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
-    let asked = query.text("timeout").and_then(api::duration::parse).filter(|asked| !asked.is_zero());
-    let time = asked.map_or(REQUEST_TIME, |asked| asked.min(REQUEST_TIME));
-    match tokio::time::timeout(time, work).await {
+    match tokio::time::timeout(time_allowed(query), work).await {
         Ok(outcome) => outcome,
         Err(_) => {
             let why = "Timeout: request did not complete within the allotted timeout";
             Err(Status::timeout(why, 0))
         }
     }
+}
+
+fn time_allowed(query: &Query) -> Duration {
+    let asked = query.text("timeout").and_then(api::duration::parse).filter(|asked| !asked.is_zero());
+    asked.map_or(REQUEST_TIME, |asked| asked.min(REQUEST_TIME))
 }
 
 fn attributes<'a>(info: &'a RequestInfo, query: &'a Query) -> Attributes<'a> {

@@ -73,7 +73,8 @@ fn durations() -> Histogram {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    /// `fairness` are the metrics of priority and fairness, which it counts itself.
+    pub(crate) fn new(fairness: &crate::fairness::Metrics) -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
             requests: Family::default(),
@@ -102,6 +103,7 @@ impl Metrics {
             metrics.in_process.clone(),
         );
         to.register("apiserver_panics", "Requests that ended in a panic", metrics.panics.clone());
+        fairness.register(to);
         to.register("isopod_apiserver_connections", "Open connections", metrics.connections.clone());
         to.register("apiserver_tls_handshake_errors", "TLS handshakes that failed", metrics.handshake_errors.clone());
         metrics

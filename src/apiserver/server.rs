@@ -21,7 +21,7 @@ use crate::authorization::rbac::Rbac;
 use crate::authorization::{AuthorizationMode, Authorizer, NodeCaches, aggregation as roles, bootstrap};
 use crate::chain::Chain;
 use crate::discovery::Discovery;
-use crate::fairness::{Fairness, Flows, InFlight};
+use crate::fairness::{self, Fairness, Flows, InFlight};
 use crate::health::HealthCheck;
 use crate::http::tls::{self, ServingCertificate};
 use crate::http::{Extra, listen};
@@ -165,6 +165,12 @@ impl ApiServer {
         let published =
             published::data(&config.client_ca, config.front_proxy_ca.as_deref(), &authenticator.front_proxy_names);
         let aggregator = Arc::new(Aggregator::new(&registry, config.front_proxy_client)?);
+        const FLOW: &str = "flowcontrol.apiserver.k8s.io";
+        let counted = Arc::new(fairness::Metrics::default());
+        let seats = (config.in_flight.reads + config.in_flight.writes) as u64;
+        let (schemas, levels) = (cache(FLOW, "flowschemas"), cache(FLOW, "prioritylevelconfigurations"));
+        let flows = Flows::new(schemas, levels, seats, counted.clone());
+        let fairness = Arc::new(Fairness::new(flows, counted.clone()));
         let background = vec![
             tokio::spawn({
                 let registry = registry.clone();
@@ -177,22 +183,16 @@ impl ApiServer {
             tokio::spawn(published::publish(registry.clone(), published)),
             tokio::spawn(aggregation::register(registry.clone())),
             tokio::spawn(aggregation::watch_availability(aggregator.clone(), registry.clone())),
+            tokio::spawn(fairness::upkeep::rebalance(fairness.clone())),
+            tokio::spawn(fairness::upkeep::tell(registry.clone(), fairness.clone())),
         ];
         let authorizer = Arc::new(Authorizer::new(config.authorization, rbac, graph));
         registry.set_authorizer(authorizer.clone());
-        const FLOW: &str = "flowcontrol.apiserver.k8s.io";
-        let flows = Flows::new(cache(FLOW, "flowschemas"), cache(FLOW, "prioritylevelconfigurations"));
         let server = Server {
             tls: Arc::new(tls::config(config.serving)?),
             aggregator,
             proxy: Proxy::new(config.kubelet, registry.endpoints(), &cache)?,
-            chain: Chain {
-                authorizer,
-                registry,
-                authenticator,
-                fairness: Fairness::new(config.in_flight, flows),
-                metrics: Arc::new(Metrics::new()),
-            },
+            chain: Chain { authorizer, registry, authenticator, fairness, metrics: Arc::new(Metrics::new(&counted)) },
             jwks_uri: format!("https://{}/openid/v1/jwks", config.advertised),
             discovery: Discovery::new(config.advertised),
             openapi: OpenApi::default(),

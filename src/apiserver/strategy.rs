@@ -5,6 +5,7 @@ mod batch;
 mod cluster;
 mod config;
 mod extension;
+mod flow_control;
 mod networking;
 mod pod;
 mod pod_validation;
@@ -174,8 +175,8 @@ fn rows() -> Vec<(&'static str, &'static str, Strategy)> {
         ("certificates.k8s.io", "certificatesigningrequests", cluster::SIGNING_REQUEST),
         ("coordination.k8s.io", "leases", cluster::LEASE),
         ("discovery.k8s.io", "endpointslices", service::ENDPOINT_SLICE),
-        ("flowcontrol.apiserver.k8s.io", "flowschemas", extension::FLOW_SCHEMA),
-        ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations", extension::PRIORITY_LEVEL),
+        ("flowcontrol.apiserver.k8s.io", "flowschemas", flow_control::FLOW_SCHEMA),
+        ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations", flow_control::PRIORITY_LEVEL),
         ("networking.k8s.io", "ingressclasses", networking::INGRESS_CLASS),
         ("networking.k8s.io", "ingresses", networking::INGRESS),
         ("networking.k8s.io", "ipaddresses", networking::IP_ADDRESS),

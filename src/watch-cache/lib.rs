@@ -204,6 +204,11 @@ impl Cache {
         }
     }
 
+    /// How many read its changes at the moment.
+    pub fn watchers(&self) -> usize {
+        self.moved.receiver_count()
+    }
+
     /// Waits until the cache is dropped, without keeping it: how a feeder learns that nobody reads any more.
     pub fn gone(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut moved = self.moved.subscribe();

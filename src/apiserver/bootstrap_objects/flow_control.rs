@@ -1,6 +1,105 @@
 //! The flow schemas and priority levels of a cluster nobody has configured: upstream's names and numbers.
+//!
+//! Those of the mandatory ones are always so. The others are kept up to date until an administrator takes them over, which
+//! their annotation says.
 
+use api::{DeleteOptions, Operation, Patch, Status, WriteOptions};
 use serde_json::{Value, json};
+
+use super::{find, present, request};
+use crate::Registry;
+use crate::tree::Tree;
+
+/// Says whether the server keeps the specification of an object up to date.
+const AUTO_UPDATE: &str = "apf.kubernetes.io/autoupdate-spec";
+const MANDATORY: [&str; 2] = ["exempt", "catch-all"];
+const GROUP: &str = "flowcontrol.apiserver.k8s.io";
+
+/// Makes what is missing, corrects what is the server's, and takes away what it made once and makes no longer.
+pub(super) async fn ensure(registry: &Registry) -> Result<(), Status> {
+    for (plural, objects) in [("prioritylevelconfigurations", priority_levels()), ("flowschemas", schemas())] {
+        let names: Vec<String> = objects.iter().map(|object| object.text("metadata.name").to_owned()).collect();
+        for mut object in objects {
+            object["metadata"]["annotations"] = json!({ AUTO_UPDATE: "true" });
+            present(registry, (GROUP, "v1", plural), "", object.clone()).await?;
+            keep(registry, plural, object).await?;
+        }
+        let row = find((GROUP, "v1", plural))?;
+        for object in registry.cache(row).list("") {
+            if names.iter().any(|name| **name == *object.meta.name) {
+                continue;
+            }
+            if annotation(&object.to_value().map_err(Status::internal)?) == Some("true") {
+                let operation = Operation::Delete(DeleteOptions::default());
+                registry.call(&request(row, "", &object.meta.name, operation)).await?;
+                tracing::info!(kind = &*row.kind, name = &*object.meta.name, "removed");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn annotation(object: &Value) -> Option<&str> {
+    object.at("metadata.annotations")?.get(AUTO_UPDATE)?.as_str()
+}
+
+/// Corrects the specification of an object that is the server's to correct.
+async fn keep(registry: &Registry, plural: &str, object: Value) -> Result<(), Status> {
+    let row = find((GROUP, "v1", plural))?;
+    let name = object.text("metadata.name");
+    let mandatory = MANDATORY.contains(&name);
+    let Some(stored) = registry.cache(row).get("", name) else { return Ok(()) };
+    let current = stored.to_value().map_err(Status::internal)?;
+    let said = annotation(&current);
+    let ours = match said {
+        _ if mandatory => true,
+        Some(said) => said == "true",
+        // Nobody but the server has ever changed it.
+        None => current.int("metadata.generation") == Some(1),
+    };
+    let mut wanted = object.at("spec").cloned().unwrap_or_default();
+    let mut stands = current.at("spec").cloned().unwrap_or_default();
+    if name == "exempt" {
+        // What the level counts for is the administrator's to say.
+        wanted.cut("exempt");
+        stands.cut("exempt");
+    }
+    let differs = ours && !covers(&stands, &wanted);
+    let unsaid = said != Some(if ours { "true" } else { "false" });
+    if !differs && !unsaid {
+        return Ok(());
+    }
+    let mut patch = json!({"metadata": {"annotations": {AUTO_UPDATE: if ours { "true" } else { "false" }}}});
+    if differs {
+        patch["spec"] = wanted;
+    }
+    let operation = Operation::Patch(Patch::Merge(patch), WriteOptions::default());
+    registry.call(&request(row, "", name, operation)).await?;
+    tracing::info!(kind = &*row.kind, name, "corrected");
+    Ok(())
+}
+
+/// Whether `stored` says all that `wanted` says; it may hold more, which are defaults.
+fn covers(stored: &Value, wanted: &Value) -> bool {
+    match (stored, wanted) {
+        (Value::Object(stored), Value::Object(wanted)) => {
+            wanted.iter().all(|(key, value)| stored.get(key).is_some_and(|stored| covers(stored, value)))
+        }
+        (Value::Array(stored), Value::Array(wanted)) => {
+            stored.len() == wanted.len() && stored.iter().zip(wanted).all(|(stored, wanted)| covers(stored, wanted))
+        }
+        (stored, wanted) => stored == wanted,
+    }
+}
+
+/// An object whose specification nobody may change.
+pub(crate) fn mandatory(kind: &str, name: &str) -> Option<Value> {
+    if !MANDATORY.contains(&name) {
+        return None;
+    }
+    let objects = if kind == "FlowSchema" { schemas() } else { priority_levels() };
+    objects.into_iter().find(|object| object.text("metadata.name") == name)
+}
 
 /// The priority levels.
 pub(super) fn priority_levels() -> Vec<Value> {
@@ -90,4 +189,47 @@ pub(super) fn schemas() -> Vec<Value> {
         schema("global-default", "global-default", 9900, "ByUser", rule(everyone())),
         schema("catch-all", "catch-all", 10000, "ByUser", rule(everyone())),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use api::DeleteOptions;
+
+    use super::*;
+    use crate::registry::tests::server;
+
+    #[tokio::test]
+    async fn objects_are_kept_until_somebody_takes_them_over() {
+        let server = server().await;
+        let again = async || {
+            server.registry.catch_up().await.unwrap();
+            ensure(&server.registry).await.unwrap();
+        };
+        let level = "prioritylevelconfigurations/workload-low";
+        let shares = |object: &Value| object.int("spec.limited.nominalConcurrencyShares").unwrap();
+        let before = server.get(level).await.unwrap();
+        assert_eq!((annotation(&before), shares(&before)), (Some("true"), 100));
+        again().await;
+        assert_eq!(server.get(level).await.unwrap(), before);
+
+        let change = json!({"spec": {"limited": {"nominalConcurrencyShares": 7}}});
+        server.merge(level, change.clone()).await.unwrap();
+        again().await;
+        assert_eq!(shares(&server.get(level).await.unwrap()), 100);
+
+        server.merge(level, json!({"metadata": {"annotations": {AUTO_UPDATE: "false"}}})).await.unwrap();
+        server.merge(level, change).await.unwrap();
+        again().await;
+        assert_eq!(shares(&server.get(level).await.unwrap()), 7);
+
+        server.delete("flowschemas/catch-all", DeleteOptions::default()).await.unwrap();
+        again().await;
+        assert!(server.get("flowschemas/catch-all").await.is_ok());
+
+        let mut old = server.get("flowschemas/probes").await.unwrap();
+        old["metadata"] = json!({"name": "of-an-older-version", "annotations": {AUTO_UPDATE: "true"}});
+        server.create("flowschemas", old).await.unwrap();
+        again().await;
+        assert!(server.get("flowschemas/of-an-older-version").await.unwrap_err().is_not_found());
+    }
 }

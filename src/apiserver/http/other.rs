@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, Response, header};
 use serde_json::{Value, json};
 
 use super::{Incoming, plain_form, respond};
+use crate::fairness::DEBUG_PREFIX;
 use crate::server::Server;
 use crate::{discovery, health};
 
@@ -47,6 +48,12 @@ pub(super) async fn serve(server: &Arc<Server>, incoming: Incoming<'_>) -> Resul
         "/openid/v1/jwks" => {
             let keys = keys.keys.jwks().to_string();
             public(respond::whole(200, "application/jwk-set+json", keys.into()))
+        }
+        path if path.starts_with(DEBUG_PREFIX) => {
+            let details = query.text("includeRequestDetails").is_some();
+            let table = path.strip_prefix(DEBUG_PREFIX).and_then(|table| server.chain.fairness.dump(table, details));
+            let table = table.ok_or_else(Status::no_such_path)?;
+            respond::whole(200, "text/plain; charset=utf-8", table.into())
         }
         path if path.starts_with("/openapi/") => {
             return server.openapi.answer(path, query.get("hash"), headers).await;

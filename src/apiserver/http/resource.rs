@@ -19,7 +19,7 @@ use crate::server::Server;
 
 pub(super) async fn serve(
     server: &Arc<Server>,
-    pass: &Pass,
+    pass: Pass,
     incoming: Incoming<'_>,
     counted: Option<LongRunning>,
 ) -> Result<Response<Body>, Status> {
@@ -28,7 +28,7 @@ pub(super) async fn serve(
     let Some(row) = found else { return Err(Status::no_such_path()) };
     check_path(&row, &incoming)?;
     if !info.subresource.is_empty() && subresource::is_connect(&row, &info.subresource) {
-        return proxy::serve(server, pass, &row, incoming, counted).await;
+        return proxy::serve(server, &pass, &row, incoming, counted).await;
     }
     // A subresource that shows the object itself is shown as the object is.
     let own = info.subresource.is_empty() || subresource::describe(&row, &info.subresource).kind.is_none();
@@ -46,7 +46,7 @@ pub(super) async fn serve(
     };
     if info.verb == "watch" {
         request.operation = Operation::Watch(watch_options(&incoming)?);
-        return watch::serve(server, request, form, incoming.request, counted).await;
+        return watch::serve(server, request, form, incoming.request, (pass.permit, counted)).await;
     }
     let plain = plain_form(incoming.request.headers(), incoming.query);
     request.operation = operation(&row, incoming).await?;

@@ -17,6 +17,7 @@ use super::accept::{Encoding, Shape};
 use super::resource::is_plain;
 use super::respond::Form;
 use super::{protobuf, shape};
+use crate::fairness::Permit;
 use crate::metrics::LongRunning;
 use crate::registry::{Delivery, Verdict, Watch};
 use crate::server::Server;
@@ -29,7 +30,7 @@ pub(super) async fn serve(
     request: api::Request,
     form: Form,
     http: Request<Body>,
-    counted: Option<LongRunning>,
+    (mut permit, counted): (Permit, Option<LongRunning>),
 ) -> Result<Response<Body>, Status> {
     let watch = server.chain.registry.watch(&request).await?;
     let mut encoder = Encoder { resource: request.resource.clone(), form, columns_sent: false };
@@ -50,15 +51,21 @@ pub(super) async fn serve(
         Shape::Metadata => "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
     };
     let state = (watch, encoder, end, counted);
-    let lines = futures::stream::unfold(state, |(mut watch, mut encoder, end, counted)| async move {
-        loop {
-            let batch = tokio::select! {
-                biased;
-                () = end.cancelled() => return None,
-                batch = watch.next_batch() => batch?,
-            };
-            if let Some(lines) = encoder.lines(batch) {
-                return Some((Ok::<_, std::convert::Infallible>(lines), (watch, encoder, end, counted)));
+    let lines = futures::stream::unfold(state, move |(mut watch, mut encoder, end, counted)| {
+        // Seats are for the present state alone: what comes after it costs those who make the changes.
+        if !watch.is_beginning() {
+            drop(std::mem::take(&mut permit));
+        }
+        async move {
+            loop {
+                let batch = tokio::select! {
+                    biased;
+                    () = end.cancelled() => return None,
+                    batch = watch.next_batch() => batch?,
+                };
+                if let Some(lines) = encoder.lines(batch) {
+                    return Some((Ok::<_, std::convert::Infallible>(lines), (watch, encoder, end, counted)));
+                }
             }
         }
     });

@@ -214,6 +214,11 @@ impl Watch {
         }
     }
 
+    /// Whether some of the state it begins with is still to be told.
+    pub fn is_beginning(&self) -> bool {
+        !self.initial.is_empty()
+    }
+
     /// The watch as a stream of events.
     pub fn into_stream(self) -> WatchStream {
         let batches = futures::stream::unfold(self, |mut watch| async move {

@@ -198,41 +198,6 @@ pub(super) const ADMISSION_BINDING: Strategy = Strategy {
     ..Strategy::DEFAULT
 };
 
-pub(super) const FLOW_SCHEMA: Strategy = Strategy {
-    generation: true,
-    status: Some("{}"),
-    defaults: Some(|| Defaults::new(&[("spec.matchingPrecedence", "1000")])),
-    validate: |schema, errors| {
-        if schema.text("spec.priorityLevelConfiguration.name").is_empty() {
-            let path = Path::root("spec").child("priorityLevelConfiguration.name");
-            errors.push(Error::required(&path, "must reference a priority level"));
-        }
-    },
-    ..Strategy::DEFAULT
-};
-
-pub(super) const PRIORITY_LEVEL: Strategy = Strategy {
-    generation: true,
-    status: Some("{}"),
-    default: |level| match level.text("spec.type") {
-        "Limited" => level.default_to("spec.limited", json!({})),
-        "Exempt" => level.default_to("spec.exempt", json!({})),
-        _ => {}
-    },
-    defaults: Some(|| {
-        Defaults::new(&[
-            ("spec.exempt.nominalConcurrencyShares", "0"),
-            ("spec.exempt.lendablePercent", "0"),
-            ("spec.limited.nominalConcurrencyShares", "30"),
-            ("spec.limited.lendablePercent", "0"),
-            ("spec.limited.limitResponse.queuing.queues", "64"),
-            ("spec.limited.limitResponse.queuing.handSize", "8"),
-            ("spec.limited.limitResponse.queuing.queueLengthLimit", "50"),
-        ])
-    }),
-    ..Strategy::DEFAULT
-};
-
 pub(super) const DISRUPTION_BUDGET: Strategy = Strategy {
     generation: true,
     status: Some(r#"{"disruptionsAllowed":0,"currentHealthy":0,"desiredHealthy":0,"expectedPods":0}"#),
