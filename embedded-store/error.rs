@@ -72,6 +72,14 @@ pub enum StoreError {
         /// The store's directory.
         path: PathBuf,
     },
+    /// A layer over the store, which encrypts values, can make nothing of one.
+    #[error("unable to transform key {key:?}: {why}")]
+    Unreadable {
+        /// The key.
+        key: String,
+        /// What is wrong, without the value.
+        why: String,
+    },
     /// The store has been closed.
     #[error("the store is closed")]
     Closed,

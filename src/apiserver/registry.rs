@@ -37,6 +37,7 @@ use crate::admission::{self, Plugin};
 use crate::allocator::Allocators;
 use crate::authorization::Authorizer;
 use crate::catalog::Catalog;
+use crate::encryption::Encryption;
 use crate::endpoints::ServiceEndpoints;
 use crate::feed::Feed;
 use crate::webhook;
@@ -68,6 +69,8 @@ pub struct RegistryConfig {
     pub plugins: Vec<Plugin>,
     /// Names of plugins that take no part.
     pub disabled_plugins: Vec<String>,
+    /// What is encrypted in the store; `None` where nothing is.
+    pub encryption: Option<Arc<Encryption>>,
 }
 
 impl Default for RegistryConfig {
@@ -82,6 +85,7 @@ impl Default for RegistryConfig {
             compaction: Duration::from_secs(300),
             plugins: Vec::new(),
             disabled_plugins: Vec::new(),
+            encryption: None,
         }
     }
 }
@@ -101,6 +105,8 @@ pub enum RegistryError {
 #[derive(Debug)]
 pub struct Registry {
     store: Handle,
+    /// The store as it is on disk.
+    disk: Handle,
     feed: Arc<Feed>,
     catalog: Catalog,
     plugins: Vec<Plugin>,
@@ -123,6 +129,8 @@ impl std::fmt::Debug for Handle {
 impl Registry {
     /// Fills the caches from the store and makes the objects every cluster has.
     pub async fn start(store: Arc<dyn Store>, config: RegistryConfig) -> Result<Arc<Self>, RegistryError> {
+        let disk = Handle(store.clone());
+        let store = config.encryption.as_ref().map_or(store.clone(), |encryption| encryption.over(store));
         let catalog = Catalog::new();
         let stored = catalog.all().into_iter().filter(|row| row.stored && row.stored_as.is_none());
         let feed = Arc::new(Feed::start(store.clone(), stored, config.history).await?);
@@ -132,6 +140,7 @@ impl Registry {
             allocators: Allocators::new(config.service_cidr, &config.node_ports),
             plugins: admission::plugins(&config.plugins, &config.disabled_plugins),
             store: Handle(store),
+            disk,
             feed,
             catalog,
             maintenance: parking_lot::Mutex::default(),

@@ -9,6 +9,10 @@ pub(crate) fn store(error: StoreError) -> Status {
         StoreError::TooLarge { limit, .. } => Status::too_large(limit),
         StoreError::Compacted { .. } => Status::expired("The resourceVersion for the provided list is too old."),
         StoreError::Future { .. } => Status::timeout("Too large resource version", 1),
+        StoreError::Unreadable { .. } => {
+            tracing::error!(%error, "an object cannot be read");
+            Status::internal(error)
+        }
         StoreError::Closed => Status::unavailable("the server is shutting down"),
         StoreError::Full(_) => {
             tracing::error!(%error, "a write was refused");

@@ -26,7 +26,11 @@ impl Registry {
             Some(at_least) => self.reach(at_least).await?,
         }
         let cache = self.cache(&request.resource);
-        cache.get(&request.namespace, &request.name).ok_or_else(|| error::not_found(&request.resource, &request.name))
+        if let Some(object) = cache.get(&request.namespace, &request.name) {
+            return Ok(object);
+        }
+        self.check_readable(&request.resource.storage(), &request.namespace, &request.name).await?;
+        Err(error::not_found(&request.resource, &request.name))
     }
 
     /// Waits for `revision`, but not for long.

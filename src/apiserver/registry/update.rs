@@ -228,7 +228,8 @@ impl Registry {
         let mut old = current.value.clone();
         old.cut("metadata.resourceVersion");
         new.cut("metadata.resourceVersion");
-        if new == old && !gone && same_owners(owners.as_ref(), &current) {
+        let same = new == old && !gone && same_owners(owners.as_ref(), &current);
+        if same && (dry_run || !self.is_stale(storage, &current.object).await?) {
             return Ok(Outcome::Done(current.object));
         }
         let owners = match &owners {

@@ -83,6 +83,23 @@ impl Registry {
         }
     }
 
+    /// Whether an object is on disk otherwise than it would be written now, so that even a write that changes nothing has
+    /// something to do.
+    pub(super) async fn is_stale(&self, storage: &Resource, object: &Object) -> Result<bool, Status> {
+        let Some(encryption) = &self.config.encryption else { return Ok(false) };
+        let key = storage.store_key(&object.meta.namespace, &object.meta.name);
+        let entry = self.disk.0.get(&key).await.map_err(error::store)?;
+        Ok(entry.is_some_and(|entry| encryption.is_stale(&key, &entry.value)))
+    }
+
+    /// Complains of an object that is there and cannot be decrypted, which no cache shows.
+    pub(super) async fn check_readable(&self, storage: &Resource, namespace: &str, name: &str) -> Result<(), Status> {
+        if self.config.encryption.is_none() || name.is_empty() {
+            return Ok(());
+        }
+        self.store.0.get(&storage.store_key(namespace, name)).await.map(drop).map_err(error::store)
+    }
+
     /// Gives a service what it needs; other kinds need nothing.
     pub(super) fn allocate(
         &self,
