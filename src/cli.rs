@@ -19,7 +19,9 @@ use clap::{Parser, Subcommand};
 pub(crate) use agent::AgentArgs;
 pub(crate) use node::NodeArgs;
 pub(crate) use server::{FlannelBackend, ServerArgs};
-pub(crate) use tools::{ImagesArgs, ImagesCommand, ResetArgs, TokenArgs, TokenCommand};
+pub(crate) use tools::{
+    ImagesArgs, ImagesCommand, ResetArgs, SecretsEncryptArgs, SecretsEncryptCommand, TokenArgs, TokenCommand,
+};
 
 /// A whole Kubernetes cluster in one binary.
 #[derive(Parser, Debug)]
@@ -46,6 +48,8 @@ pub(crate) enum Command {
     Images(ImagesArgs),
     /// Make, list and remove the tokens that workers join with
     Token(TokenArgs),
+    /// Look after the encryption of Secrets at rest
+    SecretsEncrypt(SecretsEncryptArgs),
     /// Stop what an isopod left on this machine and take it apart: containers, mounts, network, data
     Reset(ResetArgs),
     /// Print the version

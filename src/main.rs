@@ -15,6 +15,7 @@ mod ready;
 mod registries;
 mod renewal;
 mod reset;
+mod secrets_encryption;
 mod server;
 mod settings;
 mod shutdown;
@@ -58,6 +59,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Images(args) => block_on(images::run(args)),
         Command::Token(args) => block_on(token::run(args)),
+        Command::SecretsEncrypt(args) => block_on(secrets_encryption::run(args)),
         Command::Reset(args) => {
             logging::init(0);
             block_on(reset::run(args))

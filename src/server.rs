@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use api::User;
-use apiserver::{ApiServer, ClientCa, Registry, RegistryConfig, ServerConfig, ServiceAccountKeys};
+use apiserver::{ApiServer, ClientCa, Encryption, Registry, RegistryConfig, ServerConfig, ServiceAccountKeys};
 use bootstrap::certificates::Names;
 use bootstrap::data_dir::create_private;
 use bootstrap::join::server::Joins;
@@ -30,7 +30,7 @@ use crate::progress::Progress;
 use crate::renewal::{self, AdminKubeconfig, ServerLeaves, Signer, own_membership};
 use crate::settings::{Paths, ServerSettings};
 use crate::shutdown::on_signal;
-use crate::{arguments, cli, node_identity, preflight, ready};
+use crate::{arguments, cli, node_identity, preflight, ready, secrets_encryption};
 
 /// Paths served beside the API.
 const JOIN_PREFIXES: [&str; 2] = [bootstrap::join::CA_PATH, bootstrap::join::JOIN_PATH];
@@ -215,6 +215,7 @@ impl Server {
         shutdown: &CancellationToken,
     ) -> Result<ControlPlane> {
         let options = &self.components.api_server;
+        let encryption = self.encryption()?;
         let registry = Registry::start(
             store,
             RegistryConfig {
@@ -226,6 +227,7 @@ impl Server {
                 event_ttl: options.event_ttl,
                 compaction: options.compaction,
                 disabled_plugins: options.disabled_plugins.clone(),
+                encryption,
                 ..RegistryConfig::default()
             },
         );
@@ -263,11 +265,29 @@ impl Server {
         Ok(ControlPlane { joins, client })
     }
 
+    /// What is encrypted in the store: as the administrator's file says, or as our own does.
+    fn encryption(&self) -> Result<Option<Arc<Encryption>>> {
+        let options = &self.components.api_server;
+        let (path, follow) = match &options.encryption_config {
+            Some(path) => (Some(path.clone()), options.encryption_reload),
+            None if self.args.ephemeral => (None, false),
+            None => (secrets_encryption::ensure(&self.paths.data, self.args.secrets_encryption)?, true),
+        };
+        let Some(path) = path else { return Ok(None) };
+        let encryption = Encryption::load(&path);
+        let encryption = encryption.with_context(|| format!("the encryption configuration {}", path.display()))?;
+        if follow {
+            encryption.follow(&path);
+        }
+        Ok(Some(encryption))
+    }
+
     fn server_config(&self, leaves: &ServerLeaves) -> Result<ServerConfig> {
         let certificates = &leaves.certificates;
         let options = self.components.api_server.clone();
         let issuer = || format!("https://kubernetes.default.svc.{}", self.settings.cluster.cluster_domain);
         Ok(ServerConfig {
+            audit: options.audit(),
             serving: leaves.serving.clone(),
             client_ca: Arc::new(ClientCa::from_pem(certificates.ca.cert())?),
             front_proxy_ca: Some(Arc::new(ClientCa::from_pem(certificates.front_proxy_ca.cert())?)),

@@ -21,13 +21,15 @@ use futures::FutureExt;
 use http::HeaderMap;
 
 use crate::Registry;
+use crate::audit::{Audit, Origin, Trail};
 use crate::authentication::Authenticator;
 use crate::authentication::x509::Peer;
-use crate::authorization::{Attributes, Authorizer, review};
+use crate::authorization::{Attributes, Authorizer, Decision, forbidden, review};
 use crate::fairness::{Asked, Fairness, FlowHeaders, Permit};
 use crate::http::REQUEST_TIME;
 use crate::impersonation;
 use crate::metrics::Metrics;
+use crate::notes;
 
 /// Everything a request passes.
 pub(crate) struct Chain {
@@ -35,6 +37,8 @@ pub(crate) struct Chain {
     pub(crate) authenticator: Authenticator,
     pub(crate) authorizer: Arc<Authorizer>,
     pub(crate) fairness: Arc<Fairness>,
+    /// `None` where nothing is recorded.
+    pub(crate) audit: Option<Arc<Audit>>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -61,16 +65,25 @@ pub(crate) struct Asking<'a> {
     pub(crate) asked: Asked<'a>,
     /// How long it may take.
     pub(crate) time: Duration,
+    /// Its record, where one is kept.
+    pub(crate) trail: Option<&'a Trail>,
 }
 
 impl Chain {
     /// Step 1 for everything inside `work`.
-    pub(crate) async fn guard<T>(&self, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    pub(crate) async fn guard<T>(
+        &self,
+        trail: Option<&Trail>,
+        work: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, Status> {
         match AssertUnwindSafe(work).catch_unwind().await {
             Ok(outcome) => outcome,
             Err(_) => {
                 // The panic hook has logged where.
                 self.metrics.panics.inc();
+                if let Some(trail) = trail {
+                    trail.panicked();
+                }
                 Err(Status::internal("the request ended in a panic"))
             }
         }
@@ -84,19 +97,38 @@ impl Chain {
         asking: Asking<'_>,
         flow: &mut Option<FlowHeaders>,
     ) -> Result<Pass, Status> {
-        let what = asking.what;
+        let (what, trail) = (asking.what, asking.trail);
         let user = match caller {
-            Caller::InProcess(user) => user.clone(),
+            Caller::InProcess(user) => {
+                trail.map_or(Ok(()), |trail| trail.authenticated(user, what))?;
+                user.clone()
+            }
             Caller::Wire(peer, headers) => {
                 let asker = self.authenticator.authenticate(peer, headers).await;
-                let user = asker.inspect_err(|_| self.metrics.unauthenticated())?;
+                let asker = asker.inspect_err(|_| {
+                    self.metrics.unauthenticated();
+                    if let Some(trail) = trail {
+                        trail.unauthenticated(what, tried(headers));
+                    }
+                })?;
                 self.metrics.authenticated();
-                tracing::Span::current().record("user", user.name.as_str());
-                impersonation::apply(&self.authorizer, user, headers).await?
+                tracing::Span::current().record("user", asker.name.as_str());
+                trail.map_or(Ok(()), |trail| trail.authenticated(&asker, what))?;
+                let user = impersonation::apply(&self.authorizer, asker.clone(), headers).await?;
+                if let Some(trail) = trail.filter(|_| !Arc::ptr_eq(&user, &asker)) {
+                    trail.impersonated(&user);
+                }
+                user
             }
         };
         let permit = self.fairness.admit(&self.registry, &user, asking, flow).await?;
-        self.authorizer.authorize(&user, what).await?;
+        let decision = self.authorizer.decide(&user, what).await;
+        if let Some(trail) = trail {
+            trail.authorized(&decision);
+        }
+        if let Decision::NoOpinion(reason) = decision {
+            return Err(forbidden(&user, what, &reason));
+        }
         Ok(Pass { user, permit })
     }
 
@@ -152,14 +184,39 @@ impl Chain {
             path: "",
             field_selector: selector,
         };
-        let outcome = self
-            .guard(async {
-                let asking = Asking { what: &what, asked: Asked::Operation(&request.operation), time: REQUEST_TIME };
-                let _pass = self.enter(Caller::InProcess(&request.user), asking, &mut None).await?;
-                self.act(&request).await
-            })
-            .await;
+        let trail = self.audit.as_ref().map(|audit| audit.trail(Origin::in_process(&request), &what));
+        let trail = trail.as_deref();
+        let asked = Asked::Operation(&request.operation);
+        let asking = Asking { what: &what, asked, time: REQUEST_TIME, trail };
+        let work = self.guard(trail, async {
+            let _pass = self.enter(Caller::InProcess(&request.user), asking, &mut None).await?;
+            self.act(&request).await
+        });
+        let outcome = match trail {
+            None => work.await,
+            Some(trail) => {
+                trail.request(&request.operation);
+                let (outcome, notes) = Box::pin(notes::of(work)).await;
+                trail.annotations(&notes.annotations);
+                if let Ok(reply) = &outcome {
+                    trail.reply(reply, &request.resource);
+                }
+                trail.answered(outcome.as_ref().map_or_else(|status| status.code, |_| 200), outcome.as_ref().err());
+                outcome
+            }
+        };
         self.metrics.in_process(verb, &request.resource, outcome.as_ref().err().map_or(200, |status| status.code));
         outcome
+    }
+}
+
+/// How a client tried to say who it is, in upstream's words.
+fn tried(headers: &HeaderMap) -> &'static str {
+    let scheme = headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match scheme.split(' ').next().unwrap_or_default().to_ascii_lowercase().as_str() {
+        "" => "no authentication methods",
+        "bearer" => "bearer",
+        "basic" => "basic",
+        _ => "unknown authentication method",
     }
 }

@@ -25,9 +25,6 @@ use embedded_store::Store;
 use config::Rule;
 use store::EncryptedStore;
 
-/// How often a file is looked at that is to be reloaded when it changes.
-const RELOAD: Duration = Duration::from_secs(10);
-
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum EncryptionError {
@@ -65,6 +62,9 @@ impl fmt::Debug for Encryption {
 struct Rules(Vec<Rule>);
 
 impl Encryption {
+    /// How often a file is looked at that is followed.
+    pub const RELOAD: Duration = Duration::from_secs(10);
+
     /// From the text of a configuration file.
     pub fn parse(text: &str) -> Result<Arc<Self>, EncryptionError> {
         let rules = ArcSwap::from_pointee(Rules(config::parse(text)?));
@@ -146,7 +146,7 @@ fn read(path: &Path) -> Result<String, EncryptionError> {
 }
 
 async fn follow(encryption: Weak<Encryption>, path: &Path) {
-    let mut ticks = tokio::time::interval(RELOAD);
+    let mut ticks = tokio::time::interval(Encryption::RELOAD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut known = std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
     loop {

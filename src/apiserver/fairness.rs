@@ -108,7 +108,7 @@ impl Fairness {
         &self,
         registry: &Registry,
         user: &User,
-        Asking { what, asked, time }: Asking<'_>,
+        Asking { what, asked, time, .. }: Asking<'_>,
         told: &mut Option<FlowHeaders>,
     ) -> Result<Permit, Status> {
         let watch = what.is_resource && what.verb == "watch";

@@ -27,6 +27,7 @@ use tower::ServiceExt;
 use tracing::Instrument;
 
 use crate::aggregation;
+use crate::audit::{Origin, Trail};
 use crate::authentication::x509::Peer;
 use crate::authorization::Attributes;
 use crate::chain::{Asking, Caller, Pass};
@@ -44,10 +45,18 @@ const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 const FLOW_SCHEMA: HeaderName = HeaderName::from_static("x-kubernetes-pf-flowschema-uid");
 const PRIORITY_LEVEL: HeaderName = HeaderName::from_static("x-kubernetes-pf-prioritylevel-uid");
 
+/// An answer, and what it says where it is a failure.
+struct Answered {
+    response: Response<Body>,
+    failure: Option<Status>,
+}
+
 /// A request, taken apart.
 pub(crate) struct Incoming<'a> {
     pub(crate) info: &'a RequestInfo,
     pub(crate) query: &'a Query,
+    /// Its record, where one is kept.
+    pub(crate) trail: Option<&'a Arc<Trail>>,
     /// Head and body as they came; handlers that pass a request on need all of it.
     pub(crate) request: Request<Body>,
 }
@@ -79,9 +88,22 @@ pub(crate) async fn handle(server: Arc<Server>, peer: Arc<Peer>, request: Reques
         namespace = %info.namespace, name = %info.name,
     );
     let what = attributes(&info, &query);
-    let work = server.chain.guard(serve(&server, &peer, &what, Incoming { info: &info, query: &query, request }));
+    let audit = server.chain.audit.as_ref();
+    let trail = audit.map(|audit| audit.trail(Origin::wire(&audit_id, &peer, &request, &what), &what));
+    let incoming = Incoming { info: &info, query: &query, trail: trail.as_ref(), request };
+    let work = server.chain.guard(trail.as_deref(), serve(&server, &peer, &what, incoming));
     let (answered, notes) = notes::of(Box::pin(work).instrument(span.clone())).await;
-    let mut response = answered.unwrap_or_else(|status| respond::failure(&status, &plain));
+    if let Some(trail) = &trail {
+        trail.annotations(&notes.annotations);
+        match &answered {
+            Ok(answer) => trail.answered(answer.response.status().as_u16(), answer.failure.as_ref()),
+            Err(status) => trail.answered(status.code, Some(status)),
+        }
+    }
+    let mut response = match answered {
+        Ok(answer) => answer.response,
+        Err(status) => respond::failure(&status, &plain),
+    };
     warn(response.headers_mut(), &notes.warnings);
     let code = response.status().as_u16();
     if let Ok(value) = HeaderValue::from_str(&audit_id) {
@@ -99,21 +121,25 @@ async fn serve(
     peer: &Peer,
     what: &Attributes<'_>,
     incoming: Incoming<'_>,
-) -> Result<Response<Body>, Status> {
+) -> Result<Answered, Status> {
     let caller = Caller::Wire(peer, incoming.request.headers());
-    let asking = Asking { what, asked: Asked::Query(incoming.query), time: time_allowed(incoming.query) };
+    let trail = incoming.trail.map(|trail| &**trail);
+    let asking = Asking { what, asked: Asked::Query(incoming.query), time: time_allowed(incoming.query), trail };
     let plain = plain_form(incoming.request.headers(), incoming.query);
     let mut flow = None;
     let answered = match server.chain.enter(caller, asking, &mut flow).await {
         Ok(pass) => carry_out(server, pass, what, incoming).await,
         Err(status) => Err(status),
     };
-    let mut response = answered.unwrap_or_else(|status| respond::failure(&status, &plain));
+    let (mut response, failure) = match answered {
+        Ok(response) => (response, None),
+        Err(status) => (respond::failure(&status, &plain), Some(status)),
+    };
     if let Some(FlowHeaders { schema, level }) = flow {
         response.headers_mut().insert(FLOW_SCHEMA, schema);
         response.headers_mut().insert(PRIORITY_LEVEL, level);
     }
-    Ok(response)
+    Ok(Answered { response, failure })
 }
 
 async fn carry_out(
@@ -122,18 +148,22 @@ async fn carry_out(
     what: &Attributes<'_>,
     incoming: Incoming<'_>,
 ) -> Result<Response<Body>, Status> {
+    let metrics = &server.chain.metrics;
+    // The record of a long-running request ends when the request does.
+    let trail = incoming.trail.cloned();
     if let Some(remote) = server.aggregator.claiming(&incoming.info.path) {
         if crate::fairness::is_long_running(what) {
-            let counted = server.chain.metrics.long_running(what, incoming.info.scope(), false);
-            return aggregation::serve(server, pass, &remote, incoming, Some(counted)).await;
+            let counted = metrics.long_running(what, incoming.info.scope(), false).recorded(trail);
+            return aggregation::serve(server, &pass, &remote, incoming, Some(counted)).await;
         }
-        return timed(incoming.query, aggregation::serve(server, pass, &remote, incoming, None)).await;
+        return timed(time, aggregation::serve(server, &pass, &remote, incoming, None)).await;
     }
     if !incoming.info.is_resource {
         return timed(incoming.query, other::serve(server, incoming)).await;
     }
     if crate::fairness::is_long_running(what) {
-        let counted = server.chain.metrics.long_running(what, incoming.info.scope(), is_known(server, incoming.info));
+        let known = is_known(server, incoming.info);
+        let counted = metrics.long_running(what, incoming.info.scope(), known).recorded(trail);
         return resource::serve(server, pass, incoming, Some(counted)).await;
     }
     timed(incoming.query, async { resource::serve(server, pass, incoming, None).await }).await

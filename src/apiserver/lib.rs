@@ -6,6 +6,7 @@
 pub mod admission;
 mod aggregation;
 mod allocator;
+mod audit;
 mod authentication;
 mod authorization;
 mod bootstrap_objects;
@@ -37,6 +38,7 @@ pub mod webhook;
 use api::tree;
 
 pub use aggregation::FrontProxyIdentity;
+pub use audit::{AuditError, AuditOptions, LogOptions, Mode as AuditMode, WebhookOptions};
 pub use authentication::x509::{CaError, ClientCa};
 pub use authentication::{KeyError, ServiceAccountKeys, TokenFile, TokenFileError};
 pub use authorization::AuthorizationMode;

@@ -1,5 +1,6 @@
 //! `/metrics`: upstream's names, with labels whose values are few and known.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::Resource;
@@ -11,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::audit::{Counters, Trail};
 use crate::authorization::Attributes;
 use crate::fairness::InFlight;
 
@@ -73,8 +75,8 @@ fn durations() -> Histogram {
 }
 
 impl Metrics {
-    /// `fairness` are the metrics of priority and fairness, which it counts itself.
-    pub(crate) fn new(fairness: &crate::fairness::Metrics) -> Self {
+    /// `fairness` and `audit` count for themselves.
+    pub(crate) fn new(fairness: &crate::fairness::Metrics, audit: &Counters) -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
             requests: Family::default(),
@@ -104,6 +106,7 @@ impl Metrics {
         );
         to.register("apiserver_panics", "Requests that ended in a panic", metrics.panics.clone());
         fairness.register(to);
+        audit.register(to);
         to.register("isopod_apiserver_connections", "Open connections", metrics.connections.clone());
         to.register("apiserver_tls_handshake_errors", "TLS handshakes that failed", metrics.handshake_errors.clone());
         metrics
@@ -164,7 +167,7 @@ impl Metrics {
     pub(crate) fn long_running(&self, what: &Attributes<'_>, scope: &'static str, known: bool) -> LongRunning {
         let gauge = self.long_running.get_or_create(&labels(what, scope, known)).clone();
         gauge.inc();
-        LongRunning(gauge)
+        LongRunning { gauge, _trail: None }
     }
 
     /// The text of `/metrics`.
@@ -185,11 +188,22 @@ impl Metrics {
 }
 
 /// A long-running request, as long as it is counted.
-pub(crate) struct LongRunning(Gauge);
+pub(crate) struct LongRunning {
+    gauge: Gauge,
+    _trail: Option<Arc<Trail>>,
+}
+
+impl LongRunning {
+    /// Ends the record of the request with the request.
+    pub(crate) fn recorded(mut self, trail: Option<Arc<Trail>>) -> Self {
+        self._trail = trail;
+        self
+    }
+}
 
 impl Drop for LongRunning {
     fn drop(&mut self) {
-        self.0.dec();
+        self.gauge.dec();
     }
 }
 

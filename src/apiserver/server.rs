@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Registry;
 use crate::aggregation::{self, Aggregator, FrontProxyIdentity};
+use crate::audit::{self, Audit, AuditError, AuditOptions};
 use crate::authentication::service_account::ServiceAccounts;
 use crate::authentication::x509::ClientCa;
 use crate::authentication::{
@@ -61,6 +62,8 @@ pub struct ServerConfig {
     pub extra_routes: Option<(Vec<String>, axum::Router)>,
     /// Checks the binary adds to `/readyz` and the others.
     pub checks: Vec<HealthCheck>,
+    /// Which requests are recorded, and where.
+    pub audit: AuditOptions,
     /// How many requests are carried out at once.
     pub in_flight: InFlight,
     /// `host:port` that discovery and the OpenID documents name.
@@ -73,6 +76,9 @@ pub enum BuildError {
     /// TLS refuses the configuration.
     #[error("TLS cannot be configured")]
     Tls(#[from] rustls::Error),
+    /// Requests cannot be recorded as asked.
+    #[error("audit cannot be configured")]
+    Audit(#[from] AuditError),
     /// A certificate to be shown to kubelets or aggregated API servers, or a CA, is of no use.
     #[error("the certificate shown to others cannot be used")]
     Kubelet(#[from] crate::proxy::KubeletAccessError),
@@ -171,6 +177,8 @@ impl ApiServer {
         let (schemas, levels) = (cache(FLOW, "flowschemas"), cache(FLOW, "prioritylevelconfigurations"));
         let flows = Flows::new(schemas, levels, seats, counted.clone());
         let fairness = Arc::new(Fairness::new(flows, counted.clone()));
+        let recorded = audit::Counters::default();
+        let audit = Audit::start(config.audit, registry.webhooks(), recorded.clone())?;
         let background = vec![
             tokio::spawn({
                 let registry = registry.clone();
@@ -192,7 +200,14 @@ impl ApiServer {
             tls: Arc::new(tls::config(config.serving)?),
             aggregator,
             proxy: Proxy::new(config.kubelet, registry.endpoints(), &cache)?,
-            chain: Chain { authorizer, registry, authenticator, fairness, metrics: Arc::new(Metrics::new(&counted)) },
+            chain: Chain {
+                authorizer,
+                registry,
+                authenticator,
+                fairness,
+                audit,
+                metrics: Arc::new(Metrics::new(&counted, &recorded)),
+            },
             jwks_uri: format!("https://{}/openid/v1/jwks", config.advertised),
             discovery: Discovery::new(config.advertised),
             openapi: OpenApi::default(),

@@ -16,8 +16,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ApiServer, AuthorizationMode, ClientCa, InFlight, KubeletAccess, Registry, RegistryConfig, ServerConfig,
-    ServiceAccountKeys, ServingCertificate, TokenFile,
+    ApiServer, AuditOptions, AuthorizationMode, ClientCa, InFlight, KubeletAccess, Registry, RegistryConfig,
+    ServerConfig, ServiceAccountKeys, ServingCertificate, TokenFile,
 };
 
 /// A certificate authority.
@@ -134,6 +134,7 @@ fn config(ca: &Ca, address: SocketAddr) -> ServerConfig {
         static_tokens: TokenFile::default(),
         extra_routes: None,
         checks: Vec::new(),
+        audit: AuditOptions::default(),
         in_flight: InFlight::default(),
         advertised: address.to_string(),
     }

@@ -119,6 +119,9 @@ pub(crate) struct ServerArgs {
     /// Keep all of the cluster's state in memory: for tests and CI
     #[arg(long, env = "ISOPOD_EPHEMERAL", help_heading = "Cluster")]
     pub(crate) ephemeral: bool,
+    /// Encrypt Secrets at rest, with a key kept in <data-dir>/server/cred
+    #[arg(long, env = "ISOPOD_SECRETS_ENCRYPTION", help_heading = "Cluster")]
+    pub(crate) secrets_encryption: bool,
     /// Packaged components to leave out: coredns (cluster DNS)
     #[arg(long, env = "ISOPOD_DISABLE", value_name = "NAME", value_delimiter = ',', help_heading = "Components")]
     pub(crate) disable: Vec<String>,

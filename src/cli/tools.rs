@@ -1,4 +1,4 @@
-//! Commands for one purpose: `isopod images`, `token`, `reset`.
+//! Commands for one purpose: `isopod images`, `token`, `secrets-encrypt`, `reset`.
 
 use std::path::PathBuf;
 
@@ -84,6 +84,31 @@ pub(crate) enum TokenCommand {
         #[arg(long, env = "ISOPOD_NEW_TOKEN", value_name = "TOKEN", hide_env_values = true)]
         new_token: Option<String>,
     },
+}
+
+/// `isopod secrets-encrypt`.
+#[derive(Args, Debug)]
+pub(crate) struct SecretsEncryptArgs {
+    /// Where the server's state lies
+    #[arg(long, short = 'd', env = "ISOPOD_DATA_DIR", default_value = bootstrap::data_dir::DEFAULT, value_name = "DIR", global = true)]
+    pub(crate) data_dir: PathBuf,
+    /// Kubeconfig to use [default: the one the server wrote]
+    #[arg(long, env = "KUBECONFIG", value_name = "FILE", global = true)]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: SecretsEncryptCommand,
+}
+
+/// `isopod secrets-encrypt …`.
+#[derive(Subcommand, Clone, Copy, Debug)]
+pub(crate) enum SecretsEncryptCommand {
+    /// Show whether Secrets are encrypted at rest, and with which keys
+    Status,
+    /// Put a new key in place and encrypt all Secrets with it; the old ones stay readable
+    RotateKeys,
+    /// Encrypt all Secrets with the present key
+    Reencrypt,
 }
 
 /// `isopod reset`.

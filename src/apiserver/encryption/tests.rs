@@ -184,12 +184,12 @@ async fn a_changed_file_is_taken_over_unless_it_is_wrong() {
     let encryption = Encryption::load(&path).unwrap();
     encryption.follow(&path);
     let prefix = || encryption.seal(SECRET, &"x".into()).unwrap()[..24].to_vec();
-    tokio::time::sleep(RELOAD / 2).await;
+    tokio::time::sleep(Encryption::RELOAD / 2).await;
     write(&file("secrets", &["k2", "k1"]), 2);
-    tokio::time::sleep(RELOAD).await;
+    tokio::time::sleep(Encryption::RELOAD).await;
     assert_eq!(prefix(), b"k8s:enc:secretbox:v1:k2:");
     write("nonsense", 3);
-    tokio::time::sleep(RELOAD).await;
+    tokio::time::sleep(Encryption::RELOAD).await;
     assert_eq!(prefix(), b"k8s:enc:secretbox:v1:k2:");
     assert!(Encryption::load(&dir.path().join("none")).unwrap_err().to_string().starts_with("cannot read"));
 }

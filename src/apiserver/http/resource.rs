@@ -49,12 +49,19 @@ pub(super) async fn serve(
         return watch::serve(server, request, form, incoming.request, (pass.permit, counted)).await;
     }
     let plain = plain_form(incoming.request.headers(), incoming.query);
+    let trail = incoming.trail;
     request.operation = operation(&row, incoming).await?;
+    if let Some(trail) = trail {
+        trail.request(&request.operation);
+    }
     if let (Operation::Create(value, _), true) = (&request.operation, request.name.is_empty()) {
         request.name = value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
     }
     let creates = matches!(request.operation, Operation::Create(..));
     let reply = server.chain.act(&request).await?;
+    if let Some(trail) = trail {
+        trail.reply(&reply, &row);
+    }
     Ok(answer(&row, reply, creates, &form, &plain))
 }
 
@@ -131,7 +138,7 @@ fn watch_options(incoming: &Incoming<'_>) -> Result<api::WatchOptions, Status> {
 }
 
 async fn operation(row: &Resource, incoming: Incoming<'_>) -> Result<Operation, Status> {
-    let Incoming { info, query, request } = incoming;
+    let Incoming { info, query, request, .. } = incoming;
     let (head, content) = request.into_parts();
     let expected = Expected::new(row, &info.subresource);
     let header = |name| super::text(&head.headers, name).to_owned();
