@@ -20,6 +20,8 @@ pub mod quota;
 pub mod quote;
 pub mod request;
 pub mod resource;
+#[cfg(test)]
+mod robustness;
 pub mod schema;
 pub mod selector;
 pub mod shape;

@@ -288,14 +288,13 @@ impl Trail {
     }
 
     /// Nobody could be found behind the credentials.
-    pub(crate) fn unauthenticated(&self, what: &Attributes<'_>, tried: &str) {
+    pub(crate) fn unauthenticated(&self, what: &Attributes<'_>, message: &str) {
         let nobody = User::default();
         let decision = self.audit.policy.decide(&nobody, what);
         let mut state = self.state.lock();
         state.event.level = decision.level;
         state.done = true;
         if decision.records(Stage::ResponseStarted) {
-            let message = format!("Authentication failed, attempted: {tried}");
             state.event.response_status = Some(serde_json::json!({"metadata": {}, "message": message, "code": 401}));
             // There is nobody to refuse it to any more.
             let _ = self.audit.record(&mut state.event, Stage::ResponseStarted);

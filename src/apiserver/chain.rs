@@ -108,7 +108,7 @@ impl Chain {
                 let asker = asker.inspect_err(|_| {
                     self.metrics.unauthenticated();
                     if let Some(trail) = trail {
-                        trail.unauthenticated(what, tried(headers));
+                        trail.unauthenticated(what, &tried(peer, headers));
                     }
                 })?;
                 self.metrics.authenticated();
@@ -211,12 +211,15 @@ impl Chain {
 }
 
 /// How a client tried to say who it is, in upstream's words.
-fn tried(headers: &HeaderMap) -> &'static str {
+fn tried(peer: &Peer, headers: &HeaderMap) -> String {
     let scheme = headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    match scheme.split(' ').next().unwrap_or_default().to_ascii_lowercase().as_str() {
-        "" => "no authentication methods",
-        "bearer" => "bearer",
-        "basic" => "basic",
-        _ => "unknown authentication method",
+    let scheme = scheme.split_once(' ').map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
+    let mut ways: Vec<&str> = ["basic", "bearer"].into_iter().filter(|way| *way == scheme).collect();
+    if peer.presented_invalid() {
+        ways.push("x509");
     }
+    if ways.is_empty() {
+        return "Authentication failed, no credentials provided".to_owned();
+    }
+    format!("Authentication failed, attempted: {}", ways.join(", "))
 }

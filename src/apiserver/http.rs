@@ -3,6 +3,8 @@
 
 pub(crate) mod accept;
 pub(crate) mod body;
+#[cfg(test)]
+mod bounds;
 mod kind;
 pub(crate) mod listen;
 mod other;
@@ -124,11 +126,12 @@ async fn serve(
 ) -> Result<Answered, Status> {
     let caller = Caller::Wire(peer, incoming.request.headers());
     let trail = incoming.trail.map(|trail| &**trail);
-    let asking = Asking { what, asked: Asked::Query(incoming.query), time: time_allowed(incoming.query), trail };
+    let time = if crate::fairness::is_long_running(what) { REQUEST_TIME } else { time_allowed(incoming.query)? };
+    let asking = Asking { what, asked: Asked::Query(incoming.query), time, trail };
     let plain = plain_form(incoming.request.headers(), incoming.query);
     let mut flow = None;
     let answered = match server.chain.enter(caller, asking, &mut flow).await {
-        Ok(pass) => carry_out(server, pass, what, incoming).await,
+        Ok(pass) => carry_out(server, pass, asking, incoming).await,
         Err(status) => Err(status),
     };
     let (mut response, failure) = match answered {
@@ -145,7 +148,7 @@ async fn serve(
 async fn carry_out(
     server: &Arc<Server>,
     pass: Pass,
-    what: &Attributes<'_>,
+    Asking { what, time, .. }: Asking<'_>,
     incoming: Incoming<'_>,
 ) -> Result<Response<Body>, Status> {
     let metrics = &server.chain.metrics;
@@ -159,14 +162,14 @@ async fn carry_out(
         return timed(time, aggregation::serve(server, &pass, &remote, incoming, None)).await;
     }
     if !incoming.info.is_resource {
-        return timed(incoming.query, other::serve(server, incoming)).await;
+        return timed(time, other::serve(server, incoming)).await;
     }
     if crate::fairness::is_long_running(what) {
         let known = is_known(server, incoming.info);
         let counted = metrics.long_running(what, incoming.info.scope(), known).recorded(trail);
         return resource::serve(server, pass, incoming, Some(counted)).await;
     }
-    timed(incoming.query, async { resource::serve(server, pass, incoming, None).await }).await
+    timed(time, async { resource::serve(server, pass, incoming, None).await }).await
 }
 
 /// Whether metrics may name what a request is about: a client can ask for anything, and metrics are kept for good.
@@ -176,9 +179,9 @@ fn is_known(server: &Server, info: &RequestInfo) -> bool {
     !info.is_resource || row().is_some_and(|row| serves(&row))
 }
 
-/// Ends what takes too long: as long as the client says, a minute at most.
-async fn timed<T>(query: &Query, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
-    match tokio::time::timeout(time_allowed(query), work).await {
+/// Ends what takes too long.
+async fn timed<T>(time: Duration, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    match tokio::time::timeout(time, work).await {
         Ok(outcome) => outcome,
         Err(_) => {
             let why = "Timeout: request did not complete within the allotted timeout";
@@ -187,9 +190,14 @@ async fn timed<T>(query: &Query, work: impl Future<Output = Result<T, Status>>) 
     }
 }
 
-fn time_allowed(query: &Query) -> Duration {
-    let asked = query.text("timeout").and_then(api::duration::parse).filter(|asked| !asked.is_zero());
-    asked.map_or(REQUEST_TIME, |asked| asked.min(REQUEST_TIME))
+/// How long a request may take: as long as it says itself, a minute at most.
+fn time_allowed(query: &Query) -> Result<Duration, Status> {
+    let Some(text) = query.text("timeout") else { return Ok(REQUEST_TIME) };
+    let asked = api::duration::parse(text).ok_or_else(|| {
+        let why = format!("time: invalid duration {}", api::quote::quote(text));
+        Status::bad_request(format!("invalid timeout specified in the request URL - {why}"))
+    })?;
+    Ok(if asked.is_zero() { REQUEST_TIME } else { asked.min(REQUEST_TIME) })
 }
 
 fn attributes<'a>(info: &'a RequestInfo, query: &'a Query) -> Attributes<'a> {

@@ -170,7 +170,7 @@ async fn where_a_strict_log_cannot_be_written_nothing_is_done() {
 async fn a_webhook_is_sent_lists_of_events() {
     let ca = Ca::new("hook-ca");
     let (sender, mut lists) = tokio::sync::mpsc::unbounded_channel();
-    let hook = Hook::serve(&ca, "localhost", move |asked| {
+    let hook = Hook::serve(&ca, "127.0.0.1", move |asked| {
         let sender = sender.clone();
         async move {
             sender.send(asked.json()).unwrap();

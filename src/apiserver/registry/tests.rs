@@ -5,6 +5,7 @@ mod clock;
 mod deletes;
 mod owners;
 mod reads;
+mod robustness;
 mod subresources;
 mod watches;
 mod writes;

@@ -513,3 +513,15 @@ fn custom_resources_show_the_columns_of_their_definition() {
     assert_eq!(Value::from(cells(&full, &made, now())), expect);
     assert_eq!(columns(&full)[9]["name"], "Missing");
 }
+
+proptest::proptest! {
+    #[test]
+    fn paths_are_read_or_refused(path in r#"[a-c.\[\]*?()@<>=!'"0-9:,-]{0,40}"#, text in r"\PC{0,40}") {
+        let value = json!({"a": {"b": [1, {"c": "x"}, [2]]}, "b": [[[[]]]], "c": null});
+        for path in [path, text] {
+            if let Some(path) = JsonPath::parse(&path) {
+                let _ = path.first(&value);
+            }
+        }
+    }
+}
