@@ -4,6 +4,7 @@
 //! node agent all speak in these types, so a request looks the same whether it came over TLS or from the next task.
 
 pub mod apply;
+pub mod custom;
 pub mod duration;
 pub mod fields;
 pub mod json;
@@ -31,6 +32,7 @@ pub mod time;
 pub mod tree;
 pub mod user;
 pub mod validation;
+pub mod version;
 
 pub use meta::{Labels, Meta, OwnerReference};
 pub use object::{Object, ObjectError};

@@ -114,6 +114,19 @@ impl Object {
         Ok(parse::split(&self.bytes)?)
     }
 
+    /// The values at some paths as selectors compare them, empty where absent. One pass over the bytes.
+    pub fn fields(&self, paths: &[Box<str>]) -> Box<[Box<str>]> {
+        parse::fields(&self.bytes, paths)
+    }
+
+    /// `apiVersion` of the object, if the bytes are in the form of the store.
+    pub fn api_version(&self) -> Option<&str> {
+        let splice = self.splice?.get() as usize;
+        let head = std::str::from_utf8(self.bytes.get(..splice)?).ok()?;
+        let (_, version) = head.split_once(",\"apiVersion\":\"")?;
+        version.split('"').next()
+    }
+
     /// A view of the object: a struct that names the fields its reader needs (a `k8s_openapi` type is one).
     /// Never write a view back: fields it does not name would be lost. Use a patch.
     pub fn view<T: DeserializeOwned>(&self) -> Result<T, ObjectError> {

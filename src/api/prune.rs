@@ -28,6 +28,10 @@ pub(crate) use canonical::filled;
 pub struct DecodeError(String);
 
 impl DecodeError {
+    pub(crate) fn new(text: String) -> Self {
+        Self(text)
+    }
+
     /// The message of the 400 that clients get.
     pub fn for_kind(&self, kind: &str, version: &str) -> String {
         format!("{kind} in version {} cannot be handled as a {kind}: {}", quote(version), self.0)

@@ -27,6 +27,18 @@ pub fn quote(text: &str) -> String {
     out
 }
 
+/// A float as `%v` prints it: the shortest digits that read back, with an exponent below 0.0001 and from a million on.
+pub fn float(float: f64) -> String {
+    let shortest = format!("{float:e}");
+    let Some((digits, exponent)) = shortest.split_once('e') else { return shortest };
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    if (-4..6).contains(&exponent) {
+        return format!("{float}");
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{digits}e{sign}{:02}", exponent.abs())
+}
+
 #[cfg(test)]
 mod tests {
     use super::quote;

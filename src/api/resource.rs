@@ -52,6 +52,8 @@ pub struct Resource {
     pub stored: bool,
     /// Whether a built-in row: strategic merge and protobuf are only for these.
     pub builtin: bool,
+    /// What a custom kind's version needs beyond its row. Rows that are not built in and have none take anything.
+    pub custom: Option<Arc<crate::custom::Custom>>,
 }
 
 /// A column of a custom resource's tables: an `additionalPrinterColumns` entry.

@@ -5,16 +5,16 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use api::Resource;
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 /// The resource table as it is now. Lookups take no lock; a change replaces the whole table.
 #[derive(Debug)]
 pub struct Catalog {
-    rows: ArcSwap<Rows>,
-    generation: AtomicU64,
+    rows: Arc<ArcSwap<Rows>>,
+    generation: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Default for Catalog {
 impl Catalog {
     /// The built-in rows alone.
     pub fn new() -> Self {
-        Self { rows: ArcSwap::from_pointee(Rows::new(Vec::new())), generation: AtomicU64::new(1) }
+        Self { rows: Arc::new(ArcSwap::from_pointee(Rows::new(Vec::new()))), generation: watch::Sender::new(1) }
     }
 
     /// The row of a path: `None` is a 404.
@@ -58,13 +58,47 @@ impl Catalog {
 
     /// Rises with every change of the table: what discovery and OpenAPI documents are cached under.
     pub fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+        *self.generation.borrow()
+    }
+
+    /// Tells when a row is taken away or replaced.
+    pub(crate) fn changes(&self, row: &Arc<Resource>) -> CatalogChanges {
+        CatalogChanges { row: row.clone(), rows: self.rows.clone(), generation: self.generation.subscribe() }
     }
 
     /// Puts `custom` in place of all rows that are not built in. The registry calls it, after it has made the caches.
     pub(crate) fn replace_custom(&self, custom: Vec<Arc<Resource>>) {
         self.rows.store(Arc::new(Rows::new(custom)));
-        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.generation.send_modify(|generation| *generation += 1);
+    }
+}
+
+/// Looks after one row.
+#[derive(Debug)]
+pub(crate) struct CatalogChanges {
+    row: Arc<Resource>,
+    rows: Arc<ArcSwap<Rows>>,
+    generation: watch::Receiver<u64>,
+}
+
+impl CatalogChanges {
+    /// Returns when the row is no longer served; never if it stays. Safe to drop and call again.
+    pub(crate) async fn replaced(&mut self) {
+        let (group, version, plural) = (&self.row.group, &self.row.version, &self.row.plural);
+        let key = key(group, version, plural);
+        loop {
+            {
+                let rows = self.rows.load();
+                let served = rows.by_plural.get(&key).is_some_and(|&at| Arc::ptr_eq(&rows.all[at], &self.row));
+                if !served {
+                    return;
+                }
+            }
+            if self.generation.changed().await.is_err() {
+                // The catalog is gone, and the server with it.
+                return std::future::pending().await;
+            }
+        }
     }
 }
 

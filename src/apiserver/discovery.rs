@@ -10,6 +10,7 @@ mod tests;
 use std::sync::Arc;
 
 use api::Resource;
+use api::version::rank as version_rank;
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::body::Body;
@@ -220,27 +221,13 @@ fn version<'a>(groups: &'a mut Vec<Group>, group: &str, version: &str) -> &'a mu
     &mut versions[at].1
 }
 
-/// GA before beta before alpha, higher numbers first; anything else last.
-fn version_rank(version: &str) -> (u8, u32, u32) {
-    let Some(rest) = version.strip_prefix('v') else { return (0, 0, 0) };
-    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-    let (major, rest) = rest.split_at(digits);
-    let Ok(major) = major.parse() else { return (0, 0, 0) };
-    let stage = |prefix: &str| rest.strip_prefix(prefix).and_then(|minor| minor.parse().ok());
-    match rest {
-        "" => (3, major, 0),
-        _ if stage("beta").is_some() => (2, major, stage("beta").unwrap_or(0)),
-        _ if stage("alpha").is_some() => (1, major, stage("alpha").unwrap_or(0)),
-        _ => (0, 0, 0),
-    }
-}
-
 /// What changes when the stored form of a kind does: clients compare it.
 fn storage_version_hash(resource: &Resource) -> String {
     use base64::Engine;
+    let version = resource.custom.as_ref().map_or(&resource.version, |custom| &custom.definition.storage);
     let stored = match resource.stored_as {
         Some((group, version, _)) => format!("{group}/{version}/{}", resource.kind),
-        None => format!("{}/{}/{}", resource.group, resource.version, resource.kind),
+        None => format!("{}/{version}/{}", resource.group, resource.kind),
     };
     base64::engine::general_purpose::STANDARD.encode(&digest(&SHA256, stored.as_bytes()).as_ref()[..8])
 }

@@ -31,8 +31,15 @@ pub(crate) struct Feed {
 struct Shared {
     store: Arc<dyn Store>,
     /// Store prefix → cache. Prefixes do not nest.
-    caches: RwLock<BTreeMap<Box<str>, Arc<Cache>>>,
+    caches: RwLock<BTreeMap<Box<str>, Slot>>,
     applied: watch::Sender<Revision>,
+}
+
+/// A cache, and the row by which objects are read into it now: definitions of custom kinds change.
+#[derive(Clone, Debug)]
+struct Slot {
+    cache: Arc<Cache>,
+    row: Arc<Resource>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -43,7 +50,7 @@ impl std::fmt::Debug for Shared {
 
 /// A kind that is to be cached from now on, and who waits for it.
 struct Addition {
-    cache: Arc<Cache>,
+    slot: Slot,
     done: oneshot::Sender<Result<(), StoreError>>,
 }
 
@@ -54,8 +61,9 @@ impl Feed {
         rows: impl IntoIterator<Item = Arc<Resource>>,
         history: usize,
     ) -> Result<Self, StoreError> {
-        let caches: BTreeMap<Box<str>, Arc<Cache>> =
-            rows.into_iter().map(|row| (row.store_prefix().into(), Cache::new(row, history))).collect();
+        let slot = |row: Arc<Resource>| Slot { cache: Cache::new(row.clone(), history), row };
+        let caches: BTreeMap<Box<str>, Slot> =
+            rows.into_iter().map(|row| (row.store_prefix().into(), slot(row))).collect();
         let shared = Arc::new(Shared { store, caches: RwLock::new(caches), applied: watch::Sender::new(0) });
         let events = shared.fill().await?;
         let (additions, added) = mpsc::unbounded_channel();
@@ -65,18 +73,22 @@ impl Feed {
 
     /// The cache of a kind that is stored as itself.
     pub(crate) fn cache(&self, prefix: &str) -> Option<Arc<Cache>> {
-        self.shared.caches.read().get(prefix).cloned()
+        self.shared.caches.read().get(prefix).map(|slot| slot.cache.clone())
     }
 
-    /// Begins to cache a kind; returns when the cache is filled. A kind that is cached already stays as it is.
+    /// Begins to cache a kind; returns when the cache is filled. The cache of a kind that is cached already is filled again if
+    /// its definition has changed: objects are shown in the form that their schema gives them now.
     pub(crate) async fn add(&self, resource: Arc<Resource>, history: usize) -> Result<Arc<Cache>, StoreError> {
-        if let Some(cache) = self.cache(&resource.store_prefix()) {
-            return Ok(cache);
-        }
-        let cache = Cache::new(resource, history);
+        let known = self.shared.caches.read().get(&*resource.store_prefix()).cloned();
+        let cache = match known {
+            Some(slot) if is_same(&slot.row, &resource) => return Ok(slot.cache),
+            Some(slot) => slot.cache,
+            None => Cache::new(resource.clone(), history),
+        };
+        let slot = Slot { cache: cache.clone(), row: resource };
         let (done, filled) = oneshot::channel();
         let gone = |_| StoreError::Closed;
-        self.additions.send(Addition { cache: cache.clone(), done }).map_err(|_| StoreError::Closed)?;
+        self.additions.send(Addition { slot, done }).map_err(|_| StoreError::Closed)?;
         filled.await.map_err(gone)??;
         Ok(cache)
     }
@@ -112,19 +124,19 @@ impl Shared {
     async fn fill(&self) -> Result<embedded_store::Watch, StoreError> {
         let revision = self.store.revision().await?;
         let events = self.store.watch("", revision).await?;
-        let caches: Vec<Arc<Cache>> = self.caches.read().values().cloned().collect();
-        for cache in caches {
-            self.list_into(&cache, revision).await?;
+        let slots: Vec<Slot> = self.caches.read().values().cloned().collect();
+        for slot in slots {
+            self.list_into(&slot, revision).await?;
         }
         self.applied.send_replace(revision);
         Ok(events)
     }
 
-    async fn list_into(&self, cache: &Cache, revision: Revision) -> Result<(), StoreError> {
-        let prefix = cache.resource().store_prefix();
+    async fn list_into(&self, slot: &Slot, revision: Revision) -> Result<(), StoreError> {
+        let prefix = slot.row.store_prefix();
         let page = self.store.list(Range { prefix: &prefix, at: Some(revision), ..Range::default() }).await?;
-        let objects = page.entries.into_iter().filter_map(|entry| object(&entry, cache.resource()).map(Arc::new));
-        cache.replace(objects, revision);
+        let objects = page.entries.into_iter().filter_map(|entry| refreshed(&entry, &slot.row).map(Arc::new));
+        slot.cache.replace(objects, revision);
         Ok(())
     }
 
@@ -133,7 +145,8 @@ impl Shared {
             let caches = self.caches.read();
             let key = &*event.entry.key;
             let nearest = caches.range::<str, _>((Bound::Unbounded, Bound::Included(key))).next_back();
-            let Some((rest, cache)) = nearest.and_then(|(prefix, cache)| Some((key.strip_prefix(&**prefix)?, cache)))
+            let Some((rest, cache)) =
+                nearest.and_then(|(prefix, slot)| Some((key.strip_prefix(&**prefix)?, &slot.cache)))
             else {
                 continue;
             };
@@ -167,6 +180,28 @@ pub(crate) fn object(entry: &embedded_store::Entry, resource: &Resource) -> Opti
     }
 }
 
+/// As [`object`]; objects of custom kinds in the form their schema gives them now.
+pub(crate) fn refreshed(entry: &embedded_store::Entry, resource: &Resource) -> Option<Object> {
+    let object = object(entry, resource)?;
+    let Some(custom) = &resource.custom else { return Some(object) };
+    let mut value: serde_json::Value = serde_json::from_slice(object.stored_bytes()).ok()?;
+    let before = value.clone();
+    custom.definition.refresh(&mut value);
+    if value == before {
+        return Some(object);
+    }
+    Object::encode(&value, entry.revision, resource).ok()
+}
+
+/// Whether objects read by either row are the same.
+fn is_same(one: &Resource, other: &Resource) -> bool {
+    match (&one.custom, &other.custom) {
+        (Some(one), Some(other)) => Arc::ptr_eq(&one.definition, &other.definition),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
 async fn run(shared: Arc<Shared>, mut events: embedded_store::Watch, mut additions: mpsc::UnboundedReceiver<Addition>) {
     loop {
         tokio::select! {
@@ -181,12 +216,12 @@ async fn run(shared: Arc<Shared>, mut events: embedded_store::Watch, mut additio
                     }
                 }
             },
-            Some(Addition { cache, done }) = additions.recv() => {
+            Some(Addition { slot, done }) = additions.recv() => {
                 // All events up to `applied` are dealt out and later ones are still in the watch: the list joins there.
                 let revision = *shared.applied.borrow();
-                let filled = shared.list_into(&cache, revision).await;
+                let filled = shared.list_into(&slot, revision).await;
                 if filled.is_ok() {
-                    shared.caches.write().insert(cache.resource().store_prefix().into(), cache);
+                    shared.caches.write().insert(slot.row.store_prefix().into(), slot);
                 }
                 // Whoever asked may have gone; the cache is filled all the same.
                 let _ = done.send(filled);

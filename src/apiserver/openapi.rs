@@ -176,7 +176,11 @@ impl Inner {
             }
             hashes.generation
         };
-        let hash = hash_of(&self.make(|| contents::document(name, custom, Encoding::Json)));
+        let hash = match contents::only_custom(name, custom) {
+            // Nothing but definitions makes this document, so there is no need to make it.
+            Some(fingerprint) => hash_of(fingerprint.as_bytes()),
+            None => hash_of(&self.make(|| contents::document(name, custom, Encoding::Json))),
+        };
         self.learn(generation, name, &hash);
         hash
     }

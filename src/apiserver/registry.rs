@@ -8,6 +8,7 @@ mod apply;
 mod binding;
 mod continuation;
 mod create;
+pub(crate) mod custom;
 mod delete;
 mod error;
 mod eviction;
@@ -241,7 +242,11 @@ impl Registry {
     /// the caches of new kinds are filled; the objects of kinds that are no longer served stay in the store.
     pub async fn serve(&self, custom: Vec<Arc<Resource>>) -> Result<(), Status> {
         for row in &custom {
-            self.feed.add(row.clone(), self.config.history).await.map_err(error::store)?;
+            // One cache holds the objects of all versions, as they are stored.
+            let stored = row.custom.as_ref().is_none_or(|custom| custom.is_storage());
+            if stored || self.feed.cache(&row.store_prefix()).is_none() {
+                self.feed.add(row.clone(), self.config.history).await.map_err(error::store)?;
+            }
         }
         let kept: Vec<String> = custom.iter().map(|row| row.store_prefix()).collect();
         let before = self.catalog.all().into_iter().filter(|row| !row.builtin);

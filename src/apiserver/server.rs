@@ -21,6 +21,7 @@ use crate::authentication::{
 use crate::authorization::rbac::Rbac;
 use crate::authorization::{AuthorizationMode, Authorizer, NodeCaches, aggregation as roles, bootstrap};
 use crate::chain::Chain;
+use crate::custom;
 use crate::discovery::Discovery;
 use crate::fairness::{self, Fairness, Flows, InFlight};
 use crate::health::HealthCheck;
@@ -163,6 +164,12 @@ impl ApiServer {
         checks.push(HealthCheck::ready("poststarthook/rbac/bootstrap-roles", move || {
             if ready.load(std::sync::atomic::Ordering::Acquire) { Ok(()) } else { Err("not finished".into()) }
         }));
+        let customs_ready = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let ready = customs_ready.clone();
+        checks.push(HealthCheck::ready("poststarthook/crd-informer-synced", move || {
+            if ready.load(std::sync::atomic::Ordering::Acquire) { Ok(()) } else { Err("not finished".into()) }
+        }));
+        let openapi = OpenApi::default();
         let draining = CancellationToken::new();
         let shutdown = draining.clone();
         checks.push(HealthCheck::ready("shutdown", move || {
@@ -188,6 +195,7 @@ impl ApiServer {
                 }
             }),
             tokio::spawn(roles::run(registry.clone(), rbac.clone())),
+            tokio::spawn(custom::run(registry.clone(), openapi.clone(), customs_ready)),
             tokio::spawn(published::publish(registry.clone(), published)),
             tokio::spawn(aggregation::register(registry.clone())),
             tokio::spawn(aggregation::watch_availability(aggregator.clone(), registry.clone())),
@@ -210,7 +218,7 @@ impl ApiServer {
             },
             jwks_uri: format!("https://{}/openid/v1/jwks", config.advertised),
             discovery: Discovery::new(config.advertised),
-            openapi: OpenApi::default(),
+            openapi,
             checks,
             extra: config.extra_routes.map(|(prefixes, router)| Extra { prefixes, router }),
             client_ca: config.client_ca,

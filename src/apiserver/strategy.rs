@@ -4,6 +4,7 @@ mod access;
 mod batch;
 mod cluster;
 mod config;
+pub(crate) mod definition;
 mod extension;
 mod flow_control;
 mod networking;
@@ -60,6 +61,10 @@ pub(crate) struct Strategy {
     pub(crate) prepare_update: fn(&mut Value, &Value),
     /// Complaints about an object.
     pub(crate) validate: fn(&Value, &mut ErrorList),
+    /// Complaints about a new object, beside those about any.
+    pub(crate) validate_create: fn(&Value, &mut ErrorList),
+    /// Changes an object that is marked for deletion.
+    pub(crate) prepare_delete: fn(&mut Value),
     /// Complaints about a change by a main write (new, old), beside those about the new object.
     pub(crate) validate_update: fn(&Value, &Value, &mut ErrorList),
     /// Warnings about an object.
@@ -88,6 +93,8 @@ impl Strategy {
         prepare_create: |_, _| {},
         prepare_update: |_, _| {},
         validate: |_, _| {},
+        validate_create: |_, _| {},
+        prepare_delete: |_| {},
         validate_update: |_, _, _| {},
         warnings: |_| Vec::new(),
         unconditional_update: true,
@@ -162,7 +169,7 @@ fn rows() -> Vec<(&'static str, &'static str, Strategy)> {
         ("admissionregistration.k8s.io", "validatingadmissionpolicies", extension::ADMISSION_POLICY),
         ("admissionregistration.k8s.io", "validatingadmissionpolicybindings", extension::ADMISSION_BINDING),
         ("admissionregistration.k8s.io", "validatingwebhookconfigurations", webhooks::VALIDATING),
-        ("apiextensions.k8s.io", "customresourcedefinitions", extension::DEFINITION),
+        ("apiextensions.k8s.io", "customresourcedefinitions", definition::DEFINITION),
         ("apiregistration.k8s.io", "apiservices", extension::API_SERVICE),
         ("apps", "controllerrevisions", workloads::CONTROLLER_REVISION),
         ("apps", "daemonsets", workloads::DAEMON_SET),

@@ -181,6 +181,7 @@ impl Answer {
 
 impl TestClient {
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.retain(|(known, _)| known != name);
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }

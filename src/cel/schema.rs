@@ -98,6 +98,11 @@ impl DeclType {
         Arc::new(DeclType::plain(DeclKind::Dyn, 1))
     }
 
+    /// The fewest bytes of JSON that a value takes, by which upstream estimates how many there may be.
+    pub fn min_size(&self) -> u64 {
+        self.min_size
+    }
+
     /// Any text.
     pub fn string() -> Arc<DeclType> {
         Arc::new(DeclType { max_elements: None, ..DeclType::plain(DeclKind::String, 2) })

@@ -19,6 +19,15 @@ pub(super) fn meta(bytes: &[u8], resource: &Resource) -> Result<Meta, serde_json
     Ok(meta)
 }
 
+/// The values at some paths; empty where absent, and where the bytes are no object.
+pub(super) fn fields(bytes: &[u8], paths: &[Box<str>]) -> Box<[Box<str>]> {
+    let mut fields: Box<[Box<str>]> = paths.iter().map(|_| Box::from("")).collect();
+    let mut from = serde_json::Deserializer::from_slice(bytes);
+    // What was read before an error stands.
+    let _ = Top { paths, meta: &mut None, fields: &mut fields }.deserialize(&mut from);
+    fields
+}
+
 struct Top<'a> {
     paths: &'a [Box<str>],
     meta: &'a mut Option<WireMeta>,

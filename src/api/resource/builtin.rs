@@ -244,6 +244,7 @@ fn rows() -> Vec<Arc<Resource>> {
             stored_as: row.stored_as,
             stored: row.stored,
             builtin: true,
+            custom: None,
         })
     })
     .collect()

@@ -130,6 +130,9 @@ impl Error {
         match &self.value {
             None => {}
             Some(Value::String(value)) => text.extend([": ", &quote(value)]),
+            Some(Value::Number(number)) if number.is_f64() => {
+                text.extend([": ", &crate::quote::float(number.as_f64().unwrap_or_default())]);
+            }
             Some(value) => text.extend([": ", &value.to_string()]),
         }
         if !self.detail.is_empty() {

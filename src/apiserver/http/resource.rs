@@ -27,6 +27,9 @@ pub(super) async fn serve(
     let found = server.chain.registry.catalog().get(&info.group, &info.version, &info.resource);
     let Some(row) = found else { return Err(Status::no_such_path()) };
     check_path(&row, &incoming)?;
+    if let Some(deprecation) = row.custom.as_ref().and_then(|custom| custom.version().deprecation.as_deref()) {
+        crate::notes::warn(deprecation);
+    }
     if !info.subresource.is_empty() && subresource::is_connect(&row, &info.subresource) {
         return proxy::serve(server, &pass, &row, incoming, counted).await;
     }

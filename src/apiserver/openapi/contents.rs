@@ -30,6 +30,17 @@ pub(super) fn names(custom: &[CustomResource]) -> BTreeSet<String> {
     names
 }
 
+/// What tells a state of a document from others, if it holds custom resources alone: making it to see would take long.
+pub(super) fn only_custom(name: &str, custom: &[CustomResource]) -> Option<String> {
+    let (group, version) = name.strip_prefix("apis/")?.split_once('/')?;
+    if resource::builtin().iter().any(|row| &*row.group == group && &*row.version == version) {
+        return None;
+    }
+    let here = custom.iter().filter(|custom| &*custom.resource.group == group && &*custom.resource.version == version);
+    let fingerprints: String = here.map(CustomResource::fingerprint).collect();
+    Some(format!("{} {fingerprints}", env!("CARGO_PKG_VERSION")))
+}
+
 /// One document of version 3. The name must be one of [`names`].
 pub(super) fn document(name: &str, custom: &[CustomResource], encoding: Encoding) -> Vec<u8> {
     let mut document = Document::new(Version::V3, encoding);

@@ -13,10 +13,8 @@ use super::schemas::meta;
 /// A custom resource at one version, and its schema.
 #[derive(Clone, Debug)]
 pub struct CustomResource {
-    /// The row.
+    /// The row; its definition holds the schema, which is read when a document is made.
     pub resource: Arc<Resource>,
-    /// `openAPIV3Schema` of the version, as the definition has it.
-    pub schema: Arc<Value>,
 }
 
 impl CustomResource {
@@ -28,11 +26,25 @@ impl CustomResource {
         Names { object: format!("{package}.{}", row.kind), list: format!("{package}.{}", row.list_kind) }
     }
 
+    /// `openAPIV3Schema` of the version, as the definition has it.
+    fn schema(&self) -> Value {
+        let custom = self.resource.custom.as_ref();
+        custom.map(|custom| custom.definition.schema_text(&custom.version().name)).unwrap_or_default()
+    }
+
+    /// What tells a state of the resource from others: the definition's, and the names it goes by.
+    pub(super) fn fingerprint(&self) -> String {
+        let row = &self.resource;
+        let meta = row.custom.as_ref().map(|custom| &custom.definition.object().meta);
+        let (uid, generation) = meta.map_or(("", 0), |meta| (&*meta.uid, meta.generation));
+        format!("{uid}/{generation}/{}/{}/{}/{};", row.version, row.plural, row.kind, row.list_kind)
+    }
+
     /// Writes the schemas of the kind and of its list.
     pub(super) fn write(&self, descriptions: &Descriptions, document: &mut Document) {
         let (version, names, row) = (document.version, self.names(), &self.resource);
         let kind = |kind: &str| json!([{ "group": row.group, "version": row.version, "kind": kind }]);
-        let mut schema = (*self.schema).clone();
+        let mut schema = self.schema();
         let whole = version == Version::V3 || !is(&schema, "x-kubernetes-preserve-unknown-fields");
         if version == Version::V2 {
             simplify(&mut schema);

@@ -289,20 +289,6 @@ fn version_2_is_gnostics_protobuf() {
 }
 
 fn cron_tab() -> CustomResource {
-    let resource = Resource {
-        group: "stable.example.com".into(),
-        version: "v1".into(),
-        plural: "crontabs".into(),
-        singular: "crontab".into(),
-        kind: "CronTab".into(),
-        list_kind: "CronTabList".into(),
-        scope: Scope::Namespaced,
-        short_names: Vec::new(),
-        categories: Vec::new(),
-        subresources: vec!["scale".into(), "status".into()],
-        builtin: false,
-        ..(**api::resource::find("", "v1", "configmaps").unwrap()).clone()
-    };
     let schema = json!({ "type": "object", "properties": { "spec": {
         "type": "object",
         "required": ["cronSpec", "note"],
@@ -315,7 +301,36 @@ fn cron_tab() -> CustomResource {
             "object": { "type": "object", "x-kubernetes-embedded-resource": true },
         },
     }}});
-    CustomResource { resource: Arc::new(resource), schema: Arc::new(schema) }
+    with_schema(&schema)
+}
+
+fn with_schema(schema: &Value) -> CustomResource {
+    let definition = json!({
+        "kind": "CustomResourceDefinition", "apiVersion": "apiextensions.k8s.io/v1", "metadata": { "name": "crontabs.stable.example.com" },
+        "spec": {
+            "group": "stable.example.com", "names": { "kind": "CronTab" },
+            "versions": [{ "name": "v1", "served": true, "storage": true, "schema": { "openAPIV3Schema": schema } }],
+        },
+    });
+    let row = api::resource::find("apiextensions.k8s.io", "v1", "customresourcedefinitions").unwrap();
+    let object = Arc::new(api::Object::encode(&definition, 1, row).unwrap());
+    let definition = Arc::new(api::custom::Definition::read(object, api::custom::Conversion::None).unwrap());
+    let resource = Resource {
+        group: "stable.example.com".into(),
+        version: "v1".into(),
+        plural: "crontabs".into(),
+        singular: "crontab".into(),
+        kind: "CronTab".into(),
+        list_kind: "CronTabList".into(),
+        scope: Scope::Namespaced,
+        short_names: Vec::new(),
+        categories: Vec::new(),
+        subresources: vec!["scale".into(), "status".into()],
+        builtin: false,
+        custom: definition.custom("v1").map(Arc::new),
+        ..(**api::resource::find("", "v1", "configmaps").unwrap()).clone()
+    };
+    CustomResource { resource: Arc::new(resource) }
 }
 
 #[test]
@@ -345,9 +360,8 @@ fn custom_resources_are_documented_in_both_versions() {
 
 #[test]
 fn what_takes_any_field_names_none_to_old_clients() {
-    let mut custom = cron_tab();
-    custom.schema = Arc::new(
-        json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": { "a": { "type": "string" } } }),
+    let custom = with_schema(
+        &json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": { "a": { "type": "string" } } }),
     );
     let v2: Value = serde_json::from_slice(&contents::whole(&[custom], Encoding::Json)).unwrap();
     let schema = v2["definitions"]["com.example.stable.v1.CronTab"].as_object().unwrap();

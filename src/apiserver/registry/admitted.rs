@@ -17,7 +17,7 @@ impl Registry {
         let Some(part) = own_part(attributes).filter(|_| !object.is_null()) else { return object.clone() };
         let mut whole = object.clone();
         write::canonical(&mut whole, &attributes.resource);
-        part.show(versions::from_storage(row, whole))
+        part.show(row, versions::from_storage(row, whole))
     }
 
     /// The new object of a write after somebody changed it as `row` shows it: pruned, defaulted, in stored form. Its managed

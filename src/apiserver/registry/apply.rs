@@ -44,13 +44,13 @@ impl Registry {
         if body.at("metadata.managedFields").is_some() {
             return Err(Status::bad_request("metadata.managedFields must be nil"));
         }
-        let written = Written::new(self, resource, part);
+        let written = Written::new(resource, part);
         let manager = written.manager(options, &request.subresource, Operation::Apply);
         let api_version = manager.api_version.to_string();
         let Some(form) = written.form(&api_version) else { return Err(failed(&ApplyError::Version(api_version))) };
         let mut live = match current {
             None => json!({}),
-            Some(current) => part.show(versions::from_storage(resource, current.value.clone())),
+            Some(current) => part.show(resource, versions::from_storage(resource, current.value.clone())),
         };
         if let Some(message) =
             schema::for_kind(group, version, kind).filter(|_| resource.builtin || part == Part::Scale)
@@ -134,7 +134,7 @@ impl Registry {
         }
         let (created, more) = self.create_stored(request, object, applied.owners, options).await?;
         warnings.extend(more);
-        let object: Arc<_> = versions::show(resource, created)?;
+        let object: Arc<_> = versions::show(resource, created).await?;
         Ok(Reply::Object { object, created: true, warnings })
     }
 }

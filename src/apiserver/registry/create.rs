@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::ownership::{self, Written};
 use super::part::Part;
 use super::write::Owners;
-use super::{Registry, error, intake, metadata, versions, write};
+use super::{Registry, custom, error, intake, metadata, versions, write};
 use crate::admission::{self, Attributes, Options, Verb};
 use crate::allocator::Hold;
 use crate::strategy;
@@ -26,10 +26,10 @@ impl Registry {
         let mut object = self.decode(&request.resource, Part::Main, body, options, &mut warnings)?;
         intake::name_namespace(&mut object, request)?;
         let sent = object.cut("metadata.managedFields");
-        let owners = Written::new(self, &request.resource, Part::Main).of_new(&object, options, sent.as_ref());
+        let owners = Written::new(&request.resource, Part::Main).of_new(&object, options, sent.as_ref());
         let (created, more) = self.create_stored(request, object, owners, options).await?;
         warnings.extend(more);
-        let object = versions::show(&request.resource, created)?;
+        let object = versions::show(&request.resource, created).await?;
         Ok(Reply::Object { object, created: true, warnings })
     }
 
@@ -42,6 +42,7 @@ impl Registry {
         options: &WriteOptions,
     ) -> Result<(Arc<Object>, Vec<String>), Status> {
         let storage = request.resource.storage();
+        custom::refuse_if_terminating(&storage, object.text("metadata.name"))?;
         let strategy = strategy::of(&storage);
         let mut attributes = Attributes::new(request, Verb::Create, Options::Create(options.clone()));
         attributes.name = object.text("metadata.name").to_owned();
@@ -53,13 +54,16 @@ impl Registry {
         (strategy.prepare_create)(&mut attributes.object, &request.user);
         let mut errors = metadata::validate(&attributes.object, &storage, strategy);
         (strategy.validate)(&attributes.object, &mut errors);
+        (strategy.validate_create)(&attributes.object, &mut errors);
         errors.extend(ownership::validate(attributes.owners.new.as_ref()));
+        errors.extend(custom::validate(&storage, Part::Main, &attributes.object, None));
         let name = attributes.object.text("metadata.name").to_owned();
         if !errors.is_empty() {
             return Err(Status::invalid(&storage.group, &storage.kind, &name, error::causes(&errors)));
         }
         attributes.name = name;
         attributes.warnings.extend((strategy.warnings)(&attributes.object));
+        attributes.warnings.extend(custom::warnings(&storage, &attributes.object, None));
         let mut hold = self.allocate(&storage, &mut attributes.object, None)?;
         admission::validate(self, &mut attributes).await?;
         let Attributes { mut object, owners, warnings, .. } = attributes;

@@ -53,7 +53,7 @@ impl Registry {
                 Ok(Reply::Status(Box::new(Status::success(&resource.group, &resource.plural, name, uid))))
             }
             Deleted::Gone(object) | Deleted::Marked(object) => {
-                let object = versions::show(resource, object)?;
+                let object = versions::show(resource, object).await?;
                 Ok(Reply::Object { object, created: false, warnings: Vec::new() })
             }
         }
@@ -77,9 +77,30 @@ impl Registry {
                 }
             })
             .await?;
-        let shown = list.items.into_iter().map(|object| versions::show(&request.resource, object));
-        list.items = shown.collect::<Result<_, _>>()?;
+        list.items = versions::show_all(&request.resource, list.items).await?;
         Ok(Reply::List(list))
+    }
+
+    /// Deletes every object of a kind without asking anybody; answers how many are left, held by finalizers.
+    pub(crate) async fn delete_all(&self, resource: &Arc<Resource>) -> Result<usize, Status> {
+        self.catch_up().await?;
+        let objects: Vec<Arc<Object>> = self.cache(resource).list("");
+        let options = DeleteOptions::default();
+        futures::stream::iter(objects.iter().map(Ok::<_, Status>))
+            .try_for_each_concurrent(CONCURRENT, |object| async {
+                let meta = &object.meta;
+                let mut current = self.current(resource, &meta.namespace, &meta.name).await?;
+                while let Some(now) = current {
+                    match self.try_delete(resource, now, &options).await? {
+                        Ok(_) => break,
+                        Err(raced) => current = raced,
+                    }
+                }
+                Ok(())
+            })
+            .await?;
+        self.catch_up().await?;
+        Ok(self.cache(resource).len())
     }
 
     /// Deletes one object, or begins to.
@@ -177,6 +198,7 @@ fn begin(object: &mut Value, strategy: &Strategy, options: &DeleteOptions) -> bo
         return shorten(object, &since, strategy, options);
     }
     collect_garbage(object, strategy, options);
+    (strategy.prepare_delete)(object);
     if object.text("kind") == "Namespace" && object.text("apiVersion") == "v1" {
         object.put("status.phase", "Terminating");
     }

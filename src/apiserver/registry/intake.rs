@@ -26,7 +26,7 @@ impl Registry {
         name_kind(&mut body, group, version, kind)?;
         let mut unknown = Vec::new();
         let forgets = body.at("metadata.managedFields").is_some_and(ManagedFields::is_reset);
-        if !resource.builtin {
+        if !resource.builtin && part != Part::Scale {
             // Whatever else a custom kind holds, its metadata is everybody's.
             if let (Some(metadata), Some(message)) = (body.get_mut("metadata"), schema::message("meta/v1.ObjectMeta")) {
                 let dropped = prune::decode(metadata, message)
@@ -34,7 +34,17 @@ impl Registry {
                 unknown.extend(dropped.into_iter().map(|path| format!("metadata.{path}")));
             }
         }
-        if let Some(message) = schema::for_kind(group, version, kind).filter(|_| resource.builtin) {
+        let custom = resource.custom.as_ref().filter(|_| part != Part::Scale);
+        if let Some(custom) = custom {
+            let dropped = custom
+                .schema()
+                .prune(&mut body)
+                .map_err(|error| Status::bad_request(prune::DecodeError::from(error).for_kind(kind, version)))?;
+            unknown.extend(dropped);
+        }
+        if let Some(message) =
+            schema::for_kind(group, version, kind).filter(|_| resource.builtin || part == Part::Scale)
+        {
             unknown = prune::decode(&mut body, message)
                 .map_err(|error| Status::bad_request(error.for_kind(kind, version)))?;
         }
@@ -57,6 +67,9 @@ impl Registry {
         }
         if part == Part::Scale {
             return Ok(body);
+        }
+        if let Some(custom) = custom {
+            custom.schema().fill_in(&mut body);
         }
         if forgets {
             // An empty list says something here.

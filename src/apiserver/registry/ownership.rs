@@ -15,7 +15,6 @@ use api::{Resource, WriteOptions, resource, schema};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::Registry;
 use super::part::Part;
 use super::versions;
 use crate::tree::Tree;
@@ -28,21 +27,12 @@ pub(super) struct Written {
     resource: Arc<Resource>,
     part: Part,
     reset: Reset,
-    /// Of a custom kind, what its objects are made of at each version.
-    custom: Vec<(String, Shape)>,
 }
 
 impl Written {
     /// The kind that the row's requests are about.
-    pub(super) fn new(registry: &Registry, resource: &Arc<Resource>, part: Part) -> Self {
-        let custom = if resource.builtin {
-            Vec::new()
-        } else {
-            let rows = registry.catalog().all().into_iter();
-            let rows = rows.filter(|row| row.group == resource.group && row.kind == resource.kind);
-            rows.map(|row| (row.api_version(), shape(&row))).collect()
-        };
-        Self { reset: reset(resource, part), resource: resource.clone(), part, custom }
+    pub(super) fn new(resource: &Arc<Resource>, part: Part) -> Self {
+        Self { reset: reset(resource, part), resource: resource.clone(), part }
     }
 
     /// The version that bodies have.
@@ -63,8 +53,7 @@ impl Written {
     /// What the objects are made of at a version, whatever part is written.
     fn object_form(&self, version: &str) -> Option<Form<'_>> {
         if !self.resource.builtin {
-            let shape = self.custom.iter().find(|(known, _)| known == version);
-            return shape.map(|(_, shape)| shape.form());
+            return self.custom_shape(version).map(Shape::form);
         }
         let (group, number) = version.split_once('/').unwrap_or(("", version));
         if version != self.resource.api_version() && self.row(version).is_none() {
@@ -82,7 +71,7 @@ impl Written {
     /// A stored object as it is seen through the part, at the row's version.
     fn seen<'v>(&self, stored: &'v Value) -> Cow<'v, Value> {
         match self.part {
-            Part::Scale => Cow::Owned(self.part.show(stored.clone())),
+            Part::Scale => Cow::Owned(self.part.show(&self.resource, stored.clone())),
             _ if self.resource.stored_as.is_some() => {
                 Cow::Owned(versions::from_storage(&self.resource, stored.clone()))
             }
@@ -169,9 +158,17 @@ pub(super) fn validate(managed: Option<&ManagedFields>) -> ErrorList {
     managed.map(|managed| validate_managed_fields(managed, &path)).unwrap_or_default()
 }
 
-/// What the objects of a custom kind are made of.
-fn shape(_row: &Resource) -> Shape {
-    Shape::from_open_api(&Value::Null)
+impl Written {
+    /// What the objects of a custom kind are made of at a version. Of a kind without a definition nothing is known.
+    fn custom_shape(&self, version: &str) -> Option<&Shape> {
+        static DEDUCED: LazyLock<Shape> = LazyLock::new(|| Shape::from_open_api(&Value::Null));
+        let (group, number) = version.split_once('/').unwrap_or(("", version));
+        match &self.resource.custom {
+            _ if group != &*self.resource.group => None,
+            Some(custom) => custom.definition.shape(number),
+            None => (*number == *self.resource.version).then_some(&DEDUCED),
+        }
+    }
 }
 
 impl Kind for Written {

@@ -56,9 +56,9 @@ impl Part {
     }
 
     /// What a client sees of the object through this part.
-    pub(crate) fn show(self, object: Value) -> Value {
+    pub(crate) fn show(self, resource: &Resource, object: Value) -> Value {
         match self {
-            Self::Scale => scale::of(&object),
+            Self::Scale => scale::of(resource, &object),
             _ => object,
         }
     }

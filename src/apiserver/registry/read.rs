@@ -52,10 +52,17 @@ impl Registry {
     pub(crate) async fn list(&self, request: &Request, options: &ListOptions) -> Result<List, Status> {
         let resource = &request.resource;
         let selection = Selection::parse(&resource.storage(), options)?;
-        let mut list = self.stored_list(resource, &request.namespace, &selection, options).await?;
-        if resource.stored_as.is_some() {
-            list.items = list.items.into_iter().map(|o| versions::show(resource, o)).collect::<Result<_, _>>()?;
+        if !selection.is_by_custom_field() {
+            let mut list = self.stored_list(resource, &request.namespace, &selection, options).await?;
+            list.items = versions::show_all(resource, list.items).await?;
+            return Ok(list);
         }
+        // Fields are those of the version asked for, so objects are selected after they were converted: all on one page.
+        let options = ListOptions { limit: 0, ..options.clone() };
+        let stored = selection.without_custom_fields();
+        let mut list = self.stored_list(resource, &request.namespace, &stored, &options).await?;
+        list.items = versions::show_all(resource, list.items).await?;
+        list.items.retain(|object| selection.matches(object));
         Ok(list)
     }
 
@@ -80,7 +87,7 @@ impl Registry {
                 let (snapshot, revision) = self.snapshot(&cache);
                 return Ok(page.of_snapshot(&snapshot, revision, Some(&from.after)));
             };
-            return self.at(&cache, &page, revision, Some(&from.after)).await.map_err(|failure| {
+            return self.at(resource, &cache, &page, revision, Some(&from.after)).await.map_err(|failure| {
                 let expired = matches!(failure, StoreError::Compacted { .. });
                 if expired { expired_continuation(&from.after) } else { error::store(failure) }
             });
@@ -93,7 +100,7 @@ impl Registry {
                     || options.resource_version_match.is_empty() && exactly != 0 && options.limit > 0 =>
             {
                 self.reach(exactly).await?;
-                return self.at(&cache, &page, exactly, None).await.map_err(error::store);
+                return self.at(resource, &cache, &page, exactly, None).await.map_err(error::store);
             }
             Some(at_least) => self.reach(at_least).await?,
         }
@@ -102,7 +109,14 @@ impl Registry {
     }
 
     /// A page of the collection as it was at `revision`.
-    async fn at(&self, cache: &Cache, page: &Page<'_>, revision: u64, after: Option<&str>) -> Result<List, StoreError> {
+    async fn at(
+        &self,
+        resource: &Arc<Resource>,
+        cache: &Cache,
+        page: &Page<'_>,
+        revision: u64,
+        after: Option<&str>,
+    ) -> Result<List, StoreError> {
         let oldest = self.store.0.oldest();
         if revision < oldest {
             return Err(StoreError::Compacted { oldest });
@@ -112,7 +126,7 @@ impl Registry {
         if snapshot.revision <= revision && revision <= present {
             return Ok(page.of_snapshot(&snapshot, revision, after));
         }
-        self.list_store(cache.resource(), page, revision, after).await
+        self.list_store(&resource.storage(), page, revision, after).await
     }
 
     async fn list_store(
@@ -132,7 +146,7 @@ impl Registry {
             let chunk = self.store.0.list(range).await?;
             let (count, more) = (chunk.entries.len(), chunk.more);
             for (at, entry) in chunk.entries.iter().enumerate() {
-                let Some(object) = crate::feed::object(entry, resource).filter(|o| page.selection.matches(o)) else {
+                let Some(object) = crate::feed::refreshed(entry, resource).filter(|o| page.selection.matches(o)) else {
                     continue;
                 };
                 let last = object.meta.key();

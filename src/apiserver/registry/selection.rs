@@ -8,6 +8,9 @@ use api::{ListOptions, Object, Resource, Status};
 pub(crate) struct Selection {
     labels: LabelSelector,
     fields: Vec<Field>,
+    /// The fields of a custom kind that are asked for, in the order of [`Source::Custom`]. They are read from the bytes when
+    /// somebody selects by them.
+    custom: Vec<Box<str>>,
 }
 
 #[derive(Clone, Debug)]
@@ -21,6 +24,8 @@ struct Field {
 enum Source {
     Name,
     Namespace,
+    /// Place in `Selection::custom`.
+    Custom(usize),
     /// Place in `Meta::fields`, and what an absent field counts as.
     Row(usize, &'static str),
 }
@@ -30,25 +35,40 @@ impl Selection {
     pub(crate) fn parse(resource: &Resource, options: &ListOptions) -> Result<Self, Status> {
         let labels = LabelSelector::parse(&options.label_selector).map_err(|e| Status::bad_request(e.to_string()))?;
         let fields = FieldSelector::parse(&options.field_selector).map_err(|e| Status::bad_request(e.to_string()))?;
-        let field = |r: &api::selector::FieldRequirement| {
-            Ok(Field { source: source(resource, &r.field)?, equals: r.equals, value: r.value.clone() })
+        let mut custom = Vec::new();
+        let mut field = |r: &api::selector::FieldRequirement| {
+            Ok(Field { source: source(resource, &r.field, &mut custom)?, equals: r.equals, value: r.value.clone() })
         };
-        Ok(Self { labels, fields: fields.requirements().iter().map(field).collect::<Result<_, Status>>()? })
+        let fields = fields.requirements().iter().map(&mut field).collect::<Result<_, Status>>()?;
+        Ok(Self { labels, fields, custom })
     }
 
     /// Whether the object is shown.
     pub(crate) fn matches(&self, object: &Object) -> bool {
         let meta = &object.meta;
+        let custom = if self.custom.is_empty() { Box::default() } else { object.fields(&self.custom) };
         self.fields.iter().all(|field| {
             let value: &str = match field.source {
                 Source::Name => &meta.name,
                 Source::Namespace => &meta.namespace,
+                Source::Custom(at) => custom.get(at).map_or("", |value| value),
                 Source::Row(at, absent) => {
                     meta.fields.get(at).map(|v| &**v).filter(|v| !v.is_empty()).unwrap_or(absent)
                 }
             };
             (value == field.value) == field.equals
         }) && self.labels.matches(&meta.labels)
+    }
+
+    /// Whether fields of a custom kind are asked for: another version of the object may have other ones.
+    pub(crate) fn is_by_custom_field(&self) -> bool {
+        !self.custom.is_empty()
+    }
+
+    /// The same, without the fields of a custom kind.
+    pub(crate) fn without_custom_fields(&self) -> Self {
+        let fields = self.fields.iter().filter(|field| !matches!(field.source, Source::Custom(_)));
+        Self { labels: self.labels.clone(), fields: fields.cloned().collect(), custom: Vec::new() }
     }
 
     /// Whether everything is shown.
@@ -71,11 +91,17 @@ impl Selection {
     }
 }
 
-fn source(resource: &Resource, path: &str) -> Result<Source, Status> {
+fn source(resource: &Resource, path: &str, custom: &mut Vec<Box<str>>) -> Result<Source, Status> {
     match path {
         "metadata.name" => return Ok(Source::Name),
         "metadata.namespace" if resource.is_namespaced() || resource.builtin => return Ok(Source::Namespace),
         _ => {}
+    }
+    if let Some(version) = resource.custom.as_ref().map(|custom| custom.version())
+        && version.selectable.iter().any(|selectable| **selectable == *path)
+    {
+        custom.push(path.into());
+        return Ok(Source::Custom(custom.len() - 1));
     }
     // The rows name fields by where they stand; two have another name in selectors.
     let stands = match path {

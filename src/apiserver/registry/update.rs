@@ -14,7 +14,7 @@ use super::apply::Applied;
 use super::ownership::{self, Written};
 use super::part::Part;
 use super::write::Current;
-use super::{Registry, error, intake, metadata, versions};
+use super::{Registry, custom, error, intake, metadata, versions};
 use crate::admission::{self, Attributes, Options, Verb};
 use crate::allocator::Hold;
 use crate::strategy::{self, Strategy};
@@ -94,7 +94,7 @@ impl Registry {
             warnings.clear();
             match self.try_update(request, part, &intent, options, &storage, strategy, now, &mut warnings).await? {
                 Outcome::Done(object) | Outcome::Gone(object) => {
-                    let object = self.shown(request, part, object)?;
+                    let object = self.shown(request, part, object).await?;
                     return Ok(Reply::Object { object, created: false, warnings });
                 }
                 Outcome::Raced(now) => current = now,
@@ -186,6 +186,10 @@ impl Registry {
             }
             _ => {}
         }
+        if !own {
+            errors.extend(custom::validate(storage, part, &new, Some(old)));
+            attributes.warnings.extend(custom::warnings(storage, &new, Some(old)));
+        }
         if !errors.is_empty() {
             return Err(Status::invalid(&storage.group, &storage.kind, &request.name, error::causes(&errors)));
         }
@@ -229,7 +233,8 @@ impl Registry {
         old.cut("metadata.resourceVersion");
         new.cut("metadata.resourceVersion");
         let same = new == old && !gone && same_owners(owners.as_ref(), &current);
-        if same && (dry_run || !self.is_stale(storage, &current.object).await?) {
+        let outdated = current.outdated || same && !dry_run && self.is_stale(storage, &current.object).await?;
+        if same && (dry_run || !outdated) {
             return Ok(Outcome::Done(current.object));
         }
         let owners = match &owners {
@@ -288,7 +293,7 @@ impl Registry {
                 if names_owners(patch) {
                     whole.put("metadata.managedFields", ownership::read(current.managed.as_deref()).to_value());
                 }
-                let mut seen = part.show(versions::from_storage(&request.resource, whole));
+                let mut seen = part.show(&request.resource, versions::from_storage(&request.resource, whole));
                 let (group, version, kind) = part.kind(&request.resource);
                 let message = schema::for_kind(group, version, kind).filter(|_| request.resource.builtin);
                 patch.apply(&mut seen, message)?;
@@ -309,7 +314,7 @@ impl Registry {
     ) -> Result<Intended, Status> {
         let old = &current.value;
         let (object, sent) = self.understood(request, part, body, options, old, warnings)?;
-        let written = Written::new(self, &request.resource, part);
+        let written = Written::new(&request.resource, part);
         let managed = current.managed.as_deref();
         let owners = written.of_change(managed, sent.as_ref(), (old, &object), options, &request.subresource);
         Ok(Intended { object, owners: Some(owners) })
@@ -333,12 +338,13 @@ impl Registry {
     }
 
     /// The object as the answer to a write through the part shows it.
-    fn shown(&self, request: &Request, part: Part, object: Arc<Object>) -> Result<Arc<Object>, Status> {
+    async fn shown(&self, request: &Request, part: Part, object: Arc<Object>) -> Result<Arc<Object>, Status> {
+        let object = versions::show(&request.resource, object).await?;
         if part != Part::Scale {
-            return versions::show(&request.resource, object);
+            return Ok(object);
         }
-        let revision = object.meta.resource_version;
-        let scale = object.to_value().and_then(|value| Object::encode(&part.show(value), revision, &request.resource));
+        let (revision, row) = (object.meta.resource_version, &request.resource);
+        let scale = object.to_value().and_then(|value| Object::encode(&part.show(row, value), revision, row));
         scale.map(Arc::new).map_err(Status::internal)
     }
 
@@ -350,7 +356,7 @@ impl Registry {
         version: Option<&str>,
     ) -> Result<Arc<Object>, Status> {
         let object = self.stored(request, version).await?;
-        self.shown(request, part, object)
+        self.shown(request, part, object).await
     }
 }
 

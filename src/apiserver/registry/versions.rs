@@ -37,11 +37,25 @@ pub(crate) fn from_storage(resource: &Resource, mut value: Value) -> Value {
     value
 }
 
-/// A stored object as the row shows it; the very same one unless the row shows another row's objects.
-pub(crate) fn show(resource: &Resource, object: Arc<Object>) -> Result<Arc<Object>, Status> {
-    if resource.stored_as.is_none() {
-        return Ok(object);
+/// A stored object as the row shows it; the very same one unless the row shows another row's objects, or those of another
+/// version.
+pub(crate) async fn show(resource: &Resource, object: Arc<Object>) -> Result<Arc<Object>, Status> {
+    let mut shown = show_all(resource, vec![object]).await?;
+    shown.pop().ok_or_else(|| Status::internal("an object was lost in its conversion"))
+}
+
+/// As [`show`], for many objects at once.
+pub(crate) async fn show_all(resource: &Resource, objects: Vec<Arc<Object>>) -> Result<Vec<Arc<Object>>, Status> {
+    if resource.custom.is_some() {
+        return super::custom::shown(resource, objects).await;
     }
+    if resource.stored_as.is_none() {
+        return Ok(objects);
+    }
+    objects.into_iter().map(|object| of_another_row(resource, object)).collect()
+}
+
+fn of_another_row(resource: &Resource, object: Arc<Object>) -> Result<Arc<Object>, Status> {
     let shown = object
         .to_value()
         .and_then(|value| Object::encode(&from_storage(resource, value), object.meta.resource_version, resource));

@@ -12,7 +12,8 @@ use watch_cache::{Change, ChangeKind, Subscription};
 
 use super::read::resource_version;
 use super::selection::Selection;
-use super::{Registry, error, versions};
+use super::{Registry, custom, error, versions};
+use crate::catalog::CatalogChanges;
 use crate::feed::Feed;
 
 /// At most so many objects of the present state are handed out at once.
@@ -106,6 +107,10 @@ pub struct Watch {
     namespace: Box<str>,
     selection: Selection,
     initial: VecDeque<Arc<Object>>,
+    /// Changes that were taken and not yet handed out: they may have to be converted first, which takes time.
+    pending: VecDeque<Arc<Change>>,
+    /// Wakes a watcher of a custom kind when the kinds served have changed: its own may be gone.
+    catalog: Option<CatalogChanges>,
     /// The bookmark that follows the initial state.
     initial_end: Option<u64>,
     failed: Option<Box<Status>>,
@@ -138,6 +143,8 @@ impl Registry {
             namespace: request.namespace.as_str().into(),
             selection,
             initial: VecDeque::new(),
+            pending: VecDeque::new(),
+            catalog: (!request.resource.builtin).then(|| self.catalog.changes(&request.resource)),
             initial_end: None,
             failed: None,
             feed: self.feed.clone(),
@@ -152,7 +159,8 @@ impl Registry {
             let applied = self.feed.applied();
             let (snapshot, subscription) = cache.subscribe();
             let all = snapshot.range(&request.namespace, None);
-            watch.initial = all.filter(|object| watch.selection.matches(object)).cloned().collect();
+            let stored = watch.selection.without_custom_fields();
+            watch.initial = all.filter(|object| stored.matches(object)).cloned().collect();
             let marked = options.initial_events == Some(true) && options.bookmarks;
             watch.initial_end = marked.then_some(applied.max(snapshot.revision));
             watch.subscription = Some(subscription);
@@ -176,10 +184,16 @@ impl Watch {
             self.subscription = None;
             return Some(vec![Delivery::Error(status)]);
         }
-        if let Some(batch) = self.initial_batch() {
+        if let Some(batch) = self.initial_batch().await {
             return Some(batch);
         }
         loop {
+            if !self.pending.is_empty() {
+                let batch = self.judge().await;
+                if !batch.is_empty() {
+                    return Some(batch);
+                }
+            }
             let subscription = self.subscription.as_mut()?;
             tokio::select! {
                 biased;
@@ -197,19 +211,19 @@ impl Watch {
                         return Some(vec![Delivery::Bookmark { revision, initial_events_end: false }]);
                     }
                 }
+                // What happened before its kind went is told first.
                 changes = subscription.next() => match changes {
-                    Ok(changes) => {
-                        let batch = self.judge(changes);
-                        if !batch.is_empty() {
-                            return Some(batch);
-                        }
-                    }
+                    Ok(changes) => self.pending = changes.into(),
                     Err(_) => {
                         self.subscription = None;
                         let status = Status::expired("too old resource version: the watch fell behind the history");
                         return Some(vec![Delivery::Error(Box::new(status))]);
                     }
                 },
+                () = replaced(self.catalog.as_mut()) => {
+                    self.subscription = None;
+                    return None;
+                }
             }
         }
     }
@@ -228,33 +242,49 @@ impl Watch {
         Box::pin(futures::StreamExt::flatten(batches))
     }
 
-    fn initial_batch(&mut self) -> Option<Vec<Delivery>> {
-        if self.initial.is_empty() {
-            let revision = self.initial_end.take()?;
-            return Some(vec![Delivery::Bookmark { revision, initial_events_end: true }]);
+    async fn initial_batch(&mut self) -> Option<Vec<Delivery>> {
+        while !self.initial.is_empty() {
+            let many = self.initial.len().min(BATCH);
+            let batch: Vec<Arc<Object>> = self.initial.iter().take(many).cloned().collect();
+            let shown = versions::show_all(&self.resource, batch).await;
+            // Only now: whoever stopped waiting above finds them where they were.
+            self.initial.drain(..many);
+            let mut shown = match shown {
+                Ok(shown) => shown,
+                Err(status) => return Some(vec![Delivery::Error(Box::new(status))]),
+            };
+            if self.selection.is_by_custom_field() {
+                shown.retain(|object| self.selection.matches(object));
+            }
+            if !shown.is_empty() {
+                return Some(shown.into_iter().map(Delivery::Initial).collect());
+            }
         }
-        let many = self.initial.len().min(BATCH);
-        let batch: Vec<Arc<Object>> = self.initial.drain(..many).collect();
-        Some(
-            batch
-                .into_iter()
-                .map(|object| self.shown(object).map_or_else(Delivery::Error, Delivery::Initial))
-                .collect(),
-        )
+        let revision = self.initial_end.take()?;
+        Some(vec![Delivery::Bookmark { revision, initial_events_end: true }])
     }
 
-    /// The changes this watcher sees.
-    fn judge(&self, changes: Vec<Arc<Change>>) -> Vec<Delivery> {
-        changes
-            .into_iter()
-            .filter_map(|change| {
-                let verdict = self.verdict(&change)?;
-                match self.converted(change) {
-                    Ok(change) => Some(Delivery::Change { change, verdict }),
-                    Err(status) => Some(Delivery::Error(status)),
+    /// The changes this watcher sees, of those that are pending.
+    async fn judge(&mut self) -> Vec<Delivery> {
+        let mut seen = Vec::new();
+        // Selectors name the fields of the version that is watched.
+        let by_shown = self.selection.is_by_custom_field();
+        while let Some(change) = self.pending.front().cloned() {
+            let delivery = if by_shown {
+                let shown = self.converted(change).await;
+                shown.map(|change| self.verdict(&change).map(|verdict| Delivery::Change { change, verdict }))
+            } else {
+                match self.verdict(&change) {
+                    None => Ok(None),
+                    Some(verdict) => {
+                        self.converted(change).await.map(|change| Some(Delivery::Change { change, verdict }))
+                    }
                 }
-            })
-            .collect()
+            };
+            self.pending.pop_front();
+            seen.extend(delivery.unwrap_or_else(|status| Some(Delivery::Error(status))));
+        }
+        seen
     }
 
     fn verdict(&self, change: &Change) -> Option<Verdict> {
@@ -276,19 +306,25 @@ impl Watch {
         }
     }
 
-    fn shown(&self, object: Arc<Object>) -> Result<Arc<Object>, Box<Status>> {
-        versions::show(&self.resource, object).map_err(Box::new)
+    async fn shown(&self, object: Arc<Object>) -> Result<Arc<Object>, Box<Status>> {
+        versions::show(&self.resource, object).await.map_err(Box::new)
     }
 
     /// The change in the form of the watched row. Rows that show another's objects have few watchers: each makes its own.
-    fn converted(&self, change: Arc<Change>) -> Result<Arc<Change>, Box<Status>> {
-        if self.resource.stored_as.is_none() {
+    async fn converted(&self, change: Arc<Change>) -> Result<Arc<Change>, Box<Status>> {
+        let foreign = |object: &Object| custom::is_foreign(&self.resource, object);
+        let as_it_is = !foreign(&change.object) && !change.previous.as_deref().is_some_and(foreign);
+        if self.resource.stored_as.is_none() && as_it_is {
             return Ok(change);
         }
+        let previous = match change.previous.clone() {
+            Some(previous) => Some(self.shown(previous).await?),
+            None => None,
+        };
         Ok(Arc::new(Change {
             kind: change.kind,
-            object: self.shown(change.object.clone())?,
-            previous: change.previous.clone().map(|previous| self.shown(previous)).transpose()?,
+            object: self.shown(change.object.clone()).await?,
+            previous,
             revision: change.revision,
             frame: std::sync::OnceLock::new(),
         }))
@@ -303,6 +339,14 @@ impl Watch {
             _ => self.end,
         };
         self.alarm.as_mut().reset(next);
+    }
+}
+
+/// Returns when the kind of a watch is no longer served as it was; never for built-in kinds.
+async fn replaced(catalog: Option<&mut CatalogChanges>) {
+    match catalog {
+        Some(changes) => changes.replaced().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -6,7 +6,7 @@ use api::{Object, Resource, Status};
 use embedded_store::{Change, Entry, Expect, StoreError, Write};
 use serde_json::Value;
 
-use super::{Registry, error};
+use super::{Registry, custom, error};
 use crate::allocator::Hold;
 use crate::strategy;
 use crate::tree::Tree;
@@ -23,6 +23,9 @@ pub(super) struct Current {
     pub(super) value: Value,
     /// `metadata.managedFields`, unread.
     pub(super) managed: Option<Box<str>>,
+    /// Whether the store holds it in a form in which it would not be written today: another version, or fields that its
+    /// schema has lost since. A write that changes nothing else brings it up to date.
+    pub(super) outdated: bool,
 }
 
 /// `metadata.managedFields` of an object that is written, as JSON; empty for none.
@@ -58,7 +61,7 @@ impl Registry {
         let key = storage.store_key(namespace, name);
         match self.store.0.get(&key).await.map_err(error::store)? {
             None => Ok(None),
-            Some(entry) => decode(&entry, storage).map(Some),
+            Some(entry) => decode(&entry, storage).await.map(Some),
         }
     }
 
@@ -72,13 +75,12 @@ impl Registry {
     ) -> Result<Result<Arc<Object>, Option<Current>>, Status> {
         let object = encode(value, owners, storage)?;
         let key = storage.store_key(&object.meta.namespace, &object.meta.name);
-        let change = Change::Put(object.stored_bytes().clone());
+        let stored = custom::stored(storage, value, owners).await?;
+        let change = Change::Put(stored.as_ref().unwrap_or(&object).stored_bytes().clone());
         let write = Write { key, expect, change, durability: strategy::of(storage).durability };
         match self.store.0.write(write).await {
             Ok(written) => Ok(Ok(Arc::new(object.at_revision(written.entry.revision)))),
-            Err(StoreError::Conflict { current }) => {
-                Ok(Err(current.map(|entry| decode(&entry, storage)).transpose()?))
-            }
+            Err(StoreError::Conflict { current }) => Ok(Err(decode_some(current.as_ref(), storage).await?)),
             Err(failure) => Err(error::store(failure)),
         }
     }
@@ -136,7 +138,7 @@ impl Registry {
             }
             Err(StoreError::Conflict { current }) => {
                 hold.iter_mut().for_each(Hold::fail);
-                Ok(Err(current.map(|entry| decode(&entry, storage)).transpose()?))
+                Ok(Err(decode_some(current.as_ref(), storage).await?))
             }
             Err(failure) => Err(error::store(failure)),
         }
@@ -175,7 +177,14 @@ fn error_text(error: &api::ObjectError) -> String {
     error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-fn decode(entry: &Entry, storage: &Resource) -> Result<Current, Status> {
+async fn decode_some(entry: Option<&Entry>, storage: &Resource) -> Result<Option<Current>, Status> {
+    match entry {
+        Some(entry) => decode(entry, storage).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn decode(entry: &Entry, storage: &Resource) -> Result<Current, Status> {
     let unreadable = |error: &dyn std::fmt::Display| {
         tracing::error!(key = &*entry.key, %error, "the store holds a value that is no object");
         Status::internal("the stored object cannot be read")
@@ -185,8 +194,9 @@ fn decode(entry: &Entry, storage: &Resource) -> Result<Current, Status> {
     if let Some(message) = message(storage) {
         api::prune::decode(&mut value, message).map_err(|e| unreadable(&e))?;
     }
+    let (object, mut value, outdated) = custom::current(storage, object, value, managed.as_deref()).await?;
     value.put("metadata.resourceVersion", entry.revision.to_string());
-    Ok(Current { object: Arc::new(object), value, managed })
+    Ok(Current { object: Arc::new(object), value, managed, outdated })
 }
 
 fn is_service(storage: &Resource) -> bool {

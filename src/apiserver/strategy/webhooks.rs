@@ -202,7 +202,7 @@ fn validate_versions(webhook: &Value, path: &Path, errors: &mut ErrorList) {
 }
 
 /// A webhook's URL, in upstream's words.
-pub(super) fn validate_url(url: &str, path: &Path, errors: &mut ErrorList) {
+pub(crate) fn validate_url(url: &str, path: &Path, errors: &mut ErrorList) {
     const FORM: &str = "; desired format: https://host[/path]";
     let (before, fragment) = url.split_once('#').unwrap_or((url, ""));
     let (before, query) = before.split_once('?').unwrap_or((before, ""));
@@ -227,7 +227,7 @@ pub(super) fn validate_url(url: &str, path: &Path, errors: &mut ErrorList) {
 }
 
 /// A webhook's service, in upstream's words.
-pub(super) fn validate_service(service: &Value, path: &Path, errors: &mut ErrorList) {
+pub(crate) fn validate_service(service: &Value, path: &Path, errors: &mut ErrorList) {
     for field in ["name", "namespace"] {
         if service.text(field).is_empty() {
             errors.push(Error::required(&path.child(field), ""));

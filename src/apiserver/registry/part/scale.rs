@@ -1,5 +1,6 @@
 //! The `scale` subresource: any replicated kind seen as an `autoscaling/v1` Scale.
 
+use api::custom::Scale;
 use api::selector::LabelSelector;
 use api::validation::field::{Error, ErrorList, Path};
 use api::{Resource, Status};
@@ -9,7 +10,8 @@ use crate::registry::error;
 use crate::tree::Tree;
 
 /// The scale of an object.
-pub(super) fn of(object: &Value) -> Value {
+pub(super) fn of(resource: &Resource, object: &Value) -> Value {
+    let paths = paths(resource);
     let mut metadata = json!({});
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         metadata.put_or_remove(field, object.at("metadata").and_then(|m| m.at(field)).cloned());
@@ -19,16 +21,29 @@ pub(super) fn of(object: &Value) -> Value {
         "apiVersion": "autoscaling/v1",
         "metadata": metadata,
         "spec": {},
-        "status": {"replicas": object.int("status.replicas").unwrap_or(0)},
+        "status": {"replicas": object.int(&paths.status_replicas).unwrap_or(0)},
     });
-    if let Some(replicas) = object.int("spec.replicas").filter(|replicas| *replicas != 0) {
+    if let Some(replicas) = object.int(&paths.spec_replicas).filter(|replicas| *replicas != 0) {
         scale.put("spec.replicas", replicas);
     }
-    let selector = selector(object);
+    let selector = match resource.builtin {
+        true => selector(object),
+        false => object.text(&paths.selector).to_owned(),
+    };
     if !selector.is_empty() {
         scale.put("status.selector", selector);
     }
     scale
+}
+
+/// Where replicas are: definitions of custom kinds say it.
+fn paths(resource: &Resource) -> Scale {
+    let custom = resource.custom.as_ref().and_then(|custom| custom.version().scale.clone());
+    custom.unwrap_or_else(|| Scale {
+        spec_replicas: "spec.replicas".into(),
+        status_replicas: "status.replicas".into(),
+        selector: "".into(),
+    })
 }
 
 /// The selector in the form of a query. ReplicationControllers have a map of labels where the others have a selector.
@@ -53,7 +68,7 @@ pub(super) fn apply(resource: &Resource, scale: &Value, old: &Value) -> Result<V
         return Err(Status::invalid("autoscaling", "Scale", name, error::causes(&errors)));
     }
     let mut merged = old.clone();
-    merged.put("spec.replicas", replicas);
+    merged.put(&paths(resource).spec_replicas, replicas);
     if let Some(version) = scale.at("metadata.resourceVersion") {
         merged.put("metadata.resourceVersion", version.clone());
     } else {

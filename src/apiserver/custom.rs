@@ -1,0 +1,270 @@
+//! CustomResourceDefinitions at work: the kinds they make are served, documented and taken away.
+//!
+//! One loop follows the definitions. What is new is served before its status says so, so whoever waits for `Established`
+//! finds the kind. Schemas are not compiled here, but when the first object of their kind turns up.
+
+mod conditions;
+mod conversion;
+mod finalize;
+mod names;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use api::custom::{Conversion, Definition, Version};
+use api::resource::{ALL_VERBS, PrinterColumn};
+use api::{Object, ObjectError, Resource, Scope};
+use serde::Deserialize;
+
+use crate::Registry;
+use crate::openapi::{CustomResource, OpenApi};
+use names::Names;
+
+pub(crate) use conditions::{Condition, set as set_condition};
+
+/// Definitions come in dozens: what comes within this time is served together.
+const TOGETHER: Duration = Duration::from_millis(5);
+/// How long after a failure everything is looked at again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A definition as this loop knows it.
+struct Known {
+    /// The revision that was read.
+    revision: u64,
+    uid: Box<str>,
+    /// What its rows depend on beside its names: its generation, and whether it is marked for deletion.
+    fingerprint: (i64, bool),
+    view: View,
+    definition: Arc<Definition>,
+    /// The rows, storage version first, and the names they were made with.
+    rows: Option<(Names, Vec<Arc<Resource>>)>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct View {
+    metadata: Metadata,
+    spec: Spec,
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Metadata {
+    #[serde(default)]
+    annotations: HashMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    group: Box<str>,
+    scope: Box<str>,
+    names: Names,
+    #[serde(default)]
+    conversion: Option<conversion::View>,
+    #[serde(default)]
+    versions: Vec<Columns>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Columns {
+    name: Box<str>,
+    #[serde(default)]
+    additional_printer_columns: Vec<Column>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+struct Column {
+    name: Box<str>,
+    #[serde(rename = "type")]
+    ty: Box<str>,
+    format: Box<str>,
+    description: Box<str>,
+    priority: i32,
+    json_path: Box<str>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Status {
+    accepted_names: Names,
+    conditions: Vec<Condition>,
+}
+
+/// Follows the definitions for ever. Raises `synced` when those that were there at the start are served.
+pub(crate) async fn run(registry: Arc<Registry>, openapi: OpenApi, synced: Arc<AtomicBool>) {
+    let definitions = registry.cached("apiextensions.k8s.io", "v1", "customresourcedefinitions");
+    let mut controller =
+        Controller { registry, openapi, known: HashMap::new(), finalizing: finalize::Running::default() };
+    loop {
+        let (snapshot, mut changes) = definitions.subscribe();
+        let objects: Vec<Arc<Object>> = snapshot.range("", None).cloned().collect();
+        let done = controller.sync(objects).await;
+        synced.store(true, Ordering::Release);
+        match done {
+            // Behind in history or not: all definitions are looked at.
+            true => drop(changes.next().await),
+            false => drop(tokio::time::timeout(RETRY, changes.next()).await),
+        }
+        tokio::time::sleep(TOGETHER).await;
+    }
+}
+
+struct Controller {
+    registry: Arc<Registry>,
+    openapi: OpenApi,
+    known: HashMap<Box<str>, Known>,
+    finalizing: finalize::Running,
+}
+
+impl Controller {
+    /// Brings everything in line with the definitions; false where it has to be tried again.
+    async fn sync(&mut self, objects: Vec<Arc<Object>>) -> bool {
+        let present: HashSet<&str> = objects.iter().map(|object| &*object.meta.name).collect();
+        let before = self.known.len();
+        self.known.retain(|name, _| present.contains(&**name));
+        let mut changed = self.known.len() != before;
+        for object in &objects {
+            if let Err(error) = self.read(object) {
+                tracing::error!(definition = &*object.meta.name, %error, "a definition cannot be read");
+            }
+        }
+        let decisions = names::decide(self.known.iter().map(|(name, known)| (&**name, &known.view)));
+        for (name, known) in &mut self.known {
+            let Some(decision) = decisions.get(&**name) else { continue };
+            let serves = decision.accepted() || conditions::is_true(&known.view.status.conditions, "Established");
+            let served = serves.then_some(&decision.names);
+            if known.rows.as_ref().map(|(names, _)| names) != served {
+                known.rows = served.map(|names| (names.clone(), rows(known, names)));
+                changed = true;
+            }
+        }
+        let mut done = true;
+        if changed {
+            done &= self.serve().await;
+        }
+        for (name, known) in &self.known {
+            let Some(decision) = decisions.get(&**name) else { continue };
+            done &= conditions::write(&self.registry, name, &known.view, decision).await;
+        }
+        for object in objects.iter().filter(|object| finalize::is_due(object)) {
+            let known = self.known.get(&*object.meta.name);
+            let row = known.and_then(|known| known.rows.as_ref()).and_then(|(_, rows)| rows.first());
+            self.finalizing.start(&self.registry, object, row.cloned());
+        }
+        done
+    }
+
+    /// Takes over a definition, if it is another than before.
+    fn read(&mut self, object: &Arc<Object>) -> Result<(), ObjectError> {
+        let meta = &object.meta;
+        let known = self.known.get_mut(&*meta.name).filter(|known| known.uid == meta.uid);
+        if known.as_ref().is_some_and(|known| known.revision == meta.resource_version) {
+            return Ok(());
+        }
+        let view: View = object.view()?;
+        let fingerprint = (meta.generation, meta.is_deleting());
+        if let Some(known) = known {
+            // The mark of a deletion counts as a change, and is none.
+            let marked = !known.fingerprint.1 && fingerprint == (known.fingerprint.0 + 1, true);
+            if marked {
+                known.definition.terminate();
+            }
+            if marked || known.fingerprint == fingerprint {
+                (known.revision, known.view, known.fingerprint) = (meta.resource_version, view, fingerprint);
+                return Ok(());
+            }
+        }
+        let conversion = match &view.spec.conversion {
+            Some(conversion) => conversion.build(&self.registry),
+            None => Conversion::None,
+        };
+        let definition = Arc::new(Definition::read(object.clone(), conversion)?);
+        let (revision, uid) = (meta.resource_version, meta.uid.clone());
+        let known = Known { revision, uid, fingerprint, view, definition, rows: None };
+        self.known.insert(meta.name.clone(), known);
+        Ok(())
+    }
+
+    async fn serve(&self) -> bool {
+        let mut all: Vec<&Known> = self.known.values().collect();
+        all.sort_unstable_by(|a, b| {
+            (&a.view.spec.group, &a.view.spec.names.plural).cmp(&(&b.view.spec.group, &b.view.spec.names.plural))
+        });
+        let rows = all.iter().filter_map(|known| known.rows.as_ref()).flat_map(|(_, rows)| rows);
+        let served: Vec<Arc<Resource>> = rows.filter(|row| is_served(row)).cloned().collect();
+        if let Err(status) = self.registry.serve(served.clone()).await {
+            tracing::error!(%status, "custom resources cannot be served, will try again");
+            return false;
+        }
+        tracing::debug!(rows = served.len(), "custom resources are served");
+        self.openapi.publish(served.into_iter().map(|resource| CustomResource { resource }).collect());
+        true
+    }
+}
+
+fn is_served(row: &Resource) -> bool {
+    row.custom.as_ref().is_some_and(|custom| custom.version().served)
+}
+
+/// The rows of all versions, that of the storage version first: whoever takes the first one needs no conversion.
+fn rows(known: &Known, names: &Names) -> Vec<Arc<Resource>> {
+    let definition = &known.definition;
+    let mut versions: Vec<&Version> = definition.versions().iter().collect();
+    versions.sort_by_key(|version| version.name != definition.storage);
+    let row = |version: &Version| {
+        let columns = known.view.spec.versions.iter().find(|columns| columns.name == version.name);
+        Some(Arc::new(Resource {
+            group: known.view.spec.group.clone(),
+            version: version.name.clone(),
+            plural: names.plural.clone(),
+            singular: names.singular.clone(),
+            kind: names.kind.clone(),
+            list_kind: names.list_kind.clone(),
+            scope: if &*known.view.spec.scope == "Cluster" { Scope::Cluster } else { Scope::Namespaced },
+            short_names: names.short_names.clone(),
+            categories: names.categories.clone(),
+            subresources: [("status", version.status), ("scale", version.scale.is_some())]
+                .into_iter()
+                .filter(|(_, has)| *has)
+                .map(|(name, _)| name.into())
+                .collect(),
+            fields: Vec::new(),
+            columns: columns.into_iter().flat_map(|version| &version.additional_printer_columns).map(column).collect(),
+            verbs: ALL_VERBS,
+            stored_as: None,
+            stored: true,
+            builtin: false,
+            custom: Some(Arc::new(definition.custom(&version.name)?)),
+        }))
+    };
+    versions.into_iter().filter_map(row).collect()
+}
+
+fn column(column: &Column) -> PrinterColumn {
+    let description = match &*column.description {
+        "" => format!("Custom resource definition column (in JSONPath format): {}", column.json_path).into(),
+        _ => column.description.clone(),
+    };
+    PrinterColumn {
+        name: column.name.clone(),
+        ty: column.ty.clone(),
+        format: column.format.clone(),
+        description,
+        priority: column.priority,
+        json_path: column.json_path.clone(),
+    }
+}
+
+/// The row of definitions themselves.
+fn definitions_row(registry: &Registry) -> Option<Arc<Resource>> {
+    registry.catalog().get("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+}

@@ -1,0 +1,194 @@
+//! CustomResourceDefinitions: their defaults, what of their status is kept for them, and what makes one valid.
+//!
+//! Upstream validates its internal form, in which what all versions have in common stands at the top (`spec.validation`,
+//! `spec.subresources` …), and so do the paths of complaints here: a definition of one version is complained about there.
+
+mod approval;
+mod conversion;
+mod defaults;
+mod schema;
+mod versions;
+
+use api::validation::field::{Error, ErrorList, Path};
+use api::validation::{dns1035_label, dns1123_subdomain};
+use serde_json::{Value, json};
+
+pub(crate) use approval::{Approval, approval, is_protected};
+
+use super::Strategy;
+use crate::defaults::Defaults;
+use crate::tree::Tree;
+
+/// The finalizer by which a definition waits for its objects to go.
+pub(crate) const FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
+
+pub(super) const DEFINITION: Strategy = Strategy {
+    generation: true,
+    unconditional_update: false,
+    default: |definition| {
+        let kind = definition.text("spec.names.kind").to_owned();
+        if !kind.is_empty() {
+            definition.default_to("spec.names.singular", kind.to_lowercase());
+            definition.default_to("spec.names.listKind", format!("{kind}List"));
+        }
+    },
+    defaults: Some(|| {
+        Defaults::new(&[
+            ("spec.conversion", "{}"),
+            ("spec.conversion.strategy", r#""None""#),
+            ("spec.conversion.webhook.clientConfig.service.port", "443"),
+        ])
+    }),
+    prepare_create: |definition, _| {
+        let stored: Vec<Value> = storage_version(definition).into_iter().collect();
+        let names = json!({ "plural": "", "kind": "" });
+        definition.put("status", json!({ "conditions": [], "acceptedNames": names, "storedVersions": stored }));
+    },
+    prepare_update: |new, _| {
+        // What was stored once may be stored still.
+        let mut versions = new.items("status.storedVersions").to_vec();
+        if let Some(stored) = storage_version(new).filter(|version| !versions.contains(version)) {
+            versions.push(stored);
+            new.put("status.storedVersions", versions);
+        }
+    },
+    prepare_delete: |definition| {
+        let mut finalizers = definition.items("metadata.finalizers").to_vec();
+        if !finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
+            finalizers.push(FINALIZER.into());
+            definition.put("metadata.finalizers", finalizers);
+        }
+        let message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
+        let condition = crate::custom::Condition::new("Terminating", "True", "InstanceDeletionPending", message);
+        crate::custom::set_condition(definition, &condition);
+    },
+    validate,
+    validate_create: |definition, errors| {
+        approval::validate(definition, None, errors);
+        preserve_unknown(definition, errors);
+    },
+    validate_update: |new, old, errors| {
+        for field in ["spec.group", "spec.names.plural"] {
+            if new.at(field) != old.at(field) {
+                errors.push(Error::immutable(&Path::root(field), new.text(field)));
+            }
+        }
+        for field in ["spec.scope", "spec.names.kind"] {
+            if is_established(old) && new.at(field) != old.at(field) {
+                errors.push(Error::immutable(&Path::root(field), new.text(field)));
+            }
+        }
+        approval::validate(new, Some(old), errors);
+        if !old.truth("spec.preserveUnknownFields") {
+            preserve_unknown(new, errors);
+        }
+    },
+    warnings: schema::warnings,
+    ..Strategy::DEFAULT
+};
+
+fn storage_version(definition: &Value) -> Option<Value> {
+    let stored = definition.items("spec.versions").iter().find(|version| version.truth("storage"));
+    stored.map(|version| version["name"].clone())
+}
+
+fn is_established(definition: &Value) -> bool {
+    let conditions = definition.items("status.conditions");
+    conditions.iter().any(|condition| condition.text("type") == "Established" && condition.text("status") == "True")
+}
+
+fn preserve_unknown(definition: &Value, errors: &mut ErrorList) {
+    if definition.truth("spec.preserveUnknownFields") {
+        let why =
+            "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
+        errors.push(Error::invalid(&Path::root("spec.preserveUnknownFields"), true, why));
+    }
+}
+
+fn validate(definition: &Value, errors: &mut ErrorList) {
+    let name = definition.text("metadata.name");
+    if name != format!("{}.{}", definition.text("spec.names.plural"), definition.text("spec.group")) {
+        let why = "must be spec.names.plural+\".\"+spec.group";
+        errors.push(Error::invalid(&Path::root("metadata.name"), name, why));
+    }
+    spec(definition, errors);
+    names(&definition["status"]["acceptedNames"], &Path::root("status.acceptedNames"), errors);
+    stored_versions(definition, errors);
+}
+
+fn spec(definition: &Value, errors: &mut ErrorList) {
+    let spec = Path::root("spec");
+    let group = definition.text("spec.group");
+    let complaints = dns1123_subdomain(group);
+    if group.is_empty() {
+        errors.push(Error::required(&spec.child("group"), ""));
+    } else if !complaints.is_empty() {
+        errors.push(Error::invalid(&spec.child("group"), group, complaints.join(",")));
+    } else if !group.contains('.') {
+        errors.push(Error::invalid(&spec.child("group"), group, "should be a domain with at least one dot"));
+    }
+    match definition.text("spec.scope") {
+        "" => errors.push(Error::required(&spec.child("scope"), "")),
+        "Cluster" | "Namespaced" => {}
+        scope => errors.push(Error::not_supported(&spec.child("scope"), scope, &["Cluster", "Namespaced"])),
+    }
+    versions::validate(definition, errors);
+    let named = &definition["spec"]["names"];
+    for field in ["plural", "singular", "kind", "listKind"] {
+        if named.text(field).is_empty() {
+            errors.push(Error::required(&spec.child("names").child(field), ""));
+        }
+    }
+    names(named, &spec.child("names"), errors);
+    versions::validate_common(definition, errors);
+    conversion::validate(definition, errors);
+}
+
+fn names(names: &Value, path: &Path, errors: &mut ErrorList) {
+    let mut check = |path: Path, name: &str, text: &str, mixed: bool| {
+        let complaints = dns1035_label(text);
+        if !name.is_empty() && !complaints.is_empty() {
+            let mixed = if mixed { "may have mixed case, but should otherwise match: " } else { "" };
+            errors.push(Error::invalid(&path, name, format!("{mixed}{}", complaints.join(","))));
+        }
+    };
+    for field in ["plural", "singular"] {
+        check(path.child(field), names.text(field), names.text(field), false);
+    }
+    for field in ["kind", "listKind"] {
+        check(path.child(field), names.text(field), &names.text(field).to_lowercase(), true);
+    }
+    for field in ["shortNames", "categories"] {
+        for (at, name) in names.items(field).iter().filter_map(Value::as_str).enumerate() {
+            check(path.child(field).index(at), name, name, false);
+        }
+    }
+    let kind = names.text("kind");
+    if !kind.is_empty() && kind == names.text("listKind") {
+        errors.push(Error::invalid(&path.child("listKind"), kind, "kind and listKind may not be the same"));
+    }
+}
+
+fn stored_versions(definition: &Value, errors: &mut ErrorList) {
+    let path = Path::root("status.storedVersions");
+    let stored = definition.items("status.storedVersions");
+    if stored.is_empty() {
+        errors.push(Error::invalid(&path, json!([]), "must have at least one stored version"));
+        return;
+    }
+    let versions = definition.items("spec.versions");
+    for version in versions.iter().filter(|version| version.truth("storage")) {
+        if !stored.contains(&version["name"]) {
+            let why = format!("must have the storage version {}", version.text("name"));
+            errors.push(Error::invalid(&path, stored.to_vec(), why));
+        }
+    }
+    for (at, name) in stored.iter().filter_map(Value::as_str).enumerate() {
+        if versions.iter().all(|version| version.text("name") != name) {
+            let why = format!(
+                "missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in {name} and removes {name} from status.storedVersions"
+            );
+            errors.push(Error::invalid(&path.index(at), name, why));
+        }
+    }
+}

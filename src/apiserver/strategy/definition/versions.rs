@@ -1,0 +1,195 @@
+//! The versions of a definition: their names, subresources, columns and selectable fields.
+
+use api::validation::dns1035_label;
+use api::validation::field::{Error, ErrorList, Path};
+use serde_json::Value;
+
+use super::schema;
+use crate::tree::Tree;
+
+/// The most fields that objects can be selected by.
+const SELECTABLE_MAX: usize = 8;
+const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
+const COLUMN_FORMATS: [&str; 8] = ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
+
+/// What every version may say, the field at the top that stands for it, and what is asked of it.
+type Part = (&'static str, &'static str, fn(&Value, &Value, &Path, &mut ErrorList));
+
+const PARTS: [Part; 4] = [
+    ("schema", "validation", |version, schema, path, errors| {
+        if let Some(schema) = schema.at("openAPIV3Schema") {
+            let status = version.at("subresources.status").is_some();
+            schema::validate(schema, status, &path.child("openAPIV3Schema"), errors);
+        }
+    }),
+    ("subresources", "subresources", |_, subresources, path, errors| self::subresources(subresources, path, errors)),
+    ("additionalPrinterColumns", "additionalPrinterColumns", |_, columns, path, errors| {
+        for (at, column) in columns.as_array().into_iter().flatten().enumerate() {
+            self::column(column, &path.index(at), errors);
+        }
+    }),
+    ("selectableFields", "selectableFields", |version, fields, path, errors| {
+        let fields = fields.as_array().map_or(&[] as &[Value], Vec::as_slice);
+        match version.at("schema.openAPIV3Schema") {
+            Some(schema) => selectable(fields, schema, path, errors),
+            None if fields.is_empty() => {}
+            None => {
+                let why = "may only be set when `version.schema.openAPIV3Schema` is not included";
+                errors.push(Error::invalid(path, "", why));
+            }
+        }
+    }),
+];
+
+/// Whether all versions say the same: then they are complained about once.
+fn is_common(versions: &[Value], part: &str) -> bool {
+    let first = versions.first().and_then(|version| version.at(part));
+    first.is_some() && versions.iter().all(|version| version.at(part) == first)
+}
+
+/// Complaints about the versions, each alone and all together.
+pub(super) fn validate(definition: &Value, errors: &mut ErrorList) {
+    let path = Path::root("spec.versions");
+    let versions = definition.items("spec.versions");
+    for (at, version) in versions.iter().enumerate() {
+        if version.at("schema.openAPIV3Schema").is_none() {
+            errors.push(Error::required(&path.index(at).child("schema.openAPIV3Schema"), ""));
+        }
+    }
+    for (at, version) in versions.iter().enumerate() {
+        let path = path.index(at);
+        let name = version.text("name");
+        let complaints = dns1035_label(name);
+        if !complaints.is_empty() {
+            errors.push(Error::invalid(&path.child("name"), name, complaints.join(",")));
+        }
+        deprecation(version, &path.child("deprecationWarning"), errors);
+        for (part, _, check) in PARTS.iter().filter(|(part, ..)| !is_common(versions, part)) {
+            if let Some(said) = version.at(part) {
+                check(version, said, &path.child(part), errors);
+            }
+        }
+    }
+    let names: Vec<&str> = versions.iter().map(|version| version.text("name")).collect();
+    if (1..names.len()).any(|at| names[..at].contains(&names[at])) {
+        errors.push(Error::invalid(&path, versions.to_vec(), "must contain unique version names"));
+    }
+    if versions.iter().filter(|version| version.truth("storage")).count() != 1 {
+        let why = "must have exactly one version marked as storage version";
+        errors.push(Error::invalid(&path, versions.to_vec(), why));
+    }
+}
+
+/// Complaints about what all versions have in common.
+pub(super) fn validate_common(definition: &Value, errors: &mut ErrorList) {
+    let versions = definition.items("spec.versions");
+    let Some(first) = versions.first() else { return };
+    for (part, name, check) in PARTS.iter().filter(|(part, ..)| is_common(versions, part)) {
+        // Status as a subresource of any version restricts the schema of all.
+        let with_status = versions.iter().find(|version| version.at("subresources.status").is_some()).unwrap_or(first);
+        check(with_status, &first[*part], &Path::root("spec").child(name), errors);
+    }
+}
+
+fn deprecation(version: &Value, path: &Path, errors: &mut ErrorList) {
+    let Some(warning) = version.at("deprecationWarning").and_then(Value::as_str) else { return };
+    let mut complain = |why: String| errors.push(Error::invalid(path, warning, why));
+    if !version.truth("deprecated") {
+        complain("can only be set for deprecated versions".into());
+        return;
+    }
+    if warning.len() > 256 {
+        complain("must be <= 256 characters long".into());
+    }
+    if warning.is_empty() {
+        complain("must not be an empty string".into());
+    }
+    let unprintable = |c: char| {
+        c.is_control() || (c.is_whitespace() && c != ' ') || matches!(c, '\u{feff}' | '\u{200b}'..='\u{200f}')
+    };
+    if let Some(at) = warning.find(unprintable) {
+        let why = "must only contain printable UTF-8 characters; non-printable character found at index";
+        complain(format!("{why} {at}"));
+    }
+}
+
+fn simple_json_path(text: &str, path: &Path, errors: &mut ErrorList) -> bool {
+    if text.starts_with('.') {
+        return true;
+    }
+    errors.push(Error::invalid(path, text, "must be a simple json path starting with ."));
+    false
+}
+
+fn subresources(subresources: &Value, path: &Path, errors: &mut ErrorList) {
+    let Some(scale) = subresources.at("scale") else { return };
+    for (field, place, why) in [
+        ("specReplicasPath", ".spec.", "should be a json path under .spec"),
+        ("statusReplicasPath", ".status.", "should be a json path under .status"),
+    ] {
+        let (text, path) = (scale.text(field), path.child("scale").child(field));
+        if text.is_empty() {
+            errors.push(Error::required(&path, ""));
+        } else if simple_json_path(text, &path, errors) && !text.starts_with(place) {
+            errors.push(Error::invalid(&path, text, why));
+        }
+    }
+    let (text, path) = (scale.text("labelSelectorPath"), path.child("scale.labelSelectorPath"));
+    let placed = || text.starts_with(".spec.") || text.starts_with(".status.");
+    if !text.is_empty() && simple_json_path(text, &path, errors) && !placed() {
+        errors.push(Error::invalid(&path, text, "should be a json path under either .spec or .status"));
+    }
+}
+
+fn column(column: &Value, path: &Path, errors: &mut ErrorList) {
+    if column.text("name").is_empty() {
+        errors.push(Error::required(&path.child("name"), ""));
+    }
+    let types = format!("must be one of {}", COLUMN_TYPES.join(","));
+    match column.text("type") {
+        "" => errors.push(Error::required(&path.child("type"), types)),
+        ty if !COLUMN_TYPES.contains(&ty) => errors.push(Error::invalid(&path.child("type"), ty, types)),
+        _ => {}
+    }
+    let format = column.text("format");
+    if !format.is_empty() && !COLUMN_FORMATS.contains(&format) {
+        let why = format!("must be one of {}", COLUMN_FORMATS.join(","));
+        errors.push(Error::invalid(&path.child("format"), format, why));
+    }
+    match column.text("jsonPath") {
+        "" => errors.push(Error::required(&path.child("JSONPath"), "")),
+        text => drop(simple_json_path(text, &path.child("JSONPath"), errors)),
+    }
+}
+
+fn selectable(fields: &[Value], schema: &Value, path: &Path, errors: &mut ErrorList) {
+    let mut known: Vec<&str> = Vec::new();
+    for (at, field) in fields.iter().enumerate() {
+        let (text, path) = (field.text("jsonPath"), path.index(at).child("jsonPath"));
+        if text.is_empty() {
+            errors.push(Error::required(&path, ""));
+            continue;
+        }
+        let found = match schema::field_path(schema, text, false) {
+            Ok((found, _)) => found,
+            Err(why) => {
+                errors.push(Error::invalid(&path, text, format!("is an invalid path: {why}")));
+                continue;
+            }
+        };
+        if text == ".metadata" || text.starts_with(".metadata.") {
+            errors.push(Error::invalid(&path, text, "must not point to fields in metadata"));
+        }
+        if !matches!(found.text("type"), "string" | "boolean" | "integer") {
+            let why = "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.";
+            errors.push(Error::invalid(&path, text, why));
+        }
+        match known.contains(&text) {
+            true => errors.push(Error::duplicate(&path, text)),
+            false => known.push(text),
+        }
+    }
+    if known.len() > SELECTABLE_MAX {
+        errors.push(Error::too_many(path, known.len(), SELECTABLE_MAX));
+    }
+}
