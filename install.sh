@@ -9,6 +9,7 @@
 #   ISOPOD_URL, ISOPOD_TOKEN      the server to join and the content of its /var/lib/isopod/server/token
 #   ISOPOD_...                    any flag of isopod; kept in /etc/isopod/environment. An empty value forgets it
 #   INSTALL_ISOPOD_BINARY         a binary to install, instead of one beside this script or one built from this checkout
+#   INSTALL_ISOPOD_PROFILE        the cargo profile to build with, where it is built  [release]
 #   INSTALL_ISOPOD_BIN_DIR        where to put it                              [/usr/local/bin]
 #   INSTALL_ISOPOD_EXEC           arguments of the service; empty forgets those of an earlier run
 #   INSTALL_ISOPOD_SKIP_START     "true": install without starting
@@ -18,6 +19,7 @@ set -euf
 
 BIN_DIR=${INSTALL_ISOPOD_BIN_DIR:-/usr/local/bin}
 TIMEOUT=${INSTALL_ISOPOD_TIMEOUT:-180}
+PROFILE=${INSTALL_ISOPOD_PROFILE:-release}
 CONFIG_DIR=/etc/isopod
 RUN_DIR=/run/isopod
 LOG=/var/log/isopod.log
@@ -131,7 +133,6 @@ install_binary() {
     binary=$HERE/isopod
   elif [ -f "$HERE/Cargo.toml" ]; then
     build
-    binary=${CARGO_TARGET_DIR:-$HERE/target}/release/isopod
   elif have isopod; then
     say "Keeping $(command -v isopod)"
     return
@@ -159,7 +160,10 @@ build() {
     else install_packages protobuf-devel; fi
   fi
   say "Building isopod from this checkout (some minutes, once)"
-  (cd "$HERE" && cargo build --release --package isopod)
+  (cd "$HERE" && cargo build --profile "$PROFILE" --package isopod) || fail "the build failed; what cargo says stands above"
+  # cargo's own exception.
+  case $PROFILE in dev) folder=debug ;; *) folder=$PROFILE ;; esac
+  binary=${CARGO_TARGET_DIR:-$HERE/target}/$folder/isopod
 }
 
 # What an earlier run was told and this one is not.

@@ -163,13 +163,20 @@ impl Server {
             ["containerLogs", namespace, pod, container] => {
                 logs::container(agent, namespace, pod, container, &query(&request)).await
             }
-            ["exec", namespace, pod, rest @ ..] => command::exec(agent, namespace, pod, rest, request).await,
-            ["attach", namespace, pod, rest @ ..] => command::attach(agent, namespace, pod, rest, request).await,
-            ["run", namespace, pod, rest @ ..] => command::run(agent, namespace, pod, rest, request).await,
-            ["portForward", namespace, pod, ..] => command::port_forward(agent, namespace, pod, request).await,
+            ["exec", namespace, pod, rest @ ..] => either(command::exec(agent, namespace, pod, rest, request).await),
+            ["attach", namespace, pod, rest @ ..] => {
+                either(command::attach(agent, namespace, pod, rest, request).await)
+            }
+            ["run", namespace, pod, rest @ ..] => either(command::run(agent, namespace, pod, rest, request).await),
+            ["portForward", namespace, pod, ..] => either(command::port_forward(agent, namespace, pod, request).await),
             _ => text(StatusCode::NOT_FOUND, "404 page not found\n"),
         }
     }
+}
+
+/// The answer, granted or refused.
+fn either(outcome: Result<Answer, Answer>) -> Answer {
+    outcome.unwrap_or_else(|refusal| refusal)
 }
 
 /// The pairs of a query, in order, some keys more than once.

@@ -115,6 +115,20 @@ pub(crate) fn service_of_systemd(lab: &Lab) {
     assert!(left.is_empty(), "isopod-uninstall.sh left {left:#?}");
 }
 
+/// The README's first command as it stands: nothing but the script, in a checkout. With the profile and the target directory of
+/// this test, which cargo finds built already.
+pub(crate) fn built_from_the_checkout(lab: &Lab) {
+    let computer = Computer::new(lab, "maker");
+    let target = std::path::Path::new(ISOPOD).ancestors().nth(2).unwrap().display();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/install.sh");
+    let said = computer.sh(&format!("INSTALL_ISOPOD_PROFILE=dev CARGO_TARGET_DIR={target} {script}"));
+    assert!(said.contains("Building isopod from this checkout") && said.contains("Your cluster is ready"), "{said}");
+    assert_eq!(computer.sh(READY), "True");
+    computer.sh("isopod-uninstall.sh");
+    let said = computer.refused(&format!("INSTALL_ISOPOD_PROFILE=nothing CARGO_TARGET_DIR={target} {script}"));
+    assert!(said.contains("the build failed") && said.contains("profile `nothing` is not defined"), "{said}");
+}
+
 /// Two computers, a server with its data elsewhere and a worker told by the environment; the worker goes without a trace.
 pub(crate) fn worker_joins_by_environment(lab: &Lab) {
     let (server, worker) = (Computer::new(lab, "head"), Computer::new(lab, "hand"));

@@ -58,6 +58,7 @@ fn main() {
         trial("images_completion_and_version", tools::images_and_the_rest),
         trial("a_killed_server_comes_back_and_containers_go_on", restart::containers_go_on),
         trial("install_upgrade_kill_and_uninstall_a_server", install::server_from_install_to_uninstall),
+        trial("install_from_the_checkout", install::built_from_the_checkout),
         trial("install_a_service_of_systemd", install::service_of_systemd),
         trial("install_a_worker_by_environment", install::worker_joins_by_environment),
         trial("install_says_what_is_wrong", install::mistakes_are_named),

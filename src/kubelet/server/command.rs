@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use runtime::StreamOptions;
 use runtime::types::{ContainerFilter, ContainerState, Map, SandboxFilter, SandboxState};
@@ -13,9 +14,13 @@ use tracing::debug;
 use super::{Answer, query, text, value};
 use crate::agent::Agent;
 use crate::pods::observed::{CONTAINER_NAME, POD_UID};
-use crate::streaming::{self, Protocol, Target, upgrade};
+use crate::streaming::upgrade::{self, Upgrade};
+use crate::streaming::{self, Protocol, Target};
 
 type Pairs = Vec<(String, String)>;
+
+/// What a call comes to: either kind is an answer, and a refusal ends the work early.
+type Outcome = Result<Answer, Answer>;
 
 /// `/exec/{namespace}/{pod}[/{uid}]/{container}?command=…&input=1&output=1&error=1&tty=1`
 pub(super) async fn exec(
@@ -24,15 +29,12 @@ pub(super) async fn exec(
     pod: &str,
     rest: &[&str],
     request: Request<Incoming>,
-) -> Answer {
+) -> Outcome {
     let query = query(&request);
-    let container = match running(agent, namespace, pod, rest).await {
-        Ok(found) => found,
-        Err(refusal) => return refusal,
-    };
+    let container = running(agent, namespace, pod, rest).await?;
     let command: Vec<String> = query.iter().filter(|(k, _)| k == "command").map(|(_, v)| v.clone()).collect();
     if command.is_empty() {
-        return text(StatusCode::BAD_REQUEST, "you must specify at least 1 command for the container\n");
+        return Err(text(StatusCode::BAD_REQUEST, "you must specify at least 1 command for the container\n"));
     }
     stream(agent, request, &query, Target::Exec { container, command })
 }
@@ -44,12 +46,10 @@ pub(super) async fn attach(
     pod: &str,
     rest: &[&str],
     request: Request<Incoming>,
-) -> Answer {
+) -> Outcome {
     let query = query(&request);
-    match running(agent, namespace, pod, rest).await {
-        Ok(container) => stream(agent, request, &query, Target::Attach { container }),
-        Err(refusal) => refusal,
-    }
+    let container = running(agent, namespace, pod, rest).await?;
+    stream(agent, request, &query, Target::Attach { container })
 }
 
 /// `/run/{namespace}/{pod}[/{uid}]/{container}?cmd=…`: the output as the answer's body.
@@ -59,31 +59,24 @@ pub(super) async fn run(
     pod: &str,
     rest: &[&str],
     request: Request<Incoming>,
-) -> Answer {
+) -> Outcome {
     let query = query(&request);
-    let container = match running(agent, namespace, pod, rest).await {
-        Ok(found) => found,
-        Err(refusal) => return refusal,
-    };
+    let container = running(agent, namespace, pod, rest).await?;
     let command: Vec<String> =
         value(&query, "cmd").unwrap_or_default().split(' ').filter(|w| !w.is_empty()).map(str::to_owned).collect();
     if command.is_empty() {
-        return text(StatusCode::BAD_REQUEST, "cmd is missing\n");
+        return Err(text(StatusCode::BAD_REQUEST, "cmd is missing\n"));
     }
-    match agent.runtime.exec_sync(&container, &command, Some(Duration::from_secs(600))).await {
-        Ok(output) => {
-            let mut body = output.stdout;
-            body.extend(output.stderr);
-            match output.exit_code {
-                0 => text(StatusCode::OK, body),
-                code => text(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    format!("command '{}' exited with {code}: {}", command.join(" "), String::from_utf8_lossy(&body)),
-                ),
-            }
-        }
-        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-    }
+    let output = agent.runtime.exec_sync(&container, &command, Some(Duration::from_secs(600))).await.map_err(failed)?;
+    let mut body = output.stdout;
+    body.extend(output.stderr);
+    Ok(match output.exit_code {
+        0 => text(StatusCode::OK, body),
+        code => text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("command '{}' exited with {code}: {}", command.join(" "), String::from_utf8_lossy(&body)),
+        ),
+    })
 }
 
 /// `/portForward/{namespace}/{pod}[/{uid}]`
@@ -91,50 +84,35 @@ pub(super) async fn port_forward(
     agent: &Arc<Agent>,
     namespace: &str,
     pod: &str,
-    mut request: Request<Incoming>,
-) -> Answer {
-    let Some(object) = agent.find_pod(namespace, pod) else { return missing_pod(pod) };
+    request: Request<Incoming>,
+) -> Outcome {
+    let Some(object) = agent.find_pod(namespace, pod) else { return Err(missing_pod(pod)) };
     let labels = Map::from([(POD_UID.to_owned(), object.meta.uid.to_string())]);
     let filter = SandboxFilter { labels, state: Some(SandboxState::Ready), ..SandboxFilter::default() };
-    let sandbox = match agent.runtime.list_sandboxes(&filter).await {
-        Ok(all) => all.into_iter().max_by_key(|s| s.created_at).map(|s| s.id),
-        Err(error) => return text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-    };
-    let Some(sandbox) = sandbox else {
-        return text(
-            StatusCode::BAD_REQUEST,
-            format!(
-                "unable to forward port because pod is not running. Current status={}\n",
-                phase(agent, namespace, pod)
-            ),
-        );
+    let sandboxes = agent.runtime.list_sandboxes(&filter).await.map_err(failed)?;
+    let Some(sandbox) = sandboxes.into_iter().max_by_key(|s| s.created_at).map(|s| s.id) else {
+        let phase = phase(agent, namespace, pod);
+        let why = format!("unable to forward port because pod is not running. Current status={phase}\n");
+        return Err(text(StatusCode::BAD_REQUEST, why));
     };
     let ports = query(&request)
         .iter()
         .filter(|(k, _)| k == "port" || k == "ports")
         .flat_map(|(_, v)| v.split(',').map(str::parse).collect::<Vec<_>>())
         .collect::<Result<Vec<u16>, _>>();
-    let Ok(ports) = ports else { return text(StatusCode::BAD_REQUEST, "invalid port\n") };
-    let agreed = match upgrade::negotiate(request.headers(), true) {
-        Ok(agreed) => agreed,
-        Err((status, why)) => return text(status, format!("{why}\n")),
-    };
+    let ports = ports.map_err(|_| text(StatusCode::BAD_REQUEST, "invalid port\n"))?;
+    let agreed = agree(&request, true)?;
     let needs_ports = matches!(&agreed.protocol, Protocol::WebSocket { name } if name != upgrade::TUNNEL);
     if needs_ports && ports.is_empty() {
-        return text(StatusCode::BAD_REQUEST, "query parameter \"port\" is required\n");
+        return Err(text(StatusCode::BAD_REQUEST, "query parameter \"port\" is required\n"));
     }
-    let (on_upgrade, runtime, protocol) =
-        (hyper::upgrade::on(&mut request), agent.runtime.clone(), agreed.protocol.clone());
-    tokio::spawn(async move {
-        match on_upgrade.await {
-            Ok(io) => streaming::forward(TokioIo::new(io), &protocol, runtime, sandbox, ports).await,
-            Err(error) => debug!(%error, "the connection was not upgraded"),
-        }
-    });
-    agreed.response()
+    let runtime = agent.runtime.clone();
+    Ok(upgraded(request, agreed, move |io, protocol| async move {
+        streaming::forward(io, &protocol, runtime, sandbox, ports).await;
+    }))
 }
 
-fn stream(agent: &Arc<Agent>, mut request: Request<Incoming>, query: &Pairs, target: Target) -> Answer {
+fn stream(agent: &Arc<Agent>, request: Request<Incoming>, query: &Pairs, target: Target) -> Outcome {
     let is = |names: [&str; 2]| names.iter().any(|name| matches!(value(query, name), Some("1" | "true")));
     let tty = is(["tty", "tty"]);
     let options = StreamOptions {
@@ -144,17 +122,30 @@ fn stream(agent: &Arc<Agent>, mut request: Request<Incoming>, query: &Pairs, tar
         tty,
     };
     if !options.stdin && !options.stdout && !options.stderr {
-        return text(StatusCode::BAD_REQUEST, "you must specify at least 1 of stdin, stdout, stderr\n");
+        return Err(text(StatusCode::BAD_REQUEST, "you must specify at least 1 of stdin, stdout, stderr\n"));
     }
-    let agreed = match upgrade::negotiate(request.headers(), false) {
-        Ok(agreed) => agreed,
-        Err((status, why)) => return text(status, format!("{why}\n")),
-    };
-    let (on_upgrade, runtime, protocol) =
-        (hyper::upgrade::on(&mut request), agent.runtime.clone(), agreed.protocol.clone());
+    let agreed = agree(&request, false)?;
+    let runtime = agent.runtime.clone();
+    Ok(upgraded(request, agreed, move |io, protocol| async move {
+        streaming::serve(io, &protocol, runtime, target, options).await;
+    }))
+}
+
+fn agree(request: &Request<Incoming>, forward: bool) -> Result<Upgrade, Answer> {
+    upgrade::negotiate(request.headers(), forward).map_err(|(status, why)| text(status, format!("{why}\n")))
+}
+
+/// The answer that switches protocols; the connection is served as soon as it has.
+fn upgraded<F: Future<Output = ()> + Send>(
+    mut request: Request<Incoming>,
+    agreed: Upgrade,
+    serve: impl FnOnce(TokioIo<Upgraded>, Protocol) -> F + Send + 'static,
+) -> Answer {
+    let on_upgrade = hyper::upgrade::on(&mut request);
+    let protocol = agreed.protocol.clone();
     tokio::spawn(async move {
         match on_upgrade.await {
-            Ok(io) => streaming::serve(TokioIo::new(io), &protocol, runtime, target, options).await,
+            Ok(io) => serve(TokioIo::new(io), protocol).await,
             Err(error) => debug!(%error, "the connection was not upgraded"),
         }
     });
@@ -176,13 +167,13 @@ async fn running(agent: &Agent, namespace: &str, pod: &str, rest: &[&str]) -> Re
         (CONTAINER_NAME.to_owned(), container.to_owned()),
     ]);
     let filter = ContainerFilter { labels, state: Some(ContainerState::Running), ..ContainerFilter::default() };
-    match agent.runtime.list_containers(&filter).await {
-        Ok(all) => match all.into_iter().max_by_key(|c| c.created_at) {
-            Some(found) => Ok(found.id),
-            None => Err(text(StatusCode::NOT_FOUND, format!("container not found (\"{container}\")\n"))),
-        },
-        Err(error) => Err(text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"))),
-    }
+    let all = agent.runtime.list_containers(&filter).await.map_err(failed)?;
+    let found = all.into_iter().max_by_key(|c| c.created_at).map(|c| c.id);
+    found.ok_or_else(|| text(StatusCode::NOT_FOUND, format!("container not found (\"{container}\")\n")))
+}
+
+fn failed(error: runtime::Error) -> Answer {
+    text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"))
 }
 
 pub(super) fn missing_pod(pod: &str) -> Answer {
