@@ -55,6 +55,7 @@ impl Node {
         Registries::read(&args.private_registry)?;
         if args.container_runtime_endpoint.is_none() {
             crate::preflight::programs()?;
+            crate::preflight::files()?;
         }
         crate::preflight::port(
             Ipv4Addr::UNSPECIFIED.into(),
@@ -316,6 +317,9 @@ pub(crate) fn containerd_config(paths: &Paths, args: &NodeArgs) -> ContainerdCon
     config.socket = paths.containerd_socket();
     config.cni_bin_dir = network.cni_bin_dir;
     config.cni_conf_dir = network.cni_conf_dir;
+    if let Some(image) = &args.pause_image {
+        config.sandbox_image = image.clone();
+    }
     config.snapshotter = match args.snapshotter.as_deref() {
         None => Snapshotter::Auto,
         Some("overlayfs") => Snapshotter::Overlayfs,

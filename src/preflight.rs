@@ -57,6 +57,16 @@ pub(crate) fn cgroups() -> Result<()> {
     Ok(())
 }
 
+/// Files that containerd copies for every pod. The smallest installations lack one.
+pub(crate) fn files() -> Result<()> {
+    if !Path::new("/etc/hosts").exists() {
+        bail!(
+            "there is no /etc/hosts, and containerd copies it for every pod: echo '127.0.0.1 localhost' > /etc/hosts"
+        );
+    }
+    Ok(())
+}
+
 /// Programs we start, unless a runtime of the user's is named.
 pub(crate) fn programs() -> Result<()> {
     let path = std::env::var_os("PATH").unwrap_or_default();

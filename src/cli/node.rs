@@ -43,6 +43,9 @@ pub(crate) struct NodeArgs {
     /// containerd snapshotter: overlayfs or native [default: overlayfs where the file system can, else native]
     #[arg(long, env = "ISOPOD_SNAPSHOTTER", value_name = "NAME", help_heading = "Node")]
     pub(crate) snapshotter: Option<String>,
+    /// Image that holds a pod's namespaces together [default: one inside this program, which is never pulled]
+    #[arg(long, env = "ISOPOD_PAUSE_IMAGE", value_name = "IMAGE", help_heading = "Node")]
+    pub(crate) pause_image: Option<String>,
     /// Which registries images are pulled from: mirrors, credentials and certificates, in the form of k3s' registries.yaml
     #[arg(long, env = "ISOPOD_PRIVATE_REGISTRY", default_value = crate::registries::DEFAULT, value_name = "FILE", help_heading = "Node")]
     pub(crate) private_registry: PathBuf,

@@ -114,7 +114,14 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "ISOPOD_WRITE_KUBECONFIG_GROUP", value_name = "GROUP", help_heading = "Cluster")]
     pub(crate) write_kubeconfig_group: Option<String>,
     /// A datastore elsewhere. There is no driver for one yet; the flag says so.
-    #[arg(long, env = "ISOPOD_DATASTORE_ENDPOINT", value_name = "URL", hide = true, help_heading = "Cluster")]
+    #[arg(
+        long,
+        env = "ISOPOD_DATASTORE_ENDPOINT",
+        value_name = "URL",
+        hide = true,
+        hide_env_values = true,
+        help_heading = "Cluster"
+    )]
     pub(crate) datastore_endpoint: Option<String>,
     /// Keep all of the cluster's state in memory: for tests and CI
     #[arg(long, env = "ISOPOD_EPHEMERAL", help_heading = "Cluster")]

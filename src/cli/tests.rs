@@ -60,3 +60,26 @@ fn bad_files_are_named() {
 fn the_commands_are_consistent() {
     Cli::command().debug_assert();
 }
+
+#[test]
+fn every_flag_of_a_service_has_an_environment_variable_and_its_help() {
+    let cli = Cli::command();
+    for name in ["server", "agent"] {
+        let command = cli.find_subcommand(name).unwrap();
+        for arg in command.get_arguments() {
+            let long = arg.get_long().unwrap();
+            assert!(arg.get_help().is_some(), "{name} --{long} has no help");
+            let expect = match long {
+                "config" => "ISOPOD_CONFIG_FILE".to_owned(),
+                // As install.sh has it.
+                "server" => "ISOPOD_URL".to_owned(),
+                "verbose" => continue,
+                long => format!("ISOPOD_{}", long.replace('-', "_").to_uppercase()),
+            };
+            assert_eq!(arg.get_env().and_then(|env| env.to_str()), Some(&*expect), "{name} --{long}");
+            // Its URL has a password in it.
+            let secret = long.ends_with("token") || long == "datastore-endpoint";
+            assert_eq!(arg.is_hide_env_values_set(), secret, "{name} --{long}");
+        }
+    }
+}

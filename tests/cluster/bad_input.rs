@@ -58,6 +58,11 @@ pub(crate) fn is_named_and_changes_nothing(lab: &Lab) {
     let freeze =
         r#"for group in /sys/fs/cgroup /sys/fs/cgroup/*/; do mount -o remount,bind,ro "$group"; done; exec "$@""#;
     run("unshare", &["--mount", "sh", "-c", freeze, "sh"], "mounted read-only");
+    run(
+        "unshare",
+        &["--mount", "sh", "-c", r#"mount -t tmpfs tmpfs /etc && exec "$@""#, "sh"],
+        "there is no /etc/hosts",
+    );
     check(&["agent", "--data-dir", data], "--server");
     check(&["agent", "--data-dir", data, "--server", "http://10.99.0.1", "--token", "x"], "https://");
     check(&["agent", "--data-dir", data, "--server", "https://10.99.0.1:6443"], "--token");

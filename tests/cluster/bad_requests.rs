@@ -1,14 +1,14 @@
 //! What the API refuses: bodies that are too large, too deep or malformed, and callers with the wrong certificate.
 
 use std::io::Write;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::SystemTime;
 
 use bootstrap::kubeconfig;
 use bootstrap::pki::{Authority, Leaf};
 
 use crate::kubectl::Kubectl;
-use crate::lab::{Lab, Machine, wait};
+use crate::lab::{Background, Lab, Machine, wait};
 
 /// Refused with a Status that says why; nothing is made, and the server goes on.
 pub(crate) fn bodies_and_certificates_are_refused(lab: &Lab) {
@@ -23,7 +23,7 @@ pub(crate) fn bodies_and_certificates_are_refused(lab: &Lab) {
 }
 
 fn bodies(machine: &Machine, kubectl: &Kubectl) {
-    let mut proxy = kubectl.command("proxy --port=8001").stdout(Stdio::null()).spawn().unwrap();
+    let _proxy = Background(kubectl.command("proxy --port=8001").stdout(Stdio::null()).spawn().unwrap());
     wait("kubectl proxy", || {
         let listening = machine.run("busybox", &["netstat", "-ltn"]);
         String::from_utf8_lossy(&listening.stdout).contains(":8001").then_some(())
@@ -52,7 +52,6 @@ fn bodies(machine: &Machine, kubectl: &Kubectl) {
     check("application/yaml", "a: &a [1]\nb: *nobody\n", "400", "");
     check("application/x-www-form-urlencoded", "a=b", "415", "the body of the request was in an unknown format");
     check("application/vnd.kubernetes.protobuf", "k8s\0nonsense", "400", "");
-    stop(&mut proxy);
 }
 
 /// Posts a body as it is, through kubectl's proxy; the whole answer.
@@ -94,9 +93,4 @@ fn certificates(lab: &Lab, kubectl: &Kubectl) {
     );
     let refused = with("wrong-ca.yaml", stranger.cert()).refused("get nodes");
     assert!(refused.contains("certificate signed by unknown authority"), "{refused}");
-}
-
-fn stop(child: &mut Child) {
-    let _ = child.kill();
-    let _ = child.wait();
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use crate::lab::{ISOPOD, Machine, wait};
+use crate::lab::{Background, ISOPOD, Machine, wait};
 
 /// kubectl on one machine.
 pub(crate) struct Kubectl {
@@ -16,7 +16,6 @@ pub(crate) struct Kubectl {
 }
 
 /// One release of kubectl on this machine.
-#[derive(Clone)]
 pub(crate) struct Release {
     /// `27` of `v1.27.16`.
     pub(crate) minor: u32,
@@ -93,11 +92,11 @@ impl Kubectl {
 
     /// A port of the machine that leads to one of a pod while the returned process lives.
     #[track_caller]
-    pub(crate) fn forward(&self, line: &str, local: u16, remote: u16) -> Child {
-        let mut forward =
-            self.command(&format!("port-forward {line} {local}:{remote}")).stdout(Stdio::piped()).spawn().unwrap();
+    pub(crate) fn forward(&self, line: &str, local: u16, remote: u16) -> Background {
+        let forward = self.command(&format!("port-forward {line} {local}:{remote}")).stdout(Stdio::piped()).spawn();
+        let mut forward = Background(forward.unwrap());
         let mut said = String::new();
-        BufReader::new(forward.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+        BufReader::new(forward.0.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
         assert!(said.contains(&format!("127.0.0.1:{local} -> {remote}")), "{said}");
         forward
     }

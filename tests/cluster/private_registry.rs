@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use bootstrap::pki::{Authority, Leaf};
 
 use crate::kubectl::Kubectl;
-use crate::lab::{Lab, wait};
+use crate::lab::{Background, Lab, wait};
 use crate::{images, registry};
 
 /// By name and through mirrors; without the file, refused.
@@ -26,7 +26,7 @@ pub(crate) fn mirrors_credentials_and_certificates(lab: &Lab) {
     let config = registry::prepare(&dir, &archive, &address, Some((&cert, &key)));
     let mut serving = store.command("docker-registry");
     let serving = serving.arg("serve").arg(config).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    let mut serving = serving.expect("docker-registry is installed by tests/run");
+    let _serving = Background(serving.expect("docker-registry is installed by tests/run"));
     wait("the registry", || {
         let listening = store.run("busybox", &["netstat", "-ltn"]);
         String::from_utf8_lossy(&listening.stdout).contains(":5000").then_some(())
@@ -65,6 +65,4 @@ pub(crate) fn mirrors_credentials_and_certificates(lab: &Lab) {
         (text.contains("ErrImagePull") || text.contains("ImagePullBackOff")).then_some(())
     });
     machine.kill();
-    let _ = serving.kill();
-    let _ = serving.wait();
 }

@@ -3,13 +3,13 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
-use crate::kubectl::{Kubectl, releases};
-use crate::lab::{Lab, wait};
+use crate::kubectl::{Kubectl, Release, releases};
+use crate::lab::{Background, Lab, wait};
 use crate::workloads;
 
 const IMAGE: &str = "busybox.local/busybox:1";
 
-/// Releases that speak with one another's cluster in parallel: their work is mostly waiting.
+/// How many walk at the same time: much of it is waiting.
 const AT_ONCE: usize = 3;
 
 /// The same walk with each release, in a namespace of its own. Needs at least one; says which there were.
@@ -20,8 +20,7 @@ pub(crate) fn every_kubectl_does_a_days_work(lab: &Lab) {
     assert!(!all.is_empty(), "there is no kubectl on PATH");
     for some in all.chunks(AT_ONCE) {
         std::thread::scope(|scope| {
-            let walks: Vec<_> =
-                some.iter().map(|release| (release, scope.spawn(move || walk(lab, release.minor)))).collect();
+            let walks: Vec<_> = some.iter().map(|release| (release, scope.spawn(move || walk(lab, release)))).collect();
             for (release, walk) in walks {
                 if let Err(panic) = walk.join() {
                     let said = panic.downcast_ref::<String>().cloned();
@@ -33,9 +32,9 @@ pub(crate) fn every_kubectl_does_a_days_work(lab: &Lab) {
     println!("kubectl releases: {}", all.iter().map(|release| &*release.version).collect::<Vec<_>>().join(", "));
 }
 
-fn walk(lab: &Lab, minor: u32) {
-    let release = releases().into_iter().find(|release| release.minor == minor).unwrap();
-    let k = &lab.pair().kubectl.with_release(&release);
+fn walk(lab: &Lab, release: &Release) {
+    let minor = release.minor;
+    let k = &lab.pair().kubectl.with_release(release);
     let ns = &format!("kubectl-1-{minor}");
     k.run(&format!("create namespace {ns}"));
     objects(k, ns);
@@ -60,6 +59,16 @@ fn objects(k: &Kubectl, ns: &str) {
     assert_eq!(k.apply(&green), "configmap/settings configured");
     assert_eq!(k.edit(&format!("-n {ns} configmap settings"), "s/green/red/"), "configmap/settings edited");
     assert_eq!(k.run(&format!("-n {ns} get configmap settings -o jsonpath={{.data.color}}")), "red");
+    let applied = settings.replace("settings", "shared");
+    assert_eq!(k.pipe("apply --server-side -f -", &applied).unwrap(), "configmap/shared serverside-applied");
+    let other = applied.replace("blue", "green");
+    let conflict = k.pipe("apply --server-side --field-manager=other -f -", &other).unwrap_err();
+    assert!(conflict.contains("conflict with \"kubectl\"") && conflict.contains(".data.color"), "{conflict}");
+    k.pipe("apply --server-side --field-manager=other --force-conflicts -f -", &other).unwrap();
+    let color = format!("-n {ns} get configmap shared -o jsonpath={{.data.color}}");
+    assert_eq!(k.run(&color), "green");
+    let dry = k.pipe("apply --server-side --force-conflicts --dry-run=server -f -", &applied).unwrap();
+    assert!(dry.contains("serverside-applied (server dry run)") && k.run(&color) == "green", "{dry}");
     let refused = k.pipe("create -f -", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {a: {b: c}}\n");
     assert!(refused.is_err(), "a map is no string: {refused:?}");
     let explained = k.run("explain deployments.spec.strategy.rollingUpdate.maxSurge");
@@ -100,24 +109,21 @@ spec:
 "#
     ));
     k.run(&format!("-n {ns} wait --for=condition=Ready pod/echo --timeout=60s"));
-    let mut attach =
-        k.command(&format!("-n {ns} attach -i echo")).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(attach.stdout.take().unwrap()).lines();
-    let mut input = attach.stdin.take().unwrap();
+    let attach = k.command(&format!("-n {ns} attach -i echo")).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut attach = Background(attach.unwrap());
+    let mut lines = BufReader::new(attach.0.stdout.take().unwrap()).lines();
+    let mut input = attach.0.stdin.take().unwrap();
     input.write_all(b"hello\n").unwrap();
     assert_eq!(lines.next().unwrap().unwrap(), "got hello");
-    let _ = attach.kill();
-    let _ = attach.wait();
+    drop(attach);
 
     let port = 20_000 + minor as u16;
-    let mut forward = k.forward(&format!("-n {ns} deployment/web"), port, 8080);
+    let _forward = k.forward(&format!("-n {ns} deployment/web"), port, 8080);
     let url = format!("http://127.0.0.1:{port}/");
     wait(&url, || {
         let fetched = lab.pair().server.run("busybox", &["timeout", "5", "busybox", "wget", "-q", "-O", "-", &url]);
         (String::from_utf8_lossy(&fetched.stdout).trim() == pod).then_some(())
     });
-    let _ = forward.kill();
-    let _ = forward.wait();
 }
 
 /// scale, set env, rollout history, undo, restart; delete.

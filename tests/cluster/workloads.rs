@@ -146,14 +146,12 @@ fn logs_exec_and_port_forward(lab: &Lab) {
 /// Through the API server and the node agent to the pod's port; from a machine whose loopback kubectl listens on.
 fn port_forward(lab: &Lab, pod: &str) {
     let k = &lab.pair().kubectl;
-    let mut forward = k.forward(&format!("-n shop {pod}"), 18080, 8080);
+    let _forward = k.forward(&format!("-n shop {pod}"), 18080, 8080);
     let output = lab
         .pair()
         .server
         .run("busybox", &["timeout", "5", "busybox", "wget", "-q", "-O", "-", "http://127.0.0.1:18080/"]);
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), pod);
-    let _ = forward.kill();
-    let _ = forward.wait();
 }
 
 /// Environment from every source, mounted volumes that follow their source, init containers, probes.
