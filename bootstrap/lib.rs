@@ -8,6 +8,7 @@ pub mod join;
 pub mod kubeconfig;
 pub mod node_password;
 pub mod pki;
+pub mod signing;
 pub mod token;
 
 #[cfg(test)]
@@ -39,6 +40,9 @@ pub enum Error {
     /// A certificate could not be made.
     #[error("cannot issue a certificate")]
     Certificate(#[from] rcgen::Error),
+    /// A request is not to be signed, or nothing can sign it.
+    #[error("the request cannot be signed: {0}")]
+    Request(String),
     /// The token is not of a form we know.
     #[error("the token is malformed: {0}")]
     TokenForm(&'static str),

@@ -139,6 +139,10 @@ impl Authority {
         &self.cert
     }
 
+    pub(crate) fn key(&self) -> &KeyPair {
+        self.issuer.key()
+    }
+
     /// Signs a new key. The certificate's year begins at `now`.
     pub fn issue(&self, leaf: &Leaf, now: SystemTime) -> Result<Pair> {
         let key = KeyPair::generate()?;

@@ -65,6 +65,7 @@ impl Components {
             &args.components.kube_apiserver_arg,
             &mut components.api_server,
         )?;
+        components.api_server.settle(&args.cluster_domain)?;
         apply(
             "--kube-controller-manager-arg",
             controller_manager::TABLE,

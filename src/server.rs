@@ -103,6 +103,8 @@ pub(crate) struct ControlPlane {
     pub(crate) joins: Arc<Joins>,
     /// Calls the API in process, as its administrator.
     pub(crate) client: Client,
+    /// Signs the tokens kept in Secrets.
+    keys: Arc<ServiceAccountKeys>,
 }
 
 impl Server {
@@ -237,6 +239,7 @@ impl Server {
         let client = Client::new(Arc::new(Loopback(late.clone())), User::new("system:apiserver", [api::user::MASTERS]))
             .writing_as("kube-apiserver");
         let config = self.server_config(leaves)?;
+        let keys = config.service_account_keys.clone();
         let joins = Arc::new(Joins {
             ca: leaves.certificates.ca.clone(),
             token,
@@ -262,7 +265,15 @@ impl Server {
                 () = shutdown.cancelled() => anyhow::bail!("stopped before the API server was ready: {}", failing.join(", ")),
             }
         }
-        Ok(ControlPlane { joins, client })
+        Ok(ControlPlane { joins, client, keys })
+    }
+
+    /// The keys of service-account tokens.
+    fn keys(&self, leaves: &ServerLeaves) -> Result<Arc<ServiceAccountKeys>> {
+        let options = &self.components.api_server;
+        let signing = options.signing_key.as_ref().unwrap_or(&leaves.certificates.service_account.key);
+        let others: Vec<&str> = options.verifying_keys.iter().map(String::as_str).collect();
+        Ok(Arc::new(ServiceAccountKeys::from_pem(signing, &others)?))
     }
 
     /// What is encrypted in the store: as the administrator's file says, or as our own does.
@@ -285,21 +296,23 @@ impl Server {
     fn server_config(&self, leaves: &ServerLeaves) -> Result<ServerConfig> {
         let certificates = &leaves.certificates;
         let options = self.components.api_server.clone();
-        let issuer = || format!("https://kubernetes.default.svc.{}", self.settings.cluster.cluster_domain);
         Ok(ServerConfig {
             audit: options.audit(),
             serving: leaves.serving.clone(),
-            client_ca: Arc::new(ClientCa::from_pem(certificates.ca.cert())?),
-            front_proxy_ca: Some(Arc::new(ClientCa::from_pem(certificates.front_proxy_ca.cert())?)),
-            front_proxy_names: options.front_proxy_names,
+            client_ca: Arc::new(ClientCa::from_pem(&bundle(certificates.ca.cert(), &options.client_ca))?),
+            front_proxy_ca: Some(Arc::new(ClientCa::from_pem(&bundle(
+                certificates.front_proxy_ca.cert(),
+                &options.front_proxy_ca,
+            ))?)),
             front_proxy_client: Some(leaves.front_proxy.clone()),
-            service_account_keys: ServiceAccountKeys::from_pem(&certificates.service_account.key, &[])?,
-            issuer: options.issuer.unwrap_or_else(issuer),
+            service_account_keys: self.keys(leaves)?,
+            issuers: options.issuers,
             api_audiences: options.api_audiences,
+            token_limits: options.token_limits,
+            jwks_uri: options.jwks_uri,
+            authentication: options.authentication,
             kubelet: leaves.kubelet.clone(),
             authorization: options.authorization,
-            anonymous: options.anonymous,
-            static_tokens: options.tokens,
             extra_routes: None,
             checks: Vec::new(),
             in_flight: options.in_flight,
@@ -312,6 +325,8 @@ impl Server {
             let options = controllers::Options {
                 cluster_cidrs: vec![self.settings.cluster.cluster_cidr.clone()],
                 root_ca_pem: plane.joins.ca.cert().to_owned(),
+                signer: Some(signer(&plane.joins)),
+                secret_tokens: Some(secret_tokens(&plane.keys)),
                 ..self.components.controllers.clone()
             };
             tasks.spawn(controllers::run(plane.client.clone(), options, shutdown.clone()));
@@ -376,6 +391,27 @@ impl Server {
             if data.agent_token().exists() { data.agent_token() } else { data.token() }.display(),
         )
     }
+}
+
+/// The cluster's own certificates, and those that were added.
+fn bundle(own: &str, added: &str) -> String {
+    [own.trim_end(), added.trim()].join("\n").trim_end().to_owned() + "\n"
+}
+
+/// Signs certificate requests with the cluster's CA.
+fn signer(joins: &Arc<Joins>) -> controllers::Signer {
+    let joins = joins.clone();
+    controllers::Signer(Arc::new(move |request, usages, life| {
+        let signed = joins.ca.sign_request(request, usages, life, SystemTime::now());
+        signed.map_err(|error| error.to_string())
+    }))
+}
+
+fn secret_tokens(keys: &Arc<ServiceAccountKeys>) -> controllers::SecretTokens {
+    let keys = keys.clone();
+    controllers::SecretTokens(Arc::new(move |namespace, account, uid, secret| {
+        keys.secret_token(namespace, account, uid, secret)
+    }))
 }
 
 /// Keeps workers from taking the name of the server's node. The first writes of a cluster may have to wait.

@@ -1,6 +1,7 @@
 //! Admission: what may change or refuse a write between authorization and the store, as one visible list.
 
 mod attributes;
+mod certificates;
 mod default_classes;
 mod default_tolerations;
 mod escalation;
@@ -89,14 +90,23 @@ pub(crate) fn plugins(more: &[Plugin], disabled: &[String]) -> Vec<Plugin> {
         storage_protection::plugin(),
         volume_resize::plugin(),
         runtime_class::plugin(),
+        certificates::approval(),
+        certificates::signing(),
+        certificates::subject_restriction(),
     ];
     all.extend(more.iter().cloned());
     all.push(webhooks::mutating());
     all.push(webhooks::validating());
     all.push(escalation::plugin());
     all.push(resource_quota::plugin());
-    all.retain(|plugin| !disabled.iter().any(|name| name == plugin.name));
+    // Nobody may hand out what they do not have, whatever configuration says.
+    all.retain(|plugin| plugin.name == escalation::NAME || !disabled.iter().any(|name| name == plugin.name));
     all
+}
+
+/// The names of the plugins that can be switched off.
+pub fn names() -> Vec<&'static str> {
+    plugins(&[], &[]).iter().map(|plugin| plugin.name).filter(|name| *name != escalation::NAME).collect()
 }
 
 /// The mutating turns, in order, and once more if a plugin asks for it; the first refusal ends them.

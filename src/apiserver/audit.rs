@@ -309,11 +309,14 @@ impl Trail {
     /// Authorization has decided.
     pub(crate) fn authorized(&self, decision: &authorization::Decision) {
         let (word, reason) = match decision {
-            authorization::Decision::Allow(reason) => ("allow", reason),
-            authorization::Decision::NoOpinion(reason) => ("forbid", reason),
+            authorization::Decision::Allow(reason) => ("allow", reason.to_string()),
+            authorization::Decision::NoOpinion(reason) | authorization::Decision::Deny(reason) => {
+                ("forbid", reason.clone())
+            }
+            authorization::Decision::Failed(_) => ("forbid", "internal error".to_owned()),
         };
         self.annotate("authorization.k8s.io/decision", word);
-        self.annotate("authorization.k8s.io/reason", reason);
+        self.annotate("authorization.k8s.io/reason", &reason);
     }
 
     /// What was asked for, decoded.

@@ -1,82 +1,132 @@
-//! Who asks: client certificates, bearer tokens of four kinds, front-proxy headers, or nobody.
+//! Who asks: client certificates, bearer tokens of many kinds, front-proxy headers, or nobody.
 //!
-//! The order is upstream's: front proxy, client certificate, token. Credentials that are there and wrong are 401, also
-//! where anonymous requests are allowed.
+//! The order is upstream's: front proxy, client certificate, token; of tokens those written down, service accounts', bootstrap
+//! tokens, other issuers', and what a webhook knows. Credentials that are there and wrong are 401, also where anonymous
+//! requests are allowed.
 
 pub(crate) mod bootstrap_token;
+mod config;
 mod front_proxy;
 pub(crate) mod keys;
+pub(crate) mod legacy_tokens;
+mod oidc;
 pub(crate) mod published;
 pub(crate) mod service_account;
+#[cfg(test)]
+mod tests;
 mod token_file;
 pub(crate) mod token_request;
+pub(crate) mod webhook;
 pub(crate) mod x509;
 
+use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::{Status, User};
 use base64::Engine;
 use http::HeaderMap;
 
+pub use config::{Anonymous, Authentication, AuthenticationConfigError, RequestHeaders};
 pub use keys::{KeyError, ServiceAccountKeys};
+pub use oidc::{ClaimMapping, Expression, JwtIssuer, JwtIssuerError, ValidationRule};
+pub use service_account::TokenLimits;
 pub use token_file::{TokenFile, TokenFileError};
+pub use webhook::TokenWebhook;
 
+use crate::digest_cache::DigestCache;
 use bootstrap_token::BootstrapTokens;
 use service_account::ServiceAccounts;
 use x509::Peer;
 
 /// Tokens of browsers travel in a WebSocket subprotocol of this prefix.
 const BROWSER_TOKEN: &str = "base64url.bearer.authorization.k8s.io.";
+/// How long a verified token of another issuer is not verified again.
+const CACHED: Duration = Duration::from_secs(10);
 
 /// All ways to prove who one is.
 pub(crate) struct Authenticator {
     pub(crate) service_accounts: Arc<ServiceAccounts>,
-    pub(crate) bootstrap: BootstrapTokens,
-    pub(crate) static_tokens: TokenFile,
-    /// Common names of front proxies; empty for any that the front-proxy CA signed.
-    pub(crate) front_proxy_names: Vec<String>,
-    pub(crate) anonymous: bool,
+    bootstrap: BootstrapTokens,
+    static_tokens: TokenFile,
+    request_headers: RequestHeaders,
+    issuers: Vec<oidc::Issuer>,
+    webhook: Option<webhook::Reviewer>,
+    anonymous: Anonymous,
+    /// Tokens of other issuers.
+    foreign: DigestCache<Arc<User>>,
 }
 
 /// A user, and for which audiences a token spoke.
 #[derive(Clone, Debug)]
 pub(crate) struct Authenticated {
-    pub user: User,
+    pub user: Arc<User>,
     pub audiences: Vec<String>,
 }
 
 impl Authenticator {
-    /// Finds out who sent a request.
-    pub(crate) async fn authenticate(&self, peer: &Peer, headers: &HeaderMap) -> Result<Arc<User>, Status> {
+    /// Needs a Tokio runtime: issuers are looked for at once.
+    pub(crate) fn new(
+        config: Authentication,
+        service_accounts: Arc<ServiceAccounts>,
+        bootstrap: BootstrapTokens,
+        client: &Arc<crate::webhook::Client>,
+    ) -> Result<Self, crate::webhook::TrustError> {
+        let webhook = match &config.webhook {
+            Some(webhook) => {
+                let target = client.target(&webhook.access)?;
+                Some(webhook::Reviewer::new(webhook, target, service_accounts.audiences().to_vec()))
+            }
+            None => None,
+        };
+        Ok(Self {
+            service_accounts,
+            bootstrap,
+            static_tokens: config.static_tokens,
+            request_headers: config.request_headers,
+            issuers: config.issuers.into_iter().map(|issuer| oidc::Issuer::start(issuer, client.clone())).collect(),
+            webhook,
+            anonymous: config.anonymous,
+            foreign: DigestCache::new(),
+        })
+    }
+
+    pub(crate) fn request_headers(&self) -> &RequestHeaders {
+        &self.request_headers
+    }
+
+    /// Finds out who sent a request for `path`.
+    pub(crate) async fn authenticate(&self, peer: &Peer, headers: &HeaderMap, path: &str) -> Result<Arc<User>, Status> {
+        let allowed = &self.request_headers.allowed_names;
         if let Some(proxy) = peer.front_proxy()
-            && (self.front_proxy_names.is_empty() || self.front_proxy_names.iter().any(|name| name == proxy))
-            && let Some(user) = front_proxy::user(headers)
+            && (allowed.is_empty() || allowed.iter().any(|name| name == proxy))
+            && let Some(user) = front_proxy::user(headers, &self.request_headers)
         {
             return Ok(Arc::new(user));
         }
-        if let Some(user) = peer.client()? {
-            return Ok(user);
+        if let Some(user) = peer.client() {
+            return Ok(user.clone());
         }
         if let Some(token) = bearer(headers) {
             let found = self.token(&token, &[]).await.map_err(|why| {
                 tracing::debug!(%why, "a bearer token was refused");
                 Status::unauthorized()
             })?;
-            return Ok(Arc::new(found.user));
+            return Ok(found.user);
         }
         if peer.presented_invalid() || headers.contains_key(http::header::AUTHORIZATION) {
             return Err(Status::unauthorized());
         }
-        if self.anonymous { Ok(Arc::new(User::anonymous())) } else { Err(Status::unauthorized()) }
+        if self.anonymous.lets_in(path) { Ok(Arc::new(User::anonymous())) } else { Err(Status::unauthorized()) }
     }
 
     /// Finds out whose a token is. `audiences` are those it must speak for, one of them at least; empty for the API
-    /// server's own.
+    /// server's own. The reason of a refusal never holds the token.
     pub(crate) async fn token(&self, token: &str, audiences: &[String]) -> Result<Authenticated, String> {
         let own = self.service_accounts.audiences();
         let asked: &[String] = if audiences.is_empty() { own } else { audiences };
         // Tokens that name no audience speak for the API server alone.
-        let ours = |user: User| {
+        let ours = |user: Arc<User>| {
             let shared: Vec<String> = asked.iter().filter(|a| own.contains(a)).cloned().collect();
             if shared.is_empty() {
                 Err("token audiences are not acceptable".to_owned())
@@ -85,26 +135,65 @@ impl Authenticator {
             }
         };
         if let Some(user) = self.static_tokens.user(token) {
-            return ours(user);
+            return ours(Arc::new(user));
         }
-        if bootstrap_token::looks_like_one(token) {
-            return self.bootstrap.user(token).and_then(ours);
+        let found = if bootstrap_token::looks_like_one(token) {
+            self.bootstrap.user(token).map(Arc::new).and_then(ours)
+        } else {
+            match self.service_accounts.authenticate(token, asked) {
+                Err(why) if !self.issuers.is_empty() => match self.foreign(token).await {
+                    Some(found) => found.and_then(ours),
+                    None => Err(why),
+                },
+                found => found,
+            }
+        };
+        match (found, &self.webhook) {
+            (Err(why), Some(webhook)) => {
+                webhook.authenticate(token, asked).await.map_err(|other| format!("[{why}, {other}]"))
+            }
+            (found, _) => found,
         }
-        self.service_accounts.authenticate(token, asked)
+    }
+
+    /// Whose a token of another issuer is; `None` where no issuer says it is theirs.
+    async fn foreign(&self, token: &str) -> Option<Result<Arc<User>, String>> {
+        let digest = self.foreign.digest(token, &[]);
+        if let Some(user) = self.foreign.get(&digest) {
+            return Some(Ok(user));
+        }
+        let claimed = oidc::claimed_issuer(token)?;
+        let issuer = self.issuers.iter().find(|issuer| issuer.url() == claimed)?;
+        // Rare, and much larger than what else a request waits for.
+        let found = Box::pin(issuer.authenticate(token)).await.map(|mut user| {
+            add_authenticated(&mut user);
+            Arc::new(user)
+        });
+        if let Ok(user) = &found {
+            self.foreign.put(digest, user.clone(), CACHED);
+        }
+        Some(found)
+    }
+}
+
+/// Everybody who is somebody is in the group of those.
+fn add_authenticated(user: &mut User) {
+    if user.name != "system:anonymous" && !user.in_group(api::user::AUTHENTICATED) {
+        user.groups.push(api::user::AUTHENTICATED.to_owned());
     }
 }
 
 /// The bearer token of a request, wherever it travels.
-fn bearer(headers: &HeaderMap) -> Option<String> {
+fn bearer(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     if let Some(value) = headers.get(http::header::AUTHORIZATION).and_then(|v| v.to_str().ok()) {
         let (scheme, token) = value.trim().split_once(' ')?;
         let token = token.trim();
-        return (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.to_owned());
+        return (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(Cow::Borrowed(token));
     }
     let protocols = headers.get_all(http::header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|v| v.to_str().ok());
     let encoded = protocols.flat_map(|v| v.split(',')).find_map(|p| p.trim().strip_prefix(BROWSER_TOKEN))?;
     let token = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(encoded.trim_end_matches('=')).ok()?;
-    String::from_utf8(token).ok()
+    String::from_utf8(token).ok().map(Cow::Owned)
 }
 
 /// Takes the browser's token out of the subprotocols, so that it is neither answered nor passed on.

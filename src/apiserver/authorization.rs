@@ -1,21 +1,33 @@
-//! Who may do what: the node authorizer, then RBAC, unless configuration says always or never.
+//! Who may do what: the authorizers that configuration names, in its order; the first that has an opinion decides.
 
+mod abac;
 pub(crate) mod aggregation;
 pub(crate) mod bootstrap;
+mod conditions;
+mod config;
 mod node;
 mod policy;
 pub(crate) mod rbac;
 pub(crate) mod review;
 mod rule;
+#[cfg(test)]
+mod tests;
+mod webhook;
 
+use std::fmt;
 use std::sync::Arc;
 
 use api::{Status, User};
 
+pub use abac::{AbacError, AbacPolicies};
+pub use conditions::MatchConditions;
+pub use config::{AuthorizationConfigError, read_authorization};
+pub(crate) use node::uses_of_pod;
 pub(crate) use rule::Rule;
+pub use webhook::{AuthorizationWebhook, OnFailure};
 
 use node::NodeGraph;
-use rbac::Rbac;
+use rbac::{Grant, Rbac};
 
 /// What is about to be done, as authorization sees it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,12 +42,14 @@ pub(crate) struct Attributes<'a> {
     /// Whether it is about a resource; else `path` counts.
     pub is_resource: bool,
     pub path: &'a str,
-    /// `fieldSelector` of lists and watches.
+    /// `fieldSelector` of lists, watches and deletions of collections.
     pub field_selector: &'a str,
+    /// `labelSelector` of the same.
+    pub label_selector: &'a str,
 }
 
 /// One authorizer of the chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum AuthorizationMode {
     /// Nodes may do what their pods need.
     Node,
@@ -45,56 +59,172 @@ pub enum AuthorizationMode {
     AlwaysAllow,
     /// Nobody may do anything, `system:masters` excepted.
     AlwaysDeny,
+    /// What a file of policies says.
+    Abac(AbacPolicies),
+    /// What a webhook says.
+    Webhook(Box<AuthorizationWebhook>),
 }
 
-/// The outcome, with a reason for people; a refusal's reason may be empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why something is or is not allowed, for people; may be empty. Nothing is copied to say it.
+#[derive(Clone, Debug)]
+pub(crate) enum Reason {
+    None,
+    /// A grant of RBAC.
+    Granted(Arc<Grant>),
+    Text(String),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::Granted(grant) => write!(f, "RBAC: allowed by {}", grant.described),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<&str> for Reason {
+    fn from(text: &str) -> Self {
+        if text.is_empty() { Self::None } else { Self::Text(text.to_owned()) }
+    }
+}
+
+/// The outcome, with a reason for people.
+#[derive(Clone, Debug)]
 pub(crate) enum Decision {
-    Allow(String),
+    Allow(Reason),
     /// Nobody had an opinion, which is a refusal in the end.
     NoOpinion(String),
+    /// Refused, whatever others would say.
+    Deny(String),
+    /// Nobody could be asked, and nobody else allowed it, or was to be asked: what went wrong.
+    Failed(String),
+}
+
+impl Decision {
+    pub(crate) fn allows(&self) -> bool {
+        matches!(self, Self::Allow(_))
+    }
+
+    /// Whether the request may go on; a refusal is 403 in upstream's words, and 500 where nobody could be asked.
+    pub(crate) fn into_permission(self, user: &User, what: &Attributes<'_>) -> Result<(), Status> {
+        match self {
+            Self::Allow(_) => Ok(()),
+            Self::NoOpinion(reason) | Self::Deny(reason) => Err(forbidden(user, what, &reason)),
+            Self::Failed(why) => {
+                tracing::warn!(%why, "nobody could be asked whether a request is allowed");
+                Err(Status::internal(why))
+            }
+        }
+    }
+}
+
+/// An authorizer, ready to be asked.
+enum Mode {
+    Node,
+    Rbac,
+    AlwaysAllow,
+    AlwaysDeny,
+    Abac(AbacPolicies),
+    Webhook(Box<webhook::Reviewer>),
+}
+
+impl Mode {
+    /// Whether nobody else is asked when this one cannot be.
+    fn is_last_word(&self) -> bool {
+        matches!(self, Self::Webhook(webhook) if webhook.denies_on_failure())
+    }
 }
 
 /// The chain of authorizers.
 pub(crate) struct Authorizer {
-    pub(crate) modes: Vec<AuthorizationMode>,
+    modes: Vec<Mode>,
     pub(crate) rbac: Arc<Rbac>,
-    pub(crate) nodes: NodeGraph,
+    nodes: NodeGraph,
+}
+
+impl fmt::Debug for Authorizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authorizer").field("modes", &self.modes.len()).finish_non_exhaustive()
+    }
 }
 
 impl Authorizer {
-    pub(crate) fn new(modes: Vec<AuthorizationMode>, rbac: Arc<Rbac>, caches: node::Caches) -> Self {
-        Self { modes, rbac, nodes: NodeGraph::new(caches) }
+    pub(crate) fn new(
+        modes: Vec<AuthorizationMode>,
+        rbac: Arc<Rbac>,
+        caches: node::Caches,
+        client: &crate::webhook::Client,
+    ) -> Result<Self, crate::webhook::TrustError> {
+        let ready = |mode| {
+            Ok::<_, crate::webhook::TrustError>(match mode {
+                AuthorizationMode::Node => Mode::Node,
+                AuthorizationMode::Rbac => Mode::Rbac,
+                AuthorizationMode::AlwaysAllow => Mode::AlwaysAllow,
+                AuthorizationMode::AlwaysDeny => Mode::AlwaysDeny,
+                AuthorizationMode::Abac(policies) => Mode::Abac(policies),
+                AuthorizationMode::Webhook(webhook) => {
+                    let target = client.target(&webhook.access)?;
+                    Mode::Webhook(Box::new(webhook::Reviewer::new(*webhook, target)))
+                }
+            })
+        };
+        let modes = modes.into_iter().map(ready).collect::<Result<_, _>>()?;
+        Ok(Self { modes, rbac, nodes: NodeGraph::new(caches) })
     }
 
-    /// Asks each authorizer in turn; the first that has an opinion decides.
+    /// Asks each authorizer in turn; the first that has an opinion decides. Waits only for webhooks.
     pub(crate) async fn decide(&self, user: &User, what: &Attributes<'_>) -> Decision {
         if user.in_group(api::user::MASTERS) {
-            return Decision::Allow(String::new());
+            return Decision::Allow(Reason::None);
         }
-        let mut reasons = Vec::new();
+        let (mut reasons, mut failures) = (Vec::new(), Vec::new());
         for mode in &self.modes {
             let decision = match mode {
-                AuthorizationMode::AlwaysAllow => Decision::Allow(String::new()),
-                AuthorizationMode::AlwaysDeny => Decision::NoOpinion("Everything is forbidden.".into()),
-                AuthorizationMode::Node => self.nodes.decide(user, what),
-                AuthorizationMode::Rbac => self.rbac.decide(user, what),
+                Mode::AlwaysAllow => Decision::Allow(Reason::None),
+                Mode::AlwaysDeny => Decision::NoOpinion("Everything is forbidden.".into()),
+                Mode::Node => self.nodes.decide(user, what),
+                Mode::Rbac => self.rbac.decide(user, what),
+                Mode::Abac(policies) => policies.decide(user, what),
+                Mode::Webhook(webhook) => Box::pin(webhook.decide(user, what)).await,
             };
             match decision {
                 Decision::NoOpinion(reason) if reason.is_empty() => {}
                 Decision::NoOpinion(reason) => reasons.push(reason),
+                Decision::Failed(why) if mode.is_last_word() => return Decision::Failed(why),
+                Decision::Failed(why) => failures.push(why),
                 decided => return decided,
             }
         }
-        Decision::NoOpinion(reasons.join("\n"))
+        if failures.is_empty() {
+            Decision::NoOpinion(reasons.join("\n"))
+        } else {
+            Decision::Failed(failures.join(", "))
+        }
     }
 
     /// As [`Authorizer::decide`], a refusal being 403 in upstream's words.
     pub(crate) async fn authorize(&self, user: &User, what: &Attributes<'_>) -> Result<(), Status> {
-        match self.decide(user, what).await {
-            Decision::Allow(_) => Ok(()),
-            Decision::NoOpinion(reason) => Err(forbidden(user, what, &reason)),
+        self.decide(user, what).await.into_permission(user, what)
+    }
+
+    /// Every rule by which a user may do something in a namespace; and why there may be more that nobody can list.
+    pub(crate) fn rules(&self, user: &User, namespace: &str) -> (Vec<Rule>, Vec<&'static str>) {
+        let (mut rules, mut unlisted) = (Vec::new(), Vec::new());
+        for mode in &self.modes {
+            match mode {
+                Mode::Rbac => rules.extend(self.rbac.rules(user, namespace)),
+                Mode::Abac(policies) => rules.extend(policies.rules(user, namespace)),
+                Mode::AlwaysAllow => rules.extend(Rule::everything()),
+                Mode::Node if node::node_name(user).is_some() => {
+                    unlisted.push("node authorizer does not support user rule resolution");
+                }
+                Mode::Webhook(_) => unlisted.push("webhook authorizer does not support user rule resolution"),
+                Mode::Node | Mode::AlwaysDeny => {}
+            }
         }
+        (rules, unlisted)
     }
 }
 
@@ -124,11 +254,5 @@ pub(crate) fn forbidden(user: &User, what: &Attributes<'_>, reason: &str) -> Sta
         Status::forbidden(what.group, what.resource, what.name, why)
     } else {
         Status::failure(403, "Forbidden", format!("forbidden: {why}")).about("", "", "")
-    }
-}
-
-impl std::fmt::Debug for Authorizer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Authorizer").field(&self.modes).finish()
     }
 }

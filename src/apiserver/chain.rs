@@ -15,16 +15,18 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Object, Operation, Reply, Request, Status, User};
+use api::{Object, Operation, Reply, Request, Status, User, WriteOptions};
 use bytes::Bytes;
 use futures::FutureExt;
 use http::HeaderMap;
+use serde_json::Value;
 
 use crate::Registry;
+use crate::admission::{self, Verb};
 use crate::audit::{Audit, Origin, Trail};
 use crate::authentication::Authenticator;
 use crate::authentication::x509::Peer;
-use crate::authorization::{Attributes, Authorizer, Decision, forbidden, review};
+use crate::authorization::{Attributes, Authorizer, review};
 use crate::fairness::{Asked, Fairness, FlowHeaders, Permit};
 use crate::http::REQUEST_TIME;
 use crate::impersonation;
@@ -34,7 +36,7 @@ use crate::notes;
 /// Everything a request passes.
 pub(crate) struct Chain {
     pub(crate) registry: Arc<Registry>,
-    pub(crate) authenticator: Authenticator,
+    pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) authorizer: Arc<Authorizer>,
     pub(crate) fairness: Arc<Fairness>,
     /// `None` where nothing is recorded.
@@ -68,6 +70,9 @@ pub(crate) struct Asking<'a> {
     /// Its record, where one is kept.
     pub(crate) trail: Option<&'a Trail>,
 }
+
+/// What is answered at once, and warnings.
+type Answer = Result<(Value, Vec<String>), Status>;
 
 impl Chain {
     /// Step 1 for everything inside `work`.
@@ -104,7 +109,7 @@ impl Chain {
                 user.clone()
             }
             Caller::Wire(peer, headers) => {
-                let asker = self.authenticator.authenticate(peer, headers).await;
+                let asker = self.authenticator.authenticate(peer, headers, what.path).await;
                 let asker = asker.inspect_err(|_| {
                     self.metrics.unauthenticated();
                     if let Some(trail) = trail {
@@ -126,40 +131,46 @@ impl Chain {
         if let Some(trail) = trail {
             trail.authorized(&decision);
         }
-        if let Decision::NoOpinion(reason) = decision {
-            return Err(forbidden(&user, what, &reason));
-        }
+        decision.into_permission(&user, what)?;
         Ok(Pass { user, permit })
     }
 
     /// Step 8. Not for watches over HTTP, which want to share their frames.
     pub(crate) async fn act(&self, request: &Request) -> Result<Reply, Status> {
-        if let Operation::Create(body, _) = &request.operation
-            && let Some(answer) = self.answer_at_once(request, body).await
+        if let Operation::Create(body, options) = &request.operation
+            && let Some(answer) = self.answer_at_once(request, body, options).await
         {
-            let object = answer.and_then(|value| {
-                let bytes = Bytes::from(value.to_string());
-                Object::received(bytes, &request.resource).map_err(Status::internal)
-            })?;
-            return Ok(Reply::Object { object: Arc::new(object), created: true, warnings: Vec::new() });
+            let (value, warnings) = answer?;
+            let object =
+                Object::received(Bytes::from(value.to_string()), &request.resource).map_err(Status::internal)?;
+            return Ok(Reply::Object { object: Arc::new(object), created: true, warnings });
         }
         self.registry.call(request).await
     }
 
-    /// What is no matter of the registry's: nothing of it is stored.
-    async fn answer_at_once(
-        &self,
-        request: &Request,
-        body: &serde_json::Value,
-    ) -> Option<Result<serde_json::Value, Status>> {
+    /// What is no matter of the registry's, because nothing of it is stored: the answer, and warnings.
+    async fn answer_at_once(&self, request: &Request, body: &Value, options: &WriteOptions) -> Option<Answer> {
         let resource = &request.resource;
         if resource.is_core() && &*resource.plural == "serviceaccounts" && request.subresource == "token" {
-            return Some(self.authenticator.service_accounts.request_token(&request.namespace, &request.name, body));
+            return Some(Box::pin(self.make_token(request, body, options)).await);
         }
         if resource.stored || !request.subresource.is_empty() {
             return None;
         }
-        review::answer(&self.authenticator, &self.authorizer, request, body).await
+        let answer = Box::pin(review::answer(&self.authenticator, &self.authorizer, request, body)).await?;
+        Some(answer.map(|review| (review, Vec::new())))
+    }
+
+    /// A service account's token, if admission has nothing against it.
+    async fn make_token(&self, request: &Request, body: &Value, options: &WriteOptions) -> Answer {
+        let mut write = admission::Attributes::new(request, Verb::Create, admission::Options::Create(options.clone()));
+        write.object = body.clone();
+        admission::mutate(&self.registry, &mut write).await?;
+        admission::validate(&self.registry, &mut write).await?;
+        let accounts = &self.authenticator.service_accounts;
+        let (answer, warnings) = accounts.request_token(&request.namespace, &request.name, &write.object)?;
+        write.warnings.extend(warnings);
+        Ok((answer, write.warnings))
     }
 
     /// The whole chain for a request from this process.
@@ -167,10 +178,12 @@ impl Chain {
         let verb = request.operation.verb();
         // The name of a new object stands in the object, not in the request line.
         let collection = matches!(request.operation, Operation::Create(..)) && request.subresource.is_empty();
-        let selector = match &request.operation {
-            Operation::List(list) | Operation::DeleteCollection(_, list) => &*list.field_selector,
-            Operation::Watch(watch) => &*watch.list.field_selector,
-            _ => "",
+        let (field_selector, label_selector) = match &request.operation {
+            Operation::List(list) | Operation::DeleteCollection(_, list) => {
+                (&*list.field_selector, &*list.label_selector)
+            }
+            Operation::Watch(watch) => (&*watch.list.field_selector, &*watch.list.label_selector),
+            _ => ("", ""),
         };
         let what = Attributes {
             verb,
@@ -182,7 +195,8 @@ impl Chain {
             name: if collection { "" } else { &request.name },
             is_resource: true,
             path: "",
-            field_selector: selector,
+            field_selector,
+            label_selector,
         };
         let trail = self.audit.as_ref().map(|audit| audit.trail(Origin::in_process(&request), &what));
         let trail = trail.as_deref();

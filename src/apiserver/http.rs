@@ -72,8 +72,8 @@ pub(crate) async fn handle(server: Arc<Server>, peer: Arc<Peer>, request: Reques
     if let Some(extra) = server.extra.as_ref().filter(|extra| extra.takes(request.uri().path())) {
         // These routes know for themselves whom they answer. They are told who has shown a certificate of ours.
         let mut request = request;
-        if let Ok(Some(user)) = peer.client() {
-            request.extensions_mut().insert(user);
+        if let Some(user) = peer.client() {
+            request.extensions_mut().insert(user.clone());
         }
         if let Some(address) = peer.address {
             request.extensions_mut().insert(axum::extract::ConnectInfo(address));
@@ -216,6 +216,7 @@ fn attributes<'a>(info: &'a RequestInfo, query: &'a Query) -> Attributes<'a> {
         is_resource: info.is_resource,
         path: &info.path,
         field_selector: query.get("fieldSelector").unwrap_or_default(),
+        label_selector: query.get("labelSelector").unwrap_or_default(),
     }
 }
 

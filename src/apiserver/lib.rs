@@ -14,6 +14,7 @@ pub mod catalog;
 mod chain;
 mod custom;
 mod defaults;
+mod digest_cache;
 mod discovery;
 mod encryption;
 mod endpoints;
@@ -41,8 +42,14 @@ use api::tree;
 pub use aggregation::FrontProxyIdentity;
 pub use audit::{AuditError, AuditOptions, LogOptions, Mode as AuditMode, WebhookOptions};
 pub use authentication::x509::{CaError, ClientCa};
-pub use authentication::{KeyError, ServiceAccountKeys, TokenFile, TokenFileError};
-pub use authorization::AuthorizationMode;
+pub use authentication::{
+    Anonymous, Authentication, AuthenticationConfigError, ClaimMapping, Expression, JwtIssuer, JwtIssuerError,
+    KeyError, RequestHeaders, ServiceAccountKeys, TokenFile, TokenFileError, TokenLimits, TokenWebhook, ValidationRule,
+};
+pub use authorization::{
+    AbacError, AbacPolicies, AuthorizationConfigError, AuthorizationMode, AuthorizationWebhook, MatchConditions,
+    OnFailure, read_authorization,
+};
 pub use catalog::Catalog;
 pub use encryption::{Encryption, EncryptionError};
 pub use fairness::InFlight;

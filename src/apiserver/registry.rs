@@ -112,7 +112,7 @@ pub struct Registry {
     catalog: Catalog,
     plugins: Vec<Plugin>,
     allocators: Allocators,
-    webhooks: webhook::Client,
+    webhooks: Arc<webhook::Client>,
     maintenance: parking_lot::Mutex<Option<tokio::task::AbortHandle>>,
     authorizer: OnceLock<Arc<Authorizer>>,
     config: RegistryConfig,
@@ -135,7 +135,7 @@ impl Registry {
         let catalog = Catalog::new();
         let stored = catalog.all().into_iter().filter(|row| row.stored && row.stored_as.is_none());
         let feed = Arc::new(Feed::start(store.clone(), stored, config.history).await?);
-        let webhooks = webhook::Client::new(endpoints(&feed));
+        let webhooks = Arc::new(webhook::Client::new(endpoints(&feed)));
         let registry = Arc::new(Self {
             webhooks,
             allocators: Allocators::new(config.service_cidr, &config.node_ports),
@@ -214,7 +214,7 @@ impl Registry {
     }
 
     /// The client that calls webhooks of every sort.
-    pub fn webhooks(&self) -> &webhook::Client {
+    pub fn webhooks(&self) -> &Arc<webhook::Client> {
         &self.webhooks
     }
 

@@ -16,12 +16,14 @@ use crate::audit::{self, Audit, AuditError, AuditOptions};
 use crate::authentication::service_account::ServiceAccounts;
 use crate::authentication::x509::ClientCa;
 use crate::authentication::{
-    Authenticator, ServiceAccountKeys, TokenFile, bootstrap_token::BootstrapTokens, published,
+    Authentication, Authenticator, ServiceAccountKeys, TokenLimits, bootstrap_token::BootstrapTokens, legacy_tokens,
+    published,
 };
 use crate::authorization::rbac::Rbac;
 use crate::authorization::{AuthorizationMode, Authorizer, NodeCaches, aggregation as roles, bootstrap};
 use crate::chain::Chain;
 use crate::custom;
+use crate::digest_cache::DigestCache;
 use crate::discovery::Discovery;
 use crate::fairness::{self, Fairness, Flows, InFlight};
 use crate::health::HealthCheck;
@@ -40,24 +42,24 @@ pub struct ServerConfig {
     pub client_ca: Arc<ClientCa>,
     /// Who vouches for front proxies, whose word about users is believed; `None` believes nobody.
     pub front_proxy_ca: Option<Arc<ClientCa>>,
-    /// Common names of front proxies; empty for any that the CA signed.
-    pub front_proxy_names: Vec<String>,
     /// How this server proves itself to aggregated API servers; `None` shows nothing.
     pub front_proxy_client: Option<Arc<FrontProxyIdentity>>,
     /// Keys of service-account tokens.
-    pub service_account_keys: ServiceAccountKeys,
-    /// The issuer of service-account tokens, an `https` URL.
-    pub issuer: String,
-    /// The audiences of the API server; empty for the issuer alone.
+    pub service_account_keys: Arc<ServiceAccountKeys>,
+    /// The issuers of service-account tokens, `https` URLs: the first of new ones, the others of those still good.
+    pub issuers: Vec<String>,
+    /// The audiences of the API server; empty for the issuers alone.
     pub api_audiences: Vec<String>,
+    /// How long service-account tokens live.
+    pub token_limits: TokenLimits,
+    /// Where the key set of service-account tokens is said to lie; `None` for this server.
+    pub jwks_uri: Option<String>,
+    /// Everything else by which users prove who they are.
+    pub authentication: Authentication,
     /// How to reach kubelets: logs, exec, port-forward and the node proxy.
     pub kubelet: Arc<KubeletAccess>,
     /// Authorizers, in the order they are asked.
     pub authorization: Vec<AuthorizationMode>,
-    /// Whether requests without credentials are somebody (`system:anonymous`).
-    pub anonymous: bool,
-    /// Tokens an administrator wrote down.
-    pub static_tokens: TokenFile,
     /// Routes the binary adds, and the path prefixes that lead to them. They authenticate for themselves; requests carry the user
     /// of a valid client certificate as an extension, `Arc<User>`.
     pub extra_routes: Option<(Vec<String>, axum::Router)>,
@@ -83,6 +85,9 @@ pub enum BuildError {
     /// A certificate to be shown to kubelets or aggregated API servers, or a CA, is of no use.
     #[error("the certificate shown to others cannot be used")]
     Kubelet(#[from] crate::proxy::KubeletAccessError),
+    /// The certificates of a webhook of authentication or authorization are of no use.
+    #[error("the webhook's certificates cannot be used")]
+    Webhook(#[source] crate::webhook::TrustError),
 }
 
 /// The state all requests share.
@@ -138,25 +143,26 @@ impl ApiServer {
             pods: cache("", "pods"),
             volumes: cache("", "persistentvolumes"),
             attachments: cache("storage.k8s.io", "volumeattachments"),
+            slices: cache("resource.k8s.io", "resourceslices"),
         };
-        let api_audiences =
-            if config.api_audiences.is_empty() { vec![config.issuer.clone()] } else { config.api_audiences };
+        let api_audiences = if config.api_audiences.is_empty() { config.issuers.clone() } else { config.api_audiences };
+        let (uses, reported) = legacy_tokens::channel();
         let service_accounts = Arc::new(ServiceAccounts {
             keys: config.service_account_keys,
-            issuer: config.issuer,
+            issuers: config.issuers,
             api_audiences,
             accounts: cache("", "serviceaccounts"),
             pods: cache("", "pods"),
             secrets: cache("", "secrets"),
             nodes: cache("", "nodes"),
+            limits: config.token_limits,
+            uses,
+            verified: DigestCache::new(),
         });
-        let authenticator = Authenticator {
-            service_accounts,
-            bootstrap: BootstrapTokens { secrets: cache("", "secrets") },
-            static_tokens: config.static_tokens,
-            front_proxy_names: config.front_proxy_names,
-            anonymous: config.anonymous,
-        };
+        let bootstrap_tokens = BootstrapTokens { secrets: cache("", "secrets") };
+        let webhooks = registry.webhooks();
+        let authenticator = Authenticator::new(config.authentication, service_accounts, bootstrap_tokens, webhooks);
+        let authenticator = Arc::new(authenticator.map_err(BuildError::Webhook)?);
         let roles_ready = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let mut checks = vec![HealthCheck::live("ping", || Ok(())), HealthCheck::live("log", || Ok(()))];
         checks.extend(config.checks);
@@ -176,7 +182,7 @@ impl ApiServer {
             if shutdown.is_cancelled() { Err("process is shutting down".into()) } else { Ok(()) }
         }));
         let published =
-            published::data(&config.client_ca, config.front_proxy_ca.as_deref(), &authenticator.front_proxy_names);
+            published::data(&config.client_ca, config.front_proxy_ca.as_deref(), authenticator.request_headers());
         let aggregator = Arc::new(Aggregator::new(&registry, config.front_proxy_client)?);
         const FLOW: &str = "flowcontrol.apiserver.k8s.io";
         let counted = Arc::new(fairness::Metrics::default());
@@ -188,9 +194,14 @@ impl ApiServer {
         let audit = Audit::start(config.audit, registry.webhooks(), recorded.clone())?;
         let background = vec![
             tokio::spawn({
-                let registry = registry.clone();
+                let (registry, rbac) = (registry.clone(), rbac.clone());
                 async move {
                     bootstrap::reconcile(&registry).await;
+                    // Ready is who knows them, too: the first to ask are the controllers.
+                    if let Err(status) = registry.catch_up().await {
+                        tracing::warn!(%status, "the store does not answer");
+                    }
+                    rbac.compiled_now();
                     roles_ready.store(true, std::sync::atomic::Ordering::Release);
                 }
             }),
@@ -201,8 +212,10 @@ impl ApiServer {
             tokio::spawn(aggregation::watch_availability(aggregator.clone(), registry.clone())),
             tokio::spawn(fairness::upkeep::rebalance(fairness.clone())),
             tokio::spawn(fairness::upkeep::tell(registry.clone(), fairness.clone())),
+            tokio::spawn(legacy_tokens::run(registry.clone(), reported)),
         ];
-        let authorizer = Arc::new(Authorizer::new(config.authorization, rbac, graph));
+        let authorizer = Authorizer::new(config.authorization, rbac, graph, registry.webhooks());
+        let authorizer = Arc::new(authorizer.map_err(BuildError::Webhook)?);
         registry.set_authorizer(authorizer.clone());
         let server = Server {
             tls: Arc::new(tls::config(config.serving)?),
@@ -216,7 +229,7 @@ impl ApiServer {
                 audit,
                 metrics: Arc::new(Metrics::new(&counted, &recorded)),
             },
-            jwks_uri: format!("https://{}/openid/v1/jwks", config.advertised),
+            jwks_uri: config.jwks_uri.unwrap_or_else(|| format!("https://{}/openid/v1/jwks", config.advertised)),
             discovery: Discovery::new(config.advertised),
             openapi,
             checks,

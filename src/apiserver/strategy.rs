@@ -2,6 +2,7 @@
 
 mod access;
 mod batch;
+pub(crate) mod certificates;
 mod cluster;
 mod config;
 pub(crate) mod definition;
@@ -179,7 +180,7 @@ fn rows() -> Vec<(&'static str, &'static str, Strategy)> {
         ("autoscaling", "horizontalpodautoscalers", extension::AUTOSCALER),
         ("batch", "cronjobs", batch::CRON_JOB),
         ("batch", "jobs", batch::JOB),
-        ("certificates.k8s.io", "certificatesigningrequests", cluster::SIGNING_REQUEST),
+        ("certificates.k8s.io", "certificatesigningrequests", certificates::SIGNING_REQUEST),
         ("coordination.k8s.io", "leases", cluster::LEASE),
         ("discovery.k8s.io", "endpointslices", service::ENDPOINT_SLICE),
         ("flowcontrol.apiserver.k8s.io", "flowschemas", flow_control::FLOW_SCHEMA),

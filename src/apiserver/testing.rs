@@ -16,8 +16,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ApiServer, AuditOptions, AuthorizationMode, ClientCa, InFlight, KubeletAccess, Registry, RegistryConfig,
-    ServerConfig, ServiceAccountKeys, ServingCertificate, TokenFile,
+    ApiServer, AuditOptions, Authentication, AuthorizationMode, ClientCa, InFlight, KubeletAccess, Registry,
+    RegistryConfig, ServerConfig, ServiceAccountKeys, ServingCertificate, TokenLimits,
 };
 
 /// A certificate authority.
@@ -49,6 +49,18 @@ impl Ca {
         let key = KeyPair::generate().unwrap();
         (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
     }
+}
+
+/// A certificate request as objects hold it.
+pub(crate) fn certificate_request(name: &str, groups: &[&str]) -> String {
+    use base64::Engine;
+    let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    for group in groups {
+        params.distinguished_name.push(DnType::OrganizationName, *group);
+    }
+    let pem = params.serialize_request(&KeyPair::generate().unwrap()).unwrap().pem().unwrap();
+    base64::engine::general_purpose::STANDARD.encode(pem)
 }
 
 /// A running server.
@@ -123,15 +135,15 @@ fn config(ca: &Ca, address: SocketAddr) -> ServerConfig {
         serving: Arc::new(ServingCertificate::from_pem(&chain, &key).unwrap()),
         client_ca: Arc::new(ClientCa::from_pem(&ca.pem).unwrap()),
         front_proxy_ca: None,
-        front_proxy_names: Vec::new(),
         front_proxy_client: None,
-        service_account_keys: ServiceAccountKeys::from_pem(&signing, &[]).unwrap(),
-        issuer: "https://kubernetes.default.svc.cluster.local".into(),
+        service_account_keys: Arc::new(ServiceAccountKeys::from_pem(&signing, &[]).unwrap()),
+        issuers: vec!["https://kubernetes.default.svc.cluster.local".into()],
         api_audiences: Vec::new(),
+        token_limits: TokenLimits::default(),
+        jwks_uri: None,
+        authentication: Authentication::default(),
         kubelet: Arc::new(KubeletAccess::from_pem(&ca.pem, &kubelet_chain, &kubelet_key).unwrap()),
         authorization: vec![AuthorizationMode::Node, AuthorizationMode::Rbac],
-        anonymous: true,
-        static_tokens: TokenFile::default(),
         extra_routes: None,
         checks: Vec::new(),
         audit: AuditOptions::default(),

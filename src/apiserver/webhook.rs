@@ -42,8 +42,10 @@ const REFUSAL_SHOWN: usize = 2048;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CallError {
     /// Nobody was reached, or no whole answer came in time.
-    #[error("Post {}: {why}", api::quote::quote(url))]
+    #[error("{verb} {}: {why}", api::quote::quote(url))]
     NoAnswer {
+        /// `Post` or `Get`.
+        verb: &'static str,
         /// What was asked.
         url: String,
         /// `context deadline exceeded`, `dial tcp …: connect: connection refused` …
@@ -163,17 +165,25 @@ impl Target {
     /// Posts a JSON document and gives the JSON of the answer. The whole call takes at most `timeout`, which the webhook is
     /// told in whole seconds.
     pub async fn post(&self, body: Bytes, timeout: Duration) -> Result<Bytes, CallError> {
-        let query = format!("timeout={}", seconds(timeout));
-        let asked = |mut url: String| {
-            url.push(if url.contains('?') { '&' } else { '?' });
-            url + &query
-        };
-        let no_answer = |why: String, transient| CallError::NoAnswer { url: asked(self.url.clone()), why, transient };
+        let query = format!("{}timeout={}", if self.path.contains('?') { '&' } else { '?' }, seconds(timeout));
+        self.send(Some(body), &query, timeout).await
+    }
+
+    /// Gets a document: an identity provider's, which is asked as webhooks are.
+    pub async fn get(&self, timeout: Duration) -> Result<Bytes, CallError> {
+        self.send(None, "", timeout).await
+    }
+
+    async fn send(&self, body: Option<Bytes>, query: &str, timeout: Duration) -> Result<Bytes, CallError> {
+        let verb = if body.is_some() { "Post" } else { "Get" };
+        let url = || format!("{}{query}", self.url);
+        let no_answer = |why: String, transient| CallError::NoAnswer { verb, url: url(), why, transient };
         let call = async {
             let authority = self.authority().map_err(|why| no_answer(why, false))?;
-            let uri = asked(format!("{}://{authority}{}", self.scheme, self.path));
-            let uri: Uri = uri.parse().map_err(|_| no_answer("invalid URL".to_owned(), false))?;
-            let max = ANSWER_MAX + 2 * body.len();
+            let uri: Uri = format!("{}://{authority}{}{query}", self.scheme, self.path)
+                .parse()
+                .map_err(|_| no_answer("invalid URL".to_owned(), false))?;
+            let max = ANSWER_MAX + 2 * body.as_ref().map_or(0, Bytes::len);
             let request = self.request(uri, body).await.map_err(|why| no_answer(why, false))?;
             let response = self.pool.request(request).await.map_err(|error| {
                 let (why, transient) = access::explain(&error, &authority);
@@ -195,13 +205,16 @@ impl Target {
         }
     }
 
-    async fn request(&self, uri: Uri, body: Bytes) -> Result<Request<Full<Bytes>>, String> {
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
+    async fn request(&self, uri: Uri, body: Option<Bytes>) -> Result<Request<Full<Bytes>>, String> {
+        let posts = body.is_some();
+        let mut request = Request::new(Full::new(body.unwrap_or_default()));
+        *request.method_mut() = if posts { Method::POST } else { Method::GET };
         *request.uri_mut() = uri;
         let headers = request.headers_mut();
         headers.insert(header::HOST, self.host.clone());
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if posts {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, */*"));
         headers.insert(header::USER_AGENT, HeaderValue::from_static("kube-apiserver-admission"));
         if let Some(value) = self.authorization.header().await? {

@@ -1,11 +1,16 @@
 //! `--kube-apiserver-arg`.
 
-use std::path::{Path, PathBuf};
+mod authentication;
+mod authorization;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::{Result, bail};
 use apiserver::webhook::Access;
 use apiserver::{
-    AuditMode, AuditOptions, AuthorizationMode, InFlight, LogOptions, RegistryConfig, TokenFile, WebhookOptions,
+    AuditMode, AuditOptions, Authentication, AuthorizationMode, InFlight, LogOptions, RegistryConfig, TokenLimits,
+    WebhookOptions, admission,
 };
 
 use super::values::{duration, number, only, put, switch, words};
@@ -14,14 +19,15 @@ use super::{Argument, argument};
 /// What may be said about the API server; the defaults are upstream's.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    /// Whether requests without credentials are somebody.
-    pub(crate) anonymous: bool,
-    /// Audiences of the API server's tokens; empty for the issuer alone.
+    /// Audiences of the API server's tokens; empty for the issuers alone.
     pub(crate) api_audiences: Vec<String>,
-    /// Authorizers, in the order they are asked.
+    /// How users prove who they are: what [`Options::settle`] makes of the arguments.
+    pub(crate) authentication: Authentication,
+    /// Authorizers, in the order they are asked: what [`Options::settle`] makes of the arguments.
     pub(crate) authorization: Vec<AuthorizationMode>,
     /// Admission plugins that take no part.
     pub(crate) disabled_plugins: Vec<String>,
+    enabled_plugins: Vec<String>,
     /// How much history the store keeps.
     pub(crate) compaction: Duration,
     /// How long Events live.
@@ -30,12 +36,22 @@ pub(crate) struct Options {
     pub(crate) history: usize,
     /// How many requests are carried out at once.
     pub(crate) in_flight: InFlight,
-    /// The issuer of service-account tokens; `None` for the cluster's own name.
-    pub(crate) issuer: Option<String>,
-    /// Common names of front proxies; empty for any with a certificate of the front-proxy CA.
-    pub(crate) front_proxy_names: Vec<String>,
-    /// Tokens an administrator wrote down.
-    pub(crate) tokens: TokenFile,
+    /// The issuers of service-account tokens, the one of new ones first.
+    pub(crate) issuers: Vec<String>,
+    /// Who vouches for clients beside the cluster's own CA, PEM; empty for nobody.
+    pub(crate) client_ca: String,
+    /// Who vouches for front proxies beside the cluster's own CA, PEM; empty for nobody.
+    pub(crate) front_proxy_ca: String,
+    /// Where the key set of service-account tokens is said to lie.
+    pub(crate) jwks_uri: Option<String>,
+    /// How long service-account tokens live.
+    pub(crate) token_limits: TokenLimits,
+    /// The key that signs service-account tokens, PEM, in place of the cluster's own.
+    pub(crate) signing_key: Option<String>,
+    /// Further keys whose tokens are good, PEM.
+    pub(crate) verifying_keys: Vec<String>,
+    authn: authentication::Given,
+    authz: authorization::Given,
     /// The text of the audit policy.
     audit_policy: Option<String>,
     /// The audit log; a path of nothing is none.
@@ -74,17 +90,24 @@ impl Default for Options {
     fn default() -> Self {
         let RegistryConfig { compaction, event_ttl, history, .. } = RegistryConfig::default();
         Self {
-            anonymous: true,
             api_audiences: Vec::new(),
-            authorization: vec![AuthorizationMode::Node, AuthorizationMode::Rbac],
+            authentication: Authentication::default(),
+            authorization: Vec::new(),
             disabled_plugins: Vec::new(),
+            enabled_plugins: Vec::new(),
             compaction,
             event_ttl,
             history,
             in_flight: InFlight::default(),
-            issuer: None,
-            front_proxy_names: vec!["front-proxy-client".into()],
-            tokens: TokenFile::default(),
+            issuers: Vec::new(),
+            client_ca: String::new(),
+            front_proxy_ca: String::new(),
+            jwks_uri: None,
+            token_limits: TokenLimits::default(),
+            signing_key: None,
+            verifying_keys: Vec::new(),
+            authn: authentication::Given::default(),
+            authz: authorization::Given::default(),
             audit_policy: None,
             audit_log: LogOptions { path: PathBuf::new(), ..LogOptions::default() },
             audit_webhook: None,
@@ -98,9 +121,24 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// Puts together what several arguments say, in a cluster of this domain; reads the files they name.
+    pub(super) fn settle(&mut self, domain: &str) -> Result<()> {
+        if self.issuers.is_empty() {
+            self.issuers.push(format!("https://kubernetes.default.svc.{domain}"));
+        }
+        if let Some(both) = self.enabled_plugins.iter().find(|name| self.disabled_plugins.contains(name)) {
+            bail!("--kube-apiserver-arg: the plugin {both} is enabled and disabled");
+        }
+        self.authentication = self.authn.settle(&self.issuers)?;
+        self.authorization = self.authz.settle()?;
+        Ok(())
+    }
+}
+
 /// The arguments, by name.
 pub(super) const TABLE: &[Argument<Options>] = &[
-    argument("anonymous-auth", |options, text| put(&mut options.anonymous, switch(text))),
+    argument("anonymous-auth", |options, text| put(&mut options.authn.anonymous, switch(text).map(Some))),
     argument("api-audiences", |options, text| put(&mut options.api_audiences, Ok(words(text)))),
     argument("audit-log-format", |_, text| only(text, "json")),
     argument("audit-log-maxage", |options, text| put(&mut options.audit_log.max_age, number(text, 0..=100_000))),
@@ -114,12 +152,43 @@ pub(super) const TABLE: &[Argument<Options>] = &[
     }),
     argument("audit-webhook-batch-max-size", |options, text| put(&mut options.audit_batch, number(text, 1..=10_000))),
     argument("audit-webhook-batch-max-wait", |options, text| put(&mut options.audit_wait, duration(text))),
-    argument("audit-webhook-config-file", |options, text| put(&mut options.audit_webhook, webhook(text).map(Some))),
+    argument("audit-webhook-config-file", |options, text| {
+        put(&mut options.audit_webhook, authentication::webhook(text).map(Some))
+    }),
     argument("audit-webhook-initial-backoff", |options, text| put(&mut options.audit_backoff, duration(text))),
     argument("audit-webhook-mode", |_, text| only(text, "batch")),
-    argument("authorization-mode", |options, text| put(&mut options.authorization, authorization(text))),
+    argument("authentication-config", |options, text| put(&mut options.authn.config, file(text).map(Some))),
+    argument("authentication-token-webhook-cache-ttl", |options, text| {
+        put(&mut options.authn.webhook_ttl, authentication::ttl(text))
+    }),
+    argument("authentication-token-webhook-config-file", |options, text| {
+        put(&mut options.authn.webhook, authentication::webhook(text).map(Some))
+    }),
+    argument("authentication-token-webhook-version", |options, text| {
+        put(&mut options.authn.webhook_version, authentication::version(text))
+    }),
+    argument("authorization-config", |options, text| put(&mut options.authz.config, file(text).map(Some))),
+    argument("authorization-mode", |options, text| put(&mut options.authz.modes, authorization::modes(text).map(Some))),
+    argument("authorization-policy-file", |options, text| {
+        put(&mut options.authz.policies, authorization::policies(text).map(Some))
+    }),
+    argument("authorization-webhook-cache-authorized-ttl", |options, text| {
+        put(&mut options.authz.authorized_ttl, authentication::ttl(text))
+    }),
+    argument("authorization-webhook-cache-unauthorized-ttl", |options, text| {
+        put(&mut options.authz.unauthorized_ttl, authentication::ttl(text))
+    }),
+    argument("authorization-webhook-config-file", |options, text| {
+        put(&mut options.authz.webhook, authentication::webhook(text).map(Some))
+    }),
+    argument("authorization-webhook-version", |options, text| {
+        put(&mut options.authz.webhook_version, authentication::version(text))
+    }),
+    argument("client-ca-file", |options, text| put(&mut options.client_ca, file(text))),
     argument("default-watch-cache-size", |options, text| put(&mut options.history, number(text, 16..=1 << 20))),
-    argument("disable-admission-plugins", |options, text| put(&mut options.disabled_plugins, Ok(words(text)))),
+    argument("disable-admission-plugins", |options, text| put(&mut options.disabled_plugins, plugins(text))),
+    argument("enable-admission-plugins", |options, text| put(&mut options.enabled_plugins, plugins(text))),
+    argument("enable-bootstrap-token-auth", |_, text| only(text, "true")),
     argument("encryption-provider-config", |options, text| put(&mut options.encryption_config, Ok(Some(text.into())))),
     argument("encryption-provider-config-automatic-reload", |options, text| {
         put(&mut options.encryption_reload, switch(text))
@@ -130,21 +199,73 @@ pub(super) const TABLE: &[Argument<Options>] = &[
         put(&mut options.in_flight.writes, number(text, 1..=100_000))
     }),
     argument("max-requests-inflight", |options, text| put(&mut options.in_flight.reads, number(text, 1..=100_000))),
-    argument("requestheader-allowed-names", |options, text| put(&mut options.front_proxy_names, Ok(words(text)))),
-    argument("service-account-issuer", |options, text| put(&mut options.issuer, issuer(text).map(Some))),
-    argument("token-auth-file", |options, text| put(&mut options.tokens, tokens(text))),
+    argument("oidc-ca-file", |options, text| put(&mut options.authn.oidc.ca, file(text).map(Some))),
+    argument("oidc-client-id", |options, text| put(&mut options.authn.oidc.client_id, Ok(text.to_owned()))),
+    argument("oidc-groups-claim", |options, text| put(&mut options.authn.oidc.groups_claim, Ok(text.to_owned()))),
+    argument("oidc-groups-prefix", |options, text| put(&mut options.authn.oidc.groups_prefix, Ok(text.to_owned()))),
+    argument("oidc-issuer-url", |options, text| put(&mut options.authn.oidc.issuer_url, Ok(text.to_owned()))),
+    argument("oidc-required-claim", |options, text| options.authn.oidc.require(text)),
+    argument("oidc-signing-algs", |options, text| {
+        put(&mut options.authn.oidc.algorithms, authentication::algorithms(text))
+    }),
+    argument("oidc-username-claim", |options, text| put(&mut options.authn.oidc.username_claim, Ok(text.to_owned()))),
+    argument("oidc-username-prefix", |options, text| {
+        put(&mut options.authn.oidc.username_prefix, Ok(Some(text.to_owned())))
+    }),
+    argument("requestheader-allowed-names", |options, text| {
+        put(&mut options.authn.headers.allowed_names, Ok(words(text)))
+    }),
+    argument("requestheader-client-ca-file", |options, text| put(&mut options.front_proxy_ca, file(text))),
+    argument("requestheader-extra-headers-prefix", |options, text| {
+        put(&mut options.authn.headers.extra_prefixes, authentication::headers(text))
+    }),
+    argument("requestheader-group-headers", |options, text| {
+        put(&mut options.authn.headers.groups, authentication::headers(text))
+    }),
+    argument("requestheader-uid-headers", |options, text| {
+        put(&mut options.authn.headers.uid, authentication::headers(text))
+    }),
+    argument("requestheader-username-headers", |options, text| {
+        put(&mut options.authn.headers.username, authentication::headers(text))
+    }),
+    argument("service-account-extend-token-expiration", |options, text| {
+        put(&mut options.token_limits.extend, switch(text))
+    }),
+    argument("service-account-issuer", |options, text| more(&mut options.issuers, issuer(text))),
+    argument("service-account-jwks-uri", |options, text| put(&mut options.jwks_uri, issuer(text).map(Some))),
+    argument("service-account-key-file", |options, text| more(&mut options.verifying_keys, file(text))),
+    argument("service-account-lookup", |_, text| only(text, "true")),
+    argument("service-account-max-token-expiration", |options, text| {
+        put(&mut options.token_limits.longest, longest(text))
+    }),
+    argument("service-account-signing-key-file", |options, text| put(&mut options.signing_key, file(text).map(Some))),
+    argument("token-auth-file", |options, text| put(&mut options.authn.tokens, authentication::tokens(text))),
 ];
 
-fn authorization(text: &str) -> Result<Vec<AuthorizationMode>, String> {
-    let mode = |word: String| match word.as_str() {
-        "Node" => Ok(AuthorizationMode::Node),
-        "RBAC" => Ok(AuthorizationMode::Rbac),
-        "AlwaysAllow" => Ok(AuthorizationMode::AlwaysAllow),
-        "AlwaysDeny" => Ok(AuthorizationMode::AlwaysDeny),
-        other => Err(format!("{other:?} is no mode: there is Node, RBAC, AlwaysAllow and AlwaysDeny")),
-    };
-    let modes = words(text).into_iter().map(mode).collect::<Result<Vec<_>, _>>()?;
-    if modes.is_empty() { Err("at least one mode must be passed".into()) } else { Ok(modes) }
+/// Names of plugins there are.
+fn plugins(text: &str) -> Result<Vec<String>, String> {
+    let (named, known) = (words(text), admission::names());
+    match named.iter().find(|name| !known.contains(&&***name)) {
+        Some(other) => Err(format!("there is no admission plugin {other:?}; there is {}", known.join(", "))),
+        None => Ok(named),
+    }
+}
+
+fn more(place: &mut Vec<String>, value: Result<String, String>) -> Result<(), String> {
+    place.push(value?);
+    Ok(())
+}
+
+/// What a file holds.
+fn file(path: &str) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("the file cannot be read: {error}"))
+}
+
+/// An hour at least, as upstream has it.
+fn longest(text: &str) -> Result<Option<Duration>, String> {
+    let asked = duration(text)?;
+    let fits = (Duration::from_secs(3600)..=Duration::from_secs(1 << 32)).contains(&asked);
+    if fits { Ok(Some(asked)) } else { Err("expected a duration from 1h to 2^32 seconds".to_owned()) }
 }
 
 fn mode(text: &str) -> Result<AuditMode, String> {
@@ -156,20 +277,7 @@ fn mode(text: &str) -> Result<AuditMode, String> {
     }
 }
 
-fn file(path: &str) -> Result<String, String> {
-    std::fs::read_to_string(path).map_err(|error| format!("the file cannot be read: {error}"))
-}
-
-fn webhook(path: &str) -> Result<Access, String> {
-    let folder = Path::new(path).parent().unwrap_or(Path::new("."));
-    Access::from_kubeconfig(&file(path)?, folder).map_err(|error| error.to_string())
-}
-
 fn issuer(text: &str) -> Result<String, String> {
     let url = text.strip_prefix("https://").is_some_and(|host| !host.is_empty());
     if url { Ok(text.into()) } else { Err("expected an https URL".into()) }
-}
-
-fn tokens(path: &str) -> Result<TokenFile, String> {
-    TokenFile::parse(&file(path)?).map_err(|error| error.to_string())
 }

@@ -7,6 +7,7 @@ use super::{Argument, argument};
 
 /// The arguments, by name.
 pub(super) const TABLE: &[Argument<Options>] = &[
+    argument("cluster-signing-duration", |options, text| put(&mut options.signing_duration, duration(text))),
     argument("controllers", |options, text| put(&mut options.disabled, disabled(text))),
     argument("node-cidr-mask-size", |options, text| put(&mut options.node_cidr_mask_v4, number(text, 16..=29))),
     argument("node-monitor-grace-period", |options, text| put(&mut options.node_monitor_grace, duration(text))),

@@ -34,7 +34,7 @@ fn an_argument_sets_its_option() {
     ])
     .unwrap();
     assert_eq!(components.api_server.event_ttl.as_secs(), 300);
-    assert!(!components.api_server.anonymous);
+    assert_eq!(components.api_server.authentication.anonymous, apiserver::Anonymous::Nowhere);
     assert_eq!(components.api_server.in_flight.reads, 8, "the last counts");
     assert_eq!(components.controllers.disabled, ["job-controller"]);
     assert_eq!(components.controllers.node_monitor_grace.as_secs(), 16);
@@ -63,7 +63,8 @@ fn what_is_wrong_is_named() {
     check("--kube-apiserver-arg=feature-gates=A=true", &["feature-gates", "no such argument", "anonymous-auth"]);
     check("--kube-apiserver-arg=event-ttl=soon", &["event-ttl=soon", "1h30m"]);
     check("--kube-apiserver-arg=max-requests-inflight=0", &["from 1 to"]);
-    check("--kube-apiserver-arg=authorization-mode=ABAC", &["ABAC", "RBAC"]);
+    check("--kube-apiserver-arg=authorization-mode=Magic", &["Magic", "RBAC"]);
+    check("--kube-apiserver-arg=authorization-mode=ABAC", &["authorization-policy-file", "ABAC"]);
     check("--kube-apiserver-arg=token-auth-file=/nonexistent", &["/nonexistent", "cannot be read"]);
     check("--kube-controller-manager-arg=controllers=*,-nothing", &["\"nothing\"", "job-controller"]);
     check("--kube-scheduler-arg=leader-elect", &["leader-elect", "one way"]);

@@ -7,6 +7,7 @@
 //! Every loop acts under its own service account in `kube-system`, with upstream's names, so that RBAC, audit and
 //! managed fields look as on any cluster.
 
+mod certificates;
 mod cronjob;
 mod daemonset;
 mod deployment;
@@ -34,6 +35,7 @@ mod root_ca;
 mod service_cidr;
 mod service_endpoints;
 mod serviceaccount;
+mod serviceaccount_token;
 mod statefulset;
 mod taint_eviction;
 #[cfg(test)]
@@ -50,10 +52,19 @@ use client::events::Recorder;
 use futures::future::{BoxFuture, join_all};
 use tokio_util::sync::CancellationToken;
 
-pub use options::Options;
+pub use options::{MakeToken, Options, SecretTokens, SignRequest, Signer};
 
 /// The table: a loop's name, its service account, how it is built.
 const CONTROLLERS: &[Row] = &[
+    row("certificatesigningrequest-approving-controller", "certificate-controller", |s| {
+        s.start(certificates::approving(s))
+    }),
+    row("certificatesigningrequest-cleaner-controller", "certificate-controller", |s| {
+        s.start(certificates::cleaner(s))
+    }),
+    row("certificatesigningrequest-signing-controller", "certificate-controller", |s| {
+        s.start(certificates::signing(s))
+    }),
     row("cronjob-controller", "cronjob-controller", |s| s.start(cronjob::controller(s))),
     row("daemonset-controller", "daemon-set-controller", |s| s.start(daemonset::controller(s))),
     row("deployment-controller", "deployment-controller", |s| s.start(deployment::deployments(s))),
@@ -83,6 +94,10 @@ const CONTROLLERS: &[Row] = &[
     row("root-ca-certificate-publisher-controller", "root-ca-cert-publisher", |s| s.start(root_ca::controller(s))),
     row("service-cidr-controller", "service-cidrs-controller", |s| s.start(service_cidr::controller(s))),
     row("serviceaccount-controller", "service-account-controller", |s| s.start(serviceaccount::controller(s))),
+    // As upstream: it acts as the controller manager itself.
+    row("serviceaccount-token-controller", "service-account-controller", |s| {
+        s.start(serviceaccount_token::controller(s))
+    }),
     row("statefulset-controller", "statefulset-controller", |s| s.start(statefulset::controller(s))),
     // As upstream: it has no role of its own.
     row("taint-eviction-controller", "node-controller", |s| s.start(taint_eviction::controller(s))),

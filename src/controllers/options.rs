@@ -1,5 +1,6 @@
 //! What the controllers are told about the cluster.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Settings of the control loops; the defaults are upstream's.
@@ -19,6 +20,38 @@ pub struct Options {
     pub terminated_pod_threshold: usize,
     /// The certificates pods trust the API server by, PEM: content of every `kube-root-ca.crt`. Empty: nothing is published.
     pub root_ca_pem: String,
+    /// Signs approved certificate requests; without it nobody does.
+    pub signer: Option<Signer>,
+    /// The longest life of a certificate that is signed.
+    pub signing_duration: Duration,
+    /// Signs the tokens kept in Secrets; without it they stay empty.
+    pub secret_tokens: Option<SecretTokens>,
+}
+
+/// Signs a certificate request (PEM), for these usages and this long; the certificate, PEM.
+#[derive(Clone)]
+pub struct Signer(pub Arc<SignRequest>);
+
+/// What a [`Signer`] does. Errors are for people.
+pub type SignRequest = dyn Fn(&str, &[String], Duration) -> Result<String, String> + Send + Sync;
+
+impl std::fmt::Debug for Signer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Signer")
+    }
+}
+
+/// Makes a token that never expires for a service account: namespace, name, uid, and the Secret that is to hold it.
+#[derive(Clone)]
+pub struct SecretTokens(pub Arc<MakeToken>);
+
+/// What [`SecretTokens`] do. Errors are for people.
+pub type MakeToken = dyn Fn(&str, &str, &str, &str) -> Result<String, String> + Send + Sync;
+
+impl std::fmt::Debug for SecretTokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretTokens")
+    }
 }
 
 impl Default for Options {
@@ -31,6 +64,9 @@ impl Default for Options {
             node_monitor_grace: Duration::from_secs(40),
             terminated_pod_threshold: 12_500,
             root_ca_pem: String::new(),
+            signer: None,
+            signing_duration: Duration::from_secs(365 * 86_400),
+            secret_tokens: None,
         }
     }
 }

@@ -10,16 +10,15 @@ use serde_json::Value;
 
 use super::{Attributes, Plugin, Step, Verb};
 use crate::Registry;
-use crate::authorization::{self, Authorizer, Decision, Rule};
+use crate::authorization::{self, Authorizer, Rule};
 use crate::tree::Tree;
 
+/// Upstream has no such plugin.
+pub(super) const NAME: &str = "RBACEscalation";
 const GROUP: &str = "rbac.authorization.k8s.io";
 
 pub(super) fn plugin() -> Plugin {
-    Plugin::validating(
-        "RBACEscalation",
-        Step::Later(std::sync::Arc::new(|registry, write| Box::pin(check(registry, write)))),
-    )
+    Plugin::validating(NAME, Step::Later(std::sync::Arc::new(|registry, write| Box::pin(check(registry, write)))))
 }
 
 async fn check(registry: &Registry, write: &mut Attributes) -> Result<(), Status> {
@@ -71,7 +70,7 @@ impl Asks<'_> {
             is_resource: true,
             ..authorization::Attributes::default()
         };
-        matches!(self.authorizer.decide(&self.write.user, &what).await, Decision::Allow(_))
+        self.authorizer.decide(&self.write.user, &what).await.allows()
     }
 
     async fn role(&self) -> Result<(), Status> {
@@ -86,13 +85,8 @@ impl Asks<'_> {
             return Ok(());
         }
         // An aggregate may come to hold anything.
-        let everything = || vec![Box::from("*")];
-        let all = [
-            Rule { verbs: everything(), api_groups: everything(), resources: everything(), ..Rule::default() },
-            Rule { verbs: everything(), non_resource_urls: everything(), ..Rule::default() },
-        ];
         let why = "must have cluster-admin privileges to use the aggregationRule";
-        self.held(&all).map_err(|_| self.write.forbidden(why))
+        self.held(&Rule::everything()).map_err(|_| self.write.forbidden(why))
     }
 
     async fn binding(&self) -> Result<(), Status> {

@@ -1,13 +1,18 @@
 //! NodeRestriction: a node agent writes about itself and its pods, and about nothing else.
 
+mod pods;
+mod tokens;
+
+use std::sync::Arc;
+
+use api::certificate_request::CertificateRequest;
 use api::{Status, user};
+use base64::Engine;
 use serde_json::Value;
 
 use super::{Attributes, Plugin, Step, Verb};
 use crate::Registry;
 use crate::tree::Tree;
-
-const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// Labels below this domain are the cluster operator's: workloads are kept from nodes by them.
 const RESTRICTED: &str = "node-restriction.kubernetes.io";
@@ -28,125 +33,96 @@ const OWN_LABELS: [&str; 11] = [
 ];
 
 pub(super) fn plugin() -> Plugin {
-    Plugin::validating("NodeRestriction", Step::Now(admit))
+    let admit = Step::Later(Arc::new(|registry, attributes| Box::pin(admit(registry, attributes))));
+    Plugin::validating("NodeRestriction", admit)
 }
 
-fn admit(registry: &Registry, attributes: &mut Attributes) -> Result<(), Status> {
+async fn admit(registry: &Registry, attributes: &mut Attributes) -> Result<(), Status> {
     let user = attributes.user.clone();
     let Some(node) = user.name.strip_prefix("system:node:").filter(|_| user.in_group(user::NODES)) else {
         return Ok(());
     };
     match (&*attributes.resource.group, &*attributes.resource.plural) {
-        ("", "pods") => pods(registry, attributes, node),
-        ("", "nodes") => nodes(attributes, node),
-        ("", "persistentvolumeclaims") => match attributes.subresource.as_str() {
-            "status" => Ok(()),
-            _ => Err(attributes.forbidden("may only update PVC status")),
-        },
+        ("", "pods") => pods::admit(registry, attributes, node),
+        ("", "nodes") => admit_node(attributes, node),
+        ("", "persistentvolumeclaims") => admit_claim(attributes, node),
+        ("", "serviceaccounts") => tokens::admit(registry, attributes, node).await,
         ("coordination.k8s.io", "leases") => {
             if attributes.namespace != "kube-node-lease" {
                 let quoted = api::quote::quote("kube-node-lease");
                 return Err(attributes.forbidden(format!("can only access leases in the {quoted} system namespace")));
             }
-            if attributes.name != node {
-                return Err(
-                    attributes.forbidden("can only access node lease with the same name as the requesting node")
-                );
-            }
-            Ok(())
+            own(attributes, node, "can only access node lease with the same name as the requesting node")
         }
-        ("storage.k8s.io", "csinodes") if attributes.name != node => {
-            Err(attributes.forbidden("can only access CSINode with the same name as the requesting node"))
+        ("storage.k8s.io", "csinodes") => {
+            own(attributes, node, "can only access CSINode with the same name as the requesting node")
         }
+        ("resource.k8s.io", "resourceslices") => admit_slice(attributes, node),
+        ("certificates.k8s.io", "certificatesigningrequests") => admit_request(attributes, node),
         _ => Ok(()),
     }
 }
 
-fn pods(registry: &Registry, attributes: &Attributes, node: &str) -> Result<(), Status> {
-    let mine = |pod: &Value| pod.text("spec.nodeName") == node;
-    let quoted = api::quote::quote(node);
-    match (attributes.verb, attributes.subresource.as_str()) {
-        (Verb::Create, "") => {
-            let pod = &attributes.object;
-            if pod.at("metadata.annotations").is_none_or(|notes| notes.get(MIRROR).is_none()) {
-                let why = format!(
-                    "pod does not have {} annotation, node {quoted} can only create mirror pods",
-                    api::quote::quote(MIRROR)
-                );
-                return Err(attributes.forbidden(why));
-            }
-            if !mine(pod) {
-                let why = format!("node {quoted} can only create pods with spec.nodeName set to itself");
-                return Err(attributes.forbidden(why));
-            }
-            for field in ["spec.serviceAccountName", "spec.resourceClaims"] {
-                if pod.at(field).is_some() {
-                    let what = field.rsplit('.').next().unwrap_or_default();
-                    return Err(
-                        attributes.forbidden(format!("node {quoted} can not create pods that reference a {what}"))
-                    );
-                }
-            }
-            Ok(())
-        }
-        (Verb::Delete, "") if mine(&attributes.old) => Ok(()),
-        (Verb::Delete, "") => {
-            Err(attributes.forbidden(format!("node {quoted} can only delete pods with spec.nodeName set to itself")))
-        }
-        (Verb::Update, "status") if !mine(&attributes.old) => {
-            let why = format!("node {quoted} can only update pod status for pods with spec.nodeName set to itself");
-            Err(attributes.forbidden(why))
-        }
-        (Verb::Update, "status") if attributes.object.at("metadata.labels") != attributes.old.at("metadata.labels") => {
-            Err(attributes.forbidden(format!("node {quoted} cannot update labels through pod status")))
-        }
-        (Verb::Update, "status") => Ok(()),
-        (Verb::Create, "eviction") => {
-            let pod = registry.cached("", "v1", "pods").get(&attributes.namespace, &attributes.name);
-            // The row's first selectable field is the node's name.
-            if pod.is_some_and(|pod| pod.meta.fields.first().is_some_and(|name| **name == *node)) {
-                return Ok(());
-            }
-            Err(attributes.forbidden(format!("node {quoted} can only evict pods with spec.nodeName set to itself")))
-        }
-        (_, subresource) => {
-            Err(attributes.forbidden(format!("unexpected pod subresource {}", api::quote::quote(subresource))))
-        }
+/// The name of what is written, which stands in the object alone when that is new.
+fn name(attributes: &Attributes) -> &str {
+    match attributes.verb {
+        Verb::Create if attributes.name.is_empty() => attributes.object.text("metadata.name"),
+        _ => &attributes.name,
     }
 }
 
-fn nodes(attributes: &Attributes, node: &str) -> Result<(), Status> {
+fn own(attributes: &Attributes, node: &str, why: &str) -> Result<(), Status> {
+    if name(attributes) == node { Ok(()) } else { Err(attributes.forbidden(why)) }
+}
+
+fn admit_node(attributes: &Attributes, node: &str) -> Result<(), Status> {
     let quoted = api::quote::quote(node);
-    let name = match attributes.verb {
-        Verb::Create if attributes.name.is_empty() => attributes.object.text("metadata.name"),
-        _ => attributes.name.as_str(),
-    };
+    let name = name(attributes);
     if name != node {
         let other = api::quote::quote(name);
         return Err(attributes.forbidden(format!("node {quoted} is not allowed to modify node {other}")));
     }
-    if attributes.verb == Verb::Delete {
+    if !matches!(attributes.verb, Verb::Create | Verb::Update) {
         return Ok(());
     }
-    if attributes.verb == Verb::Update && attributes.object.at("spec.taints") != attributes.old.at("spec.taints") {
+    let (new, old) = (&attributes.object, &attributes.old);
+    let source = new.at("spec.configSource");
+    if attributes.verb == Verb::Create && source.is_some() {
+        let why = format!("node {quoted} is not allowed to create pods with a non-nil configSource");
+        return Err(attributes.forbidden(why));
+    }
+    if source.is_some() && source != old.at("spec.configSource") {
+        let why = format!("node {quoted} is not allowed to update configSource to a new non-nil configSource");
+        return Err(attributes.forbidden(why));
+    }
+    if attributes.verb == Verb::Update && new.at("spec.taints") != old.at("spec.taints") {
         return Err(attributes.forbidden(format!("node {quoted} is not allowed to modify taints")));
     }
-    let none = serde_json::Map::new();
-    let labels = |object: &'_ Value| object.at("metadata.labels").and_then(Value::as_object).unwrap_or(&none).clone();
-    let (new, old) = (labels(&attributes.object), labels(&attributes.old));
-    let changed = new.keys().chain(old.keys()).filter(|key| new.get(*key) != old.get(*key));
-    let mut refused: Vec<&String> = changed.filter(|key| !may_set(key, attributes.verb)).collect();
-    refused.sort();
-    refused.dedup();
+    let refused = refused_labels(new, old);
     if refused.is_empty() {
         return Ok(());
     }
-    let refused: Vec<&str> = refused.into_iter().map(String::as_str).collect();
-    Err(attributes.forbidden(format!("is not allowed to modify labels: {}", refused.join(", "))))
+    let refused = refused.join(", ");
+    Err(attributes.forbidden(match attributes.verb {
+        Verb::Create => format!("node {quoted} is not allowed to set the following labels: {refused}"),
+        _ => format!("is not allowed to modify labels: {refused}"),
+    }))
+}
+
+/// The labels that differ and that an agent may not touch, in order.
+fn refused_labels<'a>(new: &'a Value, old: &'a Value) -> Vec<&'a str> {
+    let labels = |object: &'a Value| object.at("metadata.labels").and_then(Value::as_object);
+    let value = |object: &'a Value, key: &str| labels(object).and_then(|labels| labels.get(key));
+    let keys = [new, old].into_iter().filter_map(labels).flat_map(|labels| labels.keys());
+    let mut refused: Vec<&str> =
+        keys.map(String::as_str).filter(|key| value(new, key) != value(old, key) && !may_set(key)).collect();
+    refused.sort_unstable();
+    refused.dedup();
+    refused
 }
 
 /// Whether an agent may set a label on its node.
-fn may_set(key: &str, verb: Verb) -> bool {
+fn may_set(key: &str) -> bool {
     let domain = key.split_once('/').map_or("", |(domain, _)| domain);
     let below = |parent: &str| domain == parent || domain.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.'));
     if below(RESTRICTED) {
@@ -155,6 +131,58 @@ fn may_set(key: &str, verb: Verb) -> bool {
     if !below("kubernetes.io") && !below("k8s.io") {
         return true;
     }
-    // Registering, an agent may still name what later only operators change.
-    OWN_LABELS.contains(&key) || below("kubelet.kubernetes.io") || below("node.kubernetes.io") && verb != Verb::Delete
+    OWN_LABELS.contains(&key) || below("kubelet.kubernetes.io") || below("node.kubernetes.io")
+}
+
+/// Of a claim an agent tells how far its resizing has come.
+fn admit_claim(attributes: &Attributes, node: &str) -> Result<(), Status> {
+    if attributes.subresource != "status" {
+        return Err(attributes.forbidden("may only update PVC status"));
+    }
+    let rest = |claim: &Value| {
+        let mut rest = claim.clone();
+        for told in ["capacity", "conditions", "allocatedResources", "allocatedResourceStatuses"] {
+            rest.cut(&format!("status.{told}"));
+        }
+        rest.cut("metadata.resourceVersion");
+        rest.cut("metadata.managedFields");
+        if rest.at("status").and_then(Value::as_object).is_some_and(serde_json::Map::is_empty) {
+            rest.cut("status");
+        }
+        rest
+    };
+    if rest(&attributes.object) == rest(&attributes.old) {
+        return Ok(());
+    }
+    let quoted = api::quote::quote(node);
+    let why = format!("node {quoted} is not allowed to update fields other than status.quantity and status.conditions");
+    Err(attributes.forbidden(why))
+}
+
+fn admit_slice(attributes: &Attributes, node: &str) -> Result<(), Status> {
+    let (slice, verb) = match attributes.verb {
+        Verb::Create => (&attributes.object, "create"),
+        Verb::Delete => (&attributes.old, "delete"),
+        _ => return Ok(()),
+    };
+    if slice.text("spec.nodeName") == node {
+        return Ok(());
+    }
+    Err(attributes.forbidden(format!("can only {verb} ResourceSlice with the same NodeName as the requesting node")))
+}
+
+/// An agent asks for certificates in its own name.
+fn admit_request(attributes: &Attributes, node: &str) -> Result<(), Status> {
+    let signer = attributes.object.text("spec.signerName");
+    let for_agents = ["kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client-kubelet"];
+    if attributes.verb != Verb::Create || !for_agents.contains(&signer) {
+        return Ok(());
+    }
+    let pem = base64::engine::general_purpose::STANDARD.decode(attributes.object.text("spec.request"));
+    let request = CertificateRequest::parse(&pem.unwrap_or_default())
+        .map_err(|why| attributes.forbidden(format!("unable to parse csr: {why}")))?;
+    if request.common_name.strip_prefix("system:node:") == Some(node) {
+        return Ok(());
+    }
+    Err(attributes.forbidden(format!("can only create a node CSR with CN=system:node:{node}")))
 }

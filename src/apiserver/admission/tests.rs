@@ -172,6 +172,35 @@ async fn nodes_write_about_themselves() {
     let label = json!({"metadata": {"labels": {"node-restriction.kubernetes.io/x": "y"}}});
     let patch = Operation::Patch(api::Patch::Merge(label), WriteOptions::default());
     assert!(call("nodes/n1", patch).await.unwrap_err().contains("is not allowed to modify labels"));
+    let request = |name: &str| {
+        let request = crate::testing::certificate_request(name, &["system:nodes"]);
+        create(json!({"metadata": {"name": name.replace(':', "-")}, "spec": {"request": request,
+            "signerName": "kubernetes.io/kubelet-serving", "usages": ["server auth"]}}))
+    };
+    call("certificatesigningrequests", request("system:node:n1")).await.unwrap();
+    let other = call("certificatesigningrequests", request("system:node:n2")).await.unwrap_err();
+    assert!(other.contains("can only create a node CSR with CN=system:node:n1"), "{other}");
+    let mirror = |owner: &str, uid: &str, spec: Value| {
+        let owners = json!([{"apiVersion": "v1", "kind": "Node", "name": owner, "uid": uid, "controller": true}]);
+        let mut pod = pod("mirror");
+        pod["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});
+        pod["metadata"]["ownerReferences"] = owners;
+        pod["spec"]["nodeName"] = "n1".into();
+        for (key, value) in spec.as_object().unwrap() {
+            pod["spec"][key] = value.clone();
+        }
+        create(pod)
+    };
+    let uid = server.get("nodes/n1").await.unwrap().text("metadata.uid").to_owned();
+    let check = async |operation: Operation, expect: &str| {
+        let told = call("pods", operation).await.unwrap_err();
+        assert!(told.contains(expect), "{told}");
+    };
+    check(mirror("n2", &uid, json!({})), "can only create pods with an owner reference set to itself").await;
+    check(mirror("n1", "other", json!({})), "node n1 UID mismatch: expected other got").await;
+    let secret = json!({"volumes": [{"name": "v", "secret": {"secretName": "s"}}]});
+    check(mirror("n1", &uid, secret), "can not create pods that reference secrets").await;
+    call("pods", mirror("n1", &uid, json!({}))).await.unwrap();
 }
 
 #[tokio::test]

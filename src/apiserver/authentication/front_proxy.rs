@@ -3,21 +3,24 @@
 use api::User;
 use http::HeaderMap;
 
+use super::RequestHeaders;
 use crate::http::query::percent_decode;
 
-/// The user the `X-Remote-*` headers name; `None` without a name. Headers of a name that came in another spelling
-/// (`X_Remote_User`) are other headers: nobody reads them.
-pub(super) fn user(headers: &HeaderMap) -> Option<User> {
-    let one = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim).filter(|v| !v.is_empty());
-    let mut user = User { name: one("x-remote-user")?.to_owned(), ..User::default() };
-    user.uid = one("x-remote-uid").unwrap_or_default().to_owned();
-    let groups = headers.get_all("x-remote-group").iter().filter_map(|v| v.to_str().ok());
-    user.groups = groups.map(str::to_owned).collect();
-    if user.name != "system:anonymous" && !user.in_group(api::user::AUTHENTICATED) {
-        user.groups.push(api::user::AUTHENTICATED.into());
-    }
+/// The user the headers name; `None` without a name. Headers of a name that came in another spelling (`X_Remote_User`) are
+/// other headers: nobody reads them.
+pub(super) fn user(headers: &HeaderMap, names: &RequestHeaders) -> Option<User> {
+    let one = |names: &[String]| {
+        let texts = names.iter().filter_map(|name| headers.get(name.as_str())?.to_str().ok());
+        texts.map(str::trim).find(|text| !text.is_empty())
+    };
+    let mut user = User { name: one(&names.username)?.to_owned(), ..User::default() };
+    user.uid = one(&names.uid).unwrap_or_default().to_owned();
+    let groups = names.groups.iter().flat_map(|name| headers.get_all(name.as_str()));
+    user.groups = groups.filter_map(|value| Some(value.to_str().ok()?.to_owned())).collect();
+    super::add_authenticated(&mut user);
     for (name, value) in headers {
-        if let (Some(key), Ok(value)) = (name.as_str().strip_prefix("x-remote-extra-"), value.to_str()) {
+        let key = names.extra_prefixes.iter().find_map(|prefix| name.as_str().strip_prefix(prefix.as_str()));
+        if let (Some(key), Ok(value)) = (key, value.to_str()) {
             user.extra.entry(percent_decode(key, false)).or_default().push(value.to_owned());
         }
     }

@@ -61,6 +61,19 @@ impl ServiceAccountKeys {
         Ok(Self { signing: key.map_err(|_| KeyError::Unreadable)?, verifying })
     }
 
+    /// A token without end for a Secret of a service account, as long as that Secret holds it. Errors are for people.
+    pub fn secret_token(&self, namespace: &str, account: &str, uid: &str, secret: &str) -> Result<String, String> {
+        let claims = json!({
+            "iss": super::service_account::LEGACY_ISSUER,
+            "kubernetes.io/serviceaccount/namespace": namespace,
+            "kubernetes.io/serviceaccount/secret.name": secret,
+            "kubernetes.io/serviceaccount/service-account.name": account,
+            "kubernetes.io/serviceaccount/service-account.uid": uid,
+            "sub": format!("system:serviceaccount:{namespace}:{account}"),
+        });
+        self.sign(&claims).map_err(|error| error.to_string())
+    }
+
     /// Signs claims into a compact JWT.
     pub(crate) fn sign(&self, claims: &Value) -> Result<String, jsonwebtoken::errors::Error> {
         let key = &self.verifying[0];

@@ -7,23 +7,39 @@ use std::time::Duration;
 use api::{Operation, Patch, Request, Status, User, WriteOptions};
 use serde_json::{Value, json};
 
+use super::RequestHeaders;
 use super::x509::ClientCa;
 use crate::Registry;
 
 const NAME: &str = "extension-apiserver-authentication";
 
 /// The content of the ConfigMap.
-pub(crate) fn data(client: &ClientCa, front_proxy: Option<&ClientCa>, names: &[String]) -> Value {
+pub(crate) fn data(client: &ClientCa, front_proxy: Option<&ClientCa>, headers: &RequestHeaders) -> Value {
     let mut data = json!({ "client-ca-file": client.pem() });
     if let Some(ca) = front_proxy {
         data["requestheader-client-ca-file"] = json!(ca.pem());
-        data["requestheader-allowed-names"] = json!(json!(names).to_string());
-        data["requestheader-extra-headers-prefix"] = json!(r#"["X-Remote-Extra-"]"#);
-        data["requestheader-group-headers"] = json!(r#"["X-Remote-Group"]"#);
-        data["requestheader-uid-headers"] = json!(r#"["X-Remote-Uid"]"#);
-        data["requestheader-username-headers"] = json!(r#"["X-Remote-User"]"#);
+        let lists = [
+            ("allowed-names", &headers.allowed_names),
+            ("extra-headers-prefix", &headers.extra_prefixes),
+            ("group-headers", &headers.groups),
+            ("uid-headers", &headers.uid),
+            ("username-headers", &headers.username),
+        ];
+        for (name, list) in lists {
+            let words: Vec<String> = match name {
+                "allowed-names" => list.clone(),
+                _ => list.iter().map(|header| canonical(header)).collect(),
+            };
+            data[format!("requestheader-{name}")] = json!(json!(words).to_string());
+        }
     }
     data
+}
+
+/// A header's name as Go writes it: `X-Remote-User`.
+fn canonical(header: &str) -> String {
+    let word = |word: &str| word.get(..1).map_or(String::new(), str::to_uppercase) + word.get(1..).unwrap_or_default();
+    header.split('-').map(word).collect::<Vec<_>>().join("-")
 }
 
 /// Tries until it is written.

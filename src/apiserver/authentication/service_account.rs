@@ -4,29 +4,63 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::{Object, User};
+use base64::Engine;
 use jsonwebtoken::Validation;
 use serde::{Deserialize, Serialize};
 use watch_cache::Cache;
 
 use super::{Authenticated, ServiceAccountKeys};
+use crate::digest_cache::DigestCache;
 
 /// The issuer of tokens that are kept in Secrets.
 pub(crate) const LEGACY_ISSUER: &str = "kubernetes/serviceaccount";
+/// Marks a Secret whose token nobody has used for long.
+const INVALID_SINCE: &str = "kubernetes.io/legacy-token-invalid-since";
 /// How long a token outlives the deletion of the pod it is bound to.
 const DELETION_LEEWAY_SECONDS: i64 = 60;
+/// How long a signature is not verified again.
+const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// Verifies tokens against the keys and the live objects.
 pub(crate) struct ServiceAccounts {
-    pub(crate) keys: ServiceAccountKeys,
-    pub(crate) issuer: String,
+    pub(crate) keys: Arc<ServiceAccountKeys>,
+    /// The first is that of new tokens; tokens of the others are still good.
+    pub(crate) issuers: Vec<String>,
     /// The audiences of the API server itself; the first is given to tokens that ask for none.
     pub(crate) api_audiences: Vec<String>,
     pub(crate) accounts: Arc<Cache>,
     pub(crate) pods: Arc<Cache>,
     pub(crate) secrets: Arc<Cache>,
     pub(crate) nodes: Arc<Cache>,
+    pub(crate) limits: TokenLimits,
+    /// Where uses of tokens that are kept in Secrets are reported.
+    pub(crate) uses: super::legacy_tokens::Uses,
+    /// Tokens whose signature was verified, and who each user is.
+    pub(crate) verified: DigestCache<Arc<Verified>>,
+}
+
+/// How long tokens live.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenLimits {
+    /// The longest life somebody may ask for; longer ones are cut down to it.
+    pub longest: Option<Duration>,
+    /// Whether a pod's own token outlives its time by a year, for clients that never read it again.
+    pub extend: bool,
+}
+
+impl Default for TokenLimits {
+    fn default() -> Self {
+        Self { longest: None, extend: true }
+    }
+}
+
+/// What a token says that one of our keys has signed; and the user made of it, which is the same as long as the token holds.
+pub(crate) struct Verified {
+    claims: Claims,
+    user: std::sync::OnceLock<Arc<User>>,
 }
 
 /// The private claims of bound tokens.
@@ -57,6 +91,7 @@ pub(crate) struct Reference {
 
 #[derive(Deserialize)]
 struct Claims {
+    exp: Option<i64>,
     #[serde(default)]
     iss: String,
     #[serde(default)]
@@ -77,6 +112,17 @@ struct Claims {
     legacy_uid: String,
 }
 
+#[derive(Deserialize)]
+struct SecretData {
+    data: TokenData,
+}
+
+#[derive(Deserialize)]
+struct TokenData {
+    #[serde(default)]
+    token: String,
+}
+
 /// One audience may stand without a list around it.
 #[derive(Default, Deserialize)]
 #[serde(untagged)]
@@ -88,11 +134,11 @@ enum Audience {
 }
 
 impl Audience {
-    fn list(self) -> Vec<String> {
+    fn list(&self) -> &[String] {
         match self {
-            Self::One(one) => vec![one],
+            Self::One(one) => std::slice::from_ref(one),
             Self::Many(many) => many,
-            Self::None => Vec::new(),
+            Self::None => &[],
         }
     }
 }
@@ -102,8 +148,31 @@ impl ServiceAccounts {
         &self.api_audiences
     }
 
+    /// The issuer of new tokens.
+    pub(crate) fn issuer(&self) -> &str {
+        self.issuers.first().map_or("", String::as_str)
+    }
+
     /// Whose a token is, and for which of the asked audiences it speaks. The reason of a refusal is for the log.
+    ///
+    /// A signature is verified once; what the token is bound to is looked at every time.
     pub(super) fn authenticate(&self, token: &str, asked: &[String]) -> Result<Authenticated, String> {
+        let digest = self.verified.digest(token, &[]);
+        let verified = match self.verified.get(&digest) {
+            Some(verified) => verified,
+            None => {
+                let claims = self.verify(token)?;
+                let left = claims.exp.map_or(i64::MAX, |until| until - jiff::Timestamp::now().as_second());
+                let life = Duration::from_secs(u64::try_from(left).unwrap_or(0)).min(REMEMBERED);
+                let verified = Arc::new(Verified { claims, user: std::sync::OnceLock::new() });
+                self.verified.put(digest, verified.clone(), life);
+                verified
+            }
+        };
+        self.judge(&verified, token, asked)
+    }
+
+    fn verify(&self, token: &str) -> Result<Claims, String> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| "the token is of no known kind")?;
         let mut problem = "no key has signed the token".to_owned();
         for key in self.keys.candidates(header.kid.as_deref()) {
@@ -114,63 +183,96 @@ impl ServiceAccounts {
             rules.validate_aud = false;
             rules.required_spec_claims.clear();
             match jsonwebtoken::decode::<Claims>(token, &key.key, &rules) {
-                Ok(data) => return self.judge(data.claims, asked),
+                Ok(data) => return Ok(data.claims),
                 Err(error) => problem = error.to_string(),
             }
         }
         Err(problem)
     }
 
-    fn judge(&self, claims: Claims, asked: &[String]) -> Result<Authenticated, String> {
-        let (namespace, reference, bound, audiences) = match &claims.bound {
-            Some(bound) if claims.iss == self.issuer => {
-                let audiences = claims.aud.list();
-                (bound.namespace.clone(), bound.serviceaccount.clone(), Some(bound.clone()), audiences)
+    fn judge(&self, verified: &Verified, token: &str, asked: &[String]) -> Result<Authenticated, String> {
+        let claims = &verified.claims;
+        let (namespace, name, uid, audiences) = match &claims.bound {
+            Some(bound) if self.issuers.contains(&claims.iss) => {
+                let account = &bound.serviceaccount;
+                (&*bound.namespace, &*account.name, &*account.uid, claims.aud.list())
             }
             None if claims.iss == LEGACY_ISSUER => {
-                let reference = Reference { name: claims.legacy_name, uid: claims.legacy_uid };
-                let secret = Reference { name: claims.legacy_secret, uid: String::new() };
-                let bound = Bound { secret: Some(secret), ..Bound::default() };
-                (claims.legacy_namespace, reference, Some(bound), self.api_audiences.clone())
+                self.check_copy(claims, token)?;
+                (&*claims.legacy_namespace, &*claims.legacy_name, &*claims.legacy_uid, &*self.api_audiences)
             }
             _ => return Err("the token has another issuer".into()),
         };
-        if claims.sub != format!("system:serviceaccount:{namespace}:{}", reference.name) {
+        let subject = claims.sub.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
+        if subject != Some((namespace, name)) {
             return Err("the token's subject is not its service account".into());
         }
         let shared: Vec<String> = asked.iter().filter(|a| audiences.contains(a)).cloned().collect();
         if shared.is_empty() {
             return Err(format!("token audiences {audiences:?} is invalid for the target audiences {asked:?}"));
         }
-        let account = live(&self.accounts, &namespace, &reference, "service account")?;
-        let mut user = User::service_account(&namespace, &reference.name);
+        let account = live(&self.accounts, namespace, name, uid, "service account")?;
+        if let Some(bound) = &claims.bound {
+            self.check_bindings(namespace, bound)?;
+        }
+        let known = verified.user.get().filter(|user| *user.uid == *account.meta.uid);
+        let user = known.cloned().unwrap_or_else(|| {
+            let user = Arc::new(self.user(claims, namespace, name, &account));
+            // Whoever was first was right: an account of another uid passes no token that names one.
+            let _ = verified.user.set(user.clone());
+            user
+        });
+        Ok(Authenticated { user, audiences: shared })
+    }
+
+    fn user(&self, claims: &Claims, namespace: &str, name: &str, account: &Object) -> User {
+        let mut user = User::service_account(namespace, name);
         user.uid = account.meta.uid.to_string();
         if !claims.jti.is_empty() {
-            user.extra.insert("authentication.kubernetes.io/credential-id".into(), vec![format!("JTI={}", claims.jti)]);
+            let id = vec![format!("JTI={}", claims.jti)];
+            user.extra.insert("authentication.kubernetes.io/credential-id".into(), id);
         }
-        if let Some(bound) = &bound {
-            self.check_bindings(&namespace, bound)?;
+        if let Some(bound) = &claims.bound {
             user.extra.extend(extra(bound));
         }
-        Ok(Authenticated { user, audiences: shared })
+        user
+    }
+
+    /// Whether a Secret still holds the token, and nobody has marked it as invalid.
+    fn check_copy(&self, claims: &Claims, token: &str) -> Result<(), String> {
+        let (namespace, account, name) = (&claims.legacy_namespace, &claims.legacy_name, &claims.legacy_secret);
+        let secret = self.secrets.get(namespace, name).filter(|secret| !secret.meta.is_deleting());
+        let secret = secret.ok_or("Token has been invalidated")?;
+        let data: SecretData = secret.view().map_err(|_| "the token's Secret cannot be read")?;
+        let kept = base64::engine::general_purpose::STANDARD.decode(data.data.token).unwrap_or_default();
+        if aws_lc_rs::constant_time::verify_slices_are_equal(&kept, token.as_bytes()).is_err() {
+            return Err("Token does not match server's copy".into());
+        }
+        if secret.meta.labels.get(INVALID_SINCE).is_some_and(|since| !since.is_empty()) {
+            return Err(format!(
+                "the token in secret {namespace}/{name} for service account {namespace}/{account} has been marked invalid. Use tokens from the TokenRequest API or manually created secret-based tokens, or remove the '{INVALID_SINCE}' label from the secret to temporarily allow use of this token"
+            ));
+        }
+        self.uses.report(&secret);
+        Ok(())
     }
 
     fn check_bindings(&self, namespace: &str, bound: &Bound) -> Result<(), String> {
         if let Some(secret) = &bound.secret {
-            live(&self.secrets, namespace, secret, "secret")?;
+            live(&self.secrets, namespace, &secret.name, &secret.uid, "secret")?;
         }
         match (&bound.pod, &bound.node) {
-            (Some(pod), _) => live(&self.pods, namespace, pod, "pod").map(drop),
-            (None, Some(node)) => live(&self.nodes, "", node, "node").map(drop),
+            (Some(pod), _) => live(&self.pods, namespace, &pod.name, &pod.uid, "pod").map(drop),
+            (None, Some(node)) => live(&self.nodes, "", &node.name, &node.uid, "node").map(drop),
             (None, None) => Ok(()),
         }
     }
 }
 
 /// The object a token is bound to, unless it is gone, another one now, or long on its way out.
-fn live(cache: &Cache, namespace: &str, reference: &Reference, what: &str) -> Result<Arc<Object>, String> {
-    let object = cache.get(namespace, &reference.name).ok_or_else(|| format!("the token's {what} is gone"))?;
-    if !reference.uid.is_empty() && *object.meta.uid != *reference.uid {
+fn live(cache: &Cache, namespace: &str, name: &str, uid: &str, what: &str) -> Result<Arc<Object>, String> {
+    let object = cache.get(namespace, name).ok_or_else(|| format!("the token's {what} is gone"))?;
+    if !uid.is_empty() && *object.meta.uid != *uid {
         return Err(format!("the token's {what} is another one now"));
     }
     let now = jiff::Timestamp::now().as_second();

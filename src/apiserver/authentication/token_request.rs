@@ -17,7 +17,15 @@ const EXTENDED_SECONDS: i64 = 365 * 24 * 3600;
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Request {
+    metadata: Metadata,
     spec: Spec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Metadata {
+    name: String,
+    namespace: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -52,16 +60,28 @@ struct PodSpec {
 }
 
 impl ServiceAccounts {
-    /// Answers a `TokenRequest` with the token filled in.
-    pub(crate) fn request_token(&self, namespace: &str, name: &str, body: &Value) -> Result<Value, Status> {
+    /// Answers a `TokenRequest` with the token filled in, and warnings.
+    pub(crate) fn request_token(
+        &self,
+        namespace: &str,
+        name: &str,
+        body: &Value,
+    ) -> Result<(Value, Vec<String>), Status> {
         let request: Request = Deserialize::deserialize(body).map_err(|e| {
             Status::bad_request(format!("TokenRequest in version \"v1\" cannot be handled as a TokenRequest: {e}"))
         })?;
         let account =
             self.accounts.get(namespace, name).ok_or_else(|| Status::not_found("", "serviceaccounts", name))?;
         let audiences = request.spec.audiences.filter(|a| !a.is_empty()).unwrap_or_else(|| self.api_audiences.clone());
-        let asked = request.spec.expiration_seconds.unwrap_or(DEFAULT_SECONDS);
+        check_names(&request.metadata, namespace, name)?;
+        let mut asked = request.spec.expiration_seconds.unwrap_or(DEFAULT_SECONDS);
         check_expiration(asked)?;
+        let mut warnings = Vec::new();
+        let longest = self.limits.longest.map_or(i64::MAX, |longest| longest.as_secs() as i64);
+        if asked > longest {
+            warnings.push(format!("requested expiration of {asked} seconds shortened to {longest} seconds"));
+            asked = longest;
+        }
         let mut bound = Bound {
             namespace: namespace.to_owned(),
             serviceaccount: Reference { name: name.to_owned(), uid: account.meta.uid.to_string() },
@@ -72,7 +92,11 @@ impl ServiceAccounts {
         }
         let now = jiff::Timestamp::now().as_second();
         let mut expires = now + asked;
-        if asked == KUBELET_SECONDS && bound.pod.is_some() && audiences.iter().all(|a| self.api_audiences.contains(a)) {
+        if self.limits.extend
+            && asked == KUBELET_SECONDS
+            && bound.pod.is_some()
+            && audiences.iter().all(|a| self.api_audiences.contains(a))
+        {
             bound.warnafter = Some(expires);
             expires = now + EXTENDED_SECONDS;
         }
@@ -80,7 +104,7 @@ impl ServiceAccounts {
             "aud": audiences,
             "exp": expires,
             "iat": now,
-            "iss": self.issuer,
+            "iss": self.issuer(),
             "jti": uuid::Uuid::new_v4().to_string(),
             "kubernetes.io": bound,
             "nbf": now,
@@ -93,7 +117,7 @@ impl ServiceAccounts {
         let told = jiff::Timestamp::from_second(now + asked).map(api::time::format).unwrap_or_default();
         let mut spec = json!({ "audiences": audiences, "expirationSeconds": asked });
         spec["boundObjectRef"] = body.pointer("/spec/boundObjectRef").cloned().unwrap_or(Value::Null);
-        Ok(json!({
+        let answer = json!({
             "kind": "TokenRequest",
             "apiVersion": "authentication.k8s.io/v1",
             "metadata": {
@@ -103,7 +127,8 @@ impl ServiceAccounts {
             },
             "spec": spec,
             "status": { "token": token, "expirationTimestamp": told },
-        }))
+        });
+        Ok((answer, warnings))
     }
 
     fn bind(&self, namespace: &str, account: &str, to: &ObjectReference, bound: &mut Bound) -> Result<(), Status> {
@@ -151,6 +176,18 @@ impl ServiceAccounts {
         }
         Ok(())
     }
+}
+
+/// A body that names its account has to name this one.
+fn check_names(metadata: &Metadata, namespace: &str, name: &str) -> Result<(), Status> {
+    let mut causes = Vec::new();
+    let named = [("name", &metadata.name, name), ("namespace", &metadata.namespace, namespace)];
+    for (field, said, _) in named.into_iter().filter(|(_, said, meant)| !said.is_empty() && *said != meant) {
+        let why = format!("must match the service account {field} if specified");
+        let error = Error::invalid(&Path::root("metadata").child(field), said.as_str(), why);
+        causes.push(Cause { reason: error.kind.reason().into(), message: error.body(), field: error.field });
+    }
+    if causes.is_empty() { Ok(()) } else { Err(Status::invalid("authentication.k8s.io", "TokenRequest", name, causes)) }
 }
 
 fn check_expiration(seconds: i64) -> Result<(), Status> {

@@ -4,13 +4,14 @@
 
 use std::sync::Arc;
 
-use api::{Status, User};
+use api::User;
 use arc_swap::ArcSwap;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
+use x509_parser::asn1_rs::{Oid, oid};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// A CA bundle that is of no use.
@@ -154,12 +155,9 @@ impl Peer {
         self.presented && jiff::Timestamp::now().as_second() > self.not_after
     }
 
-    /// The user of a certificate we trust; 401 when it has expired since.
-    pub(crate) fn client(&self) -> Result<Option<Arc<User>>, Status> {
-        if self.client.is_some() && self.expired() {
-            return Err(Status::unauthorized());
-        }
-        Ok(self.client.clone())
+    /// The user of a certificate we trust and that has not expired since.
+    pub(crate) fn client(&self) -> Option<&Arc<User>> {
+        self.client.as_ref().filter(|_| !self.expired())
     }
 
     /// The common name of a front proxy we trust.
@@ -167,9 +165,9 @@ impl Peer {
         if self.expired() { None } else { self.front_proxy.as_deref() }
     }
 
-    /// Whether there is a certificate and nobody vouches for it.
+    /// Whether there is a certificate and nobody vouches for it, or no longer.
     pub(crate) fn presented_invalid(&self) -> bool {
-        self.presented && self.client.is_none() && self.front_proxy.is_none()
+        self.presented && (self.expired() || (self.client.is_none() && self.front_proxy.is_none()))
     }
 }
 
@@ -177,11 +175,16 @@ fn common_name<'a>(certificate: &'a X509Certificate<'_>) -> Option<&'a str> {
     certificate.subject().iter_common_name().next()?.as_str().ok().filter(|name| !name.is_empty())
 }
 
+/// The attribute of a subject that is the user's uid (`user.UIDOID` upstream).
+const UID: Oid<'static> = oid!(1.3.6.1.4.1.57683.2);
+
 /// The common name is the user, the organizations are the groups.
 fn user(certificate: &X509Certificate<'_>, der: &[u8]) -> Option<User> {
     let name = common_name(certificate)?;
     let groups = certificate.subject().iter_organization().filter_map(|o| o.as_str().ok());
     let mut user = User::new(name, groups);
+    let uid = certificate.subject().iter_attributes().find(|attribute| attribute.attr_type() == &UID);
+    user.uid = uid.and_then(|uid| uid.as_str().ok()).unwrap_or_default().to_owned();
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
     let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     user.extra.insert("authentication.kubernetes.io/credential-id".into(), vec![format!("X509SHA256={hex}")]);

@@ -11,8 +11,9 @@ use parking_lot::Mutex;
 use watch_cache::Cache;
 
 use super::policy;
-use super::{Attributes, Decision, Rule};
+use super::{Attributes, Decision, Reason, Rule};
 use graph::Graph;
+pub(crate) use graph::pod_uses as uses_of_pod;
 
 /// The kinds that tie objects to nodes.
 #[derive(Clone)]
@@ -20,6 +21,7 @@ pub(crate) struct Caches {
     pub pods: Arc<Cache>,
     pub volumes: Arc<Cache>,
     pub attachments: Arc<Cache>,
+    pub slices: Arc<Cache>,
 }
 
 /// The node authorizer.
@@ -38,7 +40,7 @@ impl NodeGraph {
         let Some(node) = node_name(user) else { return Decision::NoOpinion(String::new()) };
         if what.is_resource {
             let own = |yes: bool, why: &str| {
-                if yes { Decision::Allow(String::new()) } else { Decision::NoOpinion(why.to_owned()) }
+                if yes { Decision::Allow(Reason::None) } else { Decision::NoOpinion(why.to_owned()) }
             };
             match (what.group, what.resource) {
                 ("", "secrets" | "configmaps") => return self.read(node, what, true),
@@ -66,42 +68,48 @@ impl NodeGraph {
                     let named = what.verb == "create" || what.name == node;
                     return own(verb && named, "can only access CSINode with the same name as the requesting node");
                 }
-                ("resource.k8s.io", "resourceslices") => {
-                    let selected = what.field_selector.split(',').any(|t| t == format!("spec.nodeName={node}"));
-                    let verb = match what.verb {
-                        "list" | "watch" | "deletecollection" => selected,
-                        "get" | "create" | "update" | "patch" | "delete" => true,
-                        _ => false,
-                    };
-                    return own(
-                        verb,
-                        "can only list/watch/deletecollection resourceslices with nodeName field selector",
-                    );
-                }
-                ("", "nodes") if what.subresource.is_empty() && matches!(what.verb, "get" | "list" | "watch") => {
-                    return own(what.name == node, "node can only read its own Node object");
-                }
-                ("", "pods") if what.subresource.is_empty() && matches!(what.verb, "list" | "watch" | "get") => {
-                    return self.pods(node, what);
-                }
+                ("resource.k8s.io", "resourceslices") => return self.slice(node, what),
+                ("", "nodes") => return own_node(node, what),
+                ("", "pods") => return self.pod(node, what),
                 _ => {}
             }
         }
         let allowed = self.rules.iter().any(|rule| rule.allows(what));
-        if allowed { Decision::Allow(String::new()) } else { Decision::NoOpinion(String::new()) }
+        if allowed { Decision::Allow(Reason::None) } else { Decision::NoOpinion(String::new()) }
     }
 
-    fn pods(&self, node: &str, what: &Attributes<'_>) -> Decision {
-        let selected =
-            what.field_selector.split(',').any(|term| term.replace("==", "=") == format!("spec.nodeName={node}"));
-        let its = match what.verb {
-            "get" => self.graph.lock().current().pod_is_on(what.namespace, what.name, node),
-            _ => selected,
-        };
-        if its {
-            return Decision::Allow(String::new());
+    fn pod(&self, node: &str, what: &Attributes<'_>) -> Decision {
+        match (what.subresource, what.verb) {
+            ("", "get") => self.read(node, what, false),
+            ("", "list" | "watch") if selects(what, node) => Decision::Allow(Reason::None),
+            ("", "list" | "watch") => {
+                Decision::NoOpinion("can only list/watch pods with spec.nodeName field selector".into())
+            }
+            // Which of them, is NodeRestriction's to know.
+            ("", "create" | "delete") | ("status", "update" | "patch") | ("eviction", "create") => {
+                Decision::Allow(Reason::None)
+            }
+            _ => Decision::NoOpinion(String::new()),
         }
-        Decision::NoOpinion("can only list/watch pods with spec.nodeName field selector".into())
+    }
+
+    fn slice(&self, node: &str, what: &Attributes<'_>) -> Decision {
+        if !what.subresource.is_empty() {
+            return Decision::NoOpinion("cannot authorize ResourceSlice subresources".into());
+        }
+        match what.verb {
+            // Which node's, is NodeRestriction's to know.
+            "create" => Decision::Allow(Reason::None),
+            "get" | "update" | "patch" | "delete" => self.related(node, what),
+            "watch" | "list" | "deletecollection" if selects(what, node) => Decision::Allow(Reason::None),
+            "watch" | "list" | "deletecollection" => Decision::NoOpinion(
+                "can only list/watch/deletecollection resourceslices with nodeName field selector".into(),
+            ),
+            _ => Decision::NoOpinion(
+                "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, deletecollection"
+                    .into(),
+            ),
+        }
     }
 
     fn read(&self, node: &str, what: &Attributes<'_>, watchable: bool) -> Decision {
@@ -117,6 +125,9 @@ impl NodeGraph {
             };
             return Decision::NoOpinion(verbs.into());
         }
+        if watchable && what.namespace.is_empty() {
+            return Decision::NoOpinion("can only read namespaced object of this type".into());
+        }
         self.related(node, what)
     }
 
@@ -125,7 +136,7 @@ impl NodeGraph {
             return Decision::NoOpinion("No Object name found".into());
         }
         if self.graph.lock().current().uses(node, what.resource, what.namespace, what.name) {
-            return Decision::Allow(String::new());
+            return Decision::Allow(Reason::None);
         }
         Decision::NoOpinion(format!("no relationship found between node '{node}' and this object"))
     }
@@ -136,6 +147,25 @@ impl NodeGraph {
             (_, "token") => Decision::NoOpinion("can only create tokens for individual service accounts".into()),
             _ => Decision::NoOpinion("can only get individual service accounts".into()),
         }
+    }
+}
+
+/// Whether a request asks for nothing but what is on a node.
+fn selects(what: &Attributes<'_>, node: &str) -> bool {
+    let mut terms = what.field_selector.split(',').filter_map(|term| term.split_once('='));
+    terms.any(|(field, value)| field == "spec.nodeName" && value.trim_start_matches('=') == node)
+}
+
+/// A node writes nodes and reads itself; NodeRestriction knows which it may write.
+fn own_node(node: &str, what: &Attributes<'_>) -> Decision {
+    match (what.subresource, what.verb) {
+        ("", "create" | "update" | "patch") | ("status", "update" | "patch") => Decision::Allow(Reason::None),
+        ("", "get" | "list" | "watch") if what.name == node => Decision::Allow(Reason::None),
+        ("", "get" | "list" | "watch") => {
+            let other = if what.name.is_empty() { "all nodes".to_owned() } else { format!("'{}'", what.name) };
+            Decision::NoOpinion(format!("node '{node}' cannot read {other}, only its own Node object"))
+        }
+        _ => Decision::NoOpinion(String::new()),
     }
 }
 

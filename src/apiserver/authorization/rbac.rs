@@ -14,10 +14,10 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use watch_cache::{Cache, Subscription};
 
-pub(crate) use compile::Compiled;
 use compile::Sources;
+pub(crate) use compile::{Compiled, Grant};
 
-use super::{Attributes, Decision, Rule};
+use super::{Attributes, Decision, Reason, Rule};
 
 /// The four kinds RBAC is made of, in this order: clusterroles, roles, clusterrolebindings, rolebindings.
 pub(crate) type Caches = [Arc<Cache>; 4];
@@ -63,24 +63,14 @@ impl Rbac {
     }
 
     pub(crate) fn decide(&self, user: &User, what: &Attributes<'_>) -> Decision {
-        let compiled = self.compiled();
-        let mut missing = Vec::new();
-        for grant in compiled.grants(user, what.namespace) {
-            match &grant.rules {
-                Ok(rules) if rules.iter().any(|rule| rule.allows(what)) => {
-                    return Decision::Allow(format!("RBAC: allowed by {}", grant.described));
-                }
-                Ok(_) => {}
-                Err(why) if missing.len() < 8 => missing.push(why.to_string()),
-                Err(_) => {}
-            }
-        }
-        let why = match missing.as_slice() {
-            [] => String::new(),
-            [one] => format!("RBAC: {one}"),
-            many => format!("RBAC: [{}]", many.join(", ")),
+        let seen = self.compiled();
+        let refused = match decide(&seen, user, what) {
+            Decision::NoOpinion(why) => why,
+            decided => return decided,
         };
-        Decision::NoOpinion(why)
+        // Refusals are rare, and none is to come of an index that somebody else was just bringing up to date.
+        let now = self.compiled_now();
+        if Arc::ptr_eq(&seen, &now) { Decision::NoOpinion(refused) } else { decide(&now, user, what) }
     }
 
     /// Every rule a user has, in a namespace or in the cluster.
@@ -92,6 +82,26 @@ impl Rbac {
             .flat_map(|rules| rules.iter().cloned())
             .collect()
     }
+}
+
+fn decide(compiled: &Compiled, user: &User, what: &Attributes<'_>) -> Decision {
+    let mut missing = Vec::new();
+    for grant in compiled.grants(user, what.namespace) {
+        match &grant.rules {
+            Ok(rules) if rules.iter().any(|rule| rule.allows(what)) => {
+                return Decision::Allow(Reason::Granted(grant.clone()));
+            }
+            Ok(_) => {}
+            Err(why) if missing.len() < 8 => missing.push(why.to_string()),
+            Err(_) => {}
+        }
+    }
+    let why = match missing.as_slice() {
+        [] => String::new(),
+        [one] => format!("RBAC: {one}"),
+        many => format!("RBAC: [{}]", many.join(", ")),
+    };
+    Decision::NoOpinion(why)
 }
 
 impl Following {

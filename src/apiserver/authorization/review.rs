@@ -31,6 +31,7 @@ struct ResourceAttributes {
     subresource: String,
     name: String,
     field_selector: Option<Selector>,
+    label_selector: Option<Selector>,
 }
 
 #[derive(Default, Deserialize)]
@@ -118,22 +119,44 @@ async fn access(authorizer: &Authorizer, request: &Request, body: &Value) -> Res
         None => AccessSpec::default(),
     };
     let invalid = |field: &str, why: &str| {
-        let cause = api::Cause {
-            reason: "FieldValueInvalid".into(),
-            message: format!("Invalid value: \"\": {why}"),
-            field: field.into(),
-        };
+        let message = format!("Invalid value: {why}");
+        let cause = api::Cause { reason: "FieldValueInvalid".into(), message, field: field.into() };
         Status::invalid("authorization.k8s.io", kind, "", vec![cause])
     };
-    if spec.resource_attributes.is_some() == spec.non_resource_attributes.is_some() {
-        let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+    if spec.resource_attributes.is_some() && spec.non_resource_attributes.is_some() {
+        let why = "cannot be specified in combination with resourceAttributes";
+        return Err(invalid("spec.nonResourceAttributes", why));
+    }
+    if spec.resource_attributes.is_none() && spec.non_resource_attributes.is_none() {
+        let why = "null: exactly one of nonResourceAttributes or resourceAttributes must be specified";
         return Err(invalid("spec.resourceAttributes", why));
+    }
+    if let Some(what) = &spec.resource_attributes {
+        for (name, selector) in [("fieldSelector", &what.field_selector), ("labelSelector", &what.label_selector)] {
+            let Some(selector) = selector else { continue };
+            let path = format!("spec.resourceAttributes.{name}");
+            match (selector.raw_selector.is_empty(), selector.requirements.as_ref().is_none_or(Vec::is_empty)) {
+                (false, false) => {
+                    let raw = api::quote::quote(&selector.raw_selector);
+                    let why = format!("{raw}: may not specified at the same time as requirements");
+                    return Err(invalid(&format!("{path}.rawSelector"), &why));
+                }
+                (true, true) => {
+                    let message =
+                        format!("Required value: when {path} is specified, requirements or rawSelector is required");
+                    let field = format!("{path}.requirements");
+                    let cause = api::Cause { reason: "FieldValueRequired".into(), message, field };
+                    return Err(Status::invalid("authorization.k8s.io", kind, "", vec![cause]));
+                }
+                _ => {}
+            }
+        }
     }
     let mut named = (*request.user).clone();
     if kind != "SelfSubjectAccessReview" {
         let groups = spec.groups.unwrap_or_default();
         if spec.user.is_empty() && groups.is_empty() {
-            return Err(invalid("spec.user", "at least one of user or group must be specified"));
+            return Err(invalid("spec.user", "\"\": at least one of user or group must be specified"));
         }
         named = User { name: spec.user, uid: spec.uid, groups, extra: spec.extra.unwrap_or_default() };
     }
@@ -142,7 +165,8 @@ async fn access(authorizer: &Authorizer, request: &Request, body: &Value) -> Res
             if kind == "LocalSubjectAccessReview" && what.namespace != request.namespace {
                 return Err(invalid("spec.resourceAttributes.namespace", "must match metadata.namespace"));
             }
-            let selector = what.field_selector.as_ref().map(selector_text).unwrap_or_default();
+            let fields = what.field_selector.as_ref().map(selector_text).unwrap_or_default();
+            let labels = what.label_selector.as_ref().map(selector_text).unwrap_or_default();
             let asked = Attributes {
                 verb: &what.verb,
                 group: &what.group,
@@ -153,7 +177,8 @@ async fn access(authorizer: &Authorizer, request: &Request, body: &Value) -> Res
                 name: &what.name,
                 is_resource: true,
                 path: "",
-                field_selector: &selector,
+                field_selector: &fields,
+                label_selector: &labels,
             };
             authorizer.decide(&named, &asked).await
         }
@@ -163,21 +188,36 @@ async fn access(authorizer: &Authorizer, request: &Request, body: &Value) -> Res
         }
         (None, None) => Decision::NoOpinion(String::new()),
     };
-    let (allowed, reason) = match decision {
-        Decision::Allow(reason) => (true, reason),
-        Decision::NoOpinion(reason) => (false, reason),
+    let mut status = json!({ "allowed": decision.allows() });
+    let reason = match decision {
+        Decision::Allow(reason) => reason.to_string(),
+        Decision::NoOpinion(reason) => reason,
+        Decision::Deny(reason) => {
+            status["denied"] = json!(true);
+            reason
+        }
+        Decision::Failed(why) => {
+            status["evaluationError"] = json!(why);
+            String::new()
+        }
     };
-    let mut status = json!({ "allowed": allowed });
     if !reason.is_empty() {
         status["reason"] = json!(reason);
     }
     Ok(status)
 }
 
+/// A selector as it stands in a request. Requirements that cannot be written so are left out: what is asked about is then
+/// more than was meant, never less.
 fn selector_text(selector: &Selector) -> String {
     let requirements = selector.requirements.iter().flatten();
-    let terms = requirements.filter(|r| r.operator == "In").filter_map(|r| match r.values.as_deref() {
-        Some([one]) => Some(format!("{}={one}", r.key)),
+    let terms = requirements.filter_map(|r| match (&*r.operator, r.values.as_deref().unwrap_or_default()) {
+        ("In", [one]) => Some(format!("{}={one}", r.key)),
+        ("NotIn", [one]) => Some(format!("{}!={one}", r.key)),
+        ("In", many) if !many.is_empty() => Some(format!("{} in ({})", r.key, many.join(","))),
+        ("NotIn", many) if !many.is_empty() => Some(format!("{} notin ({})", r.key, many.join(","))),
+        ("Exists", []) => Some(r.key.clone()),
+        ("DoesNotExist", []) => Some(format!("!{}", r.key)),
         _ => None,
     });
     let terms: Vec<String> = terms.collect();
@@ -189,10 +229,13 @@ fn rules(authorizer: &Authorizer, request: &Request, body: &Value) -> Result<Val
     if namespace.is_empty() {
         return Err(Status::bad_request("no namespace on request"));
     }
-    let rules = authorizer.rbac.rules(&request.user, namespace);
+    let (rules, unlisted) = authorizer.rules(&request.user, namespace);
     let (paths, resources): (Vec<Rule>, Vec<Rule>) =
         rules.into_iter().partition(|rule| !rule.non_resource_urls.is_empty());
-    // Nodes may do more than can be listed.
-    let incomplete = super::node::node_name(&request.user).is_some();
-    Ok(json!({ "resourceRules": resources, "nonResourceRules": paths, "incomplete": incomplete }))
+    let mut status =
+        json!({ "resourceRules": resources, "nonResourceRules": paths, "incomplete": !unlisted.is_empty() });
+    if !unlisted.is_empty() {
+        status["evaluationError"] = json!(unlisted.join(", "));
+    }
+    Ok(status)
 }

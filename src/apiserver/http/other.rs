@@ -37,7 +37,7 @@ pub(super) async fn serve(server: &Arc<Server>, incoming: Incoming<'_>) -> Resul
         }
         "/.well-known/openid-configuration" => {
             let document = json!({
-                "issuer": keys.issuer,
+                "issuer": keys.issuer(),
                 "jwks_uri": server.jwks_uri,
                 "response_types_supported": ["id_token"],
                 "subject_types_supported": ["public"],

@@ -70,7 +70,7 @@ impl Part {
             Self::Status => Ok(status(resource, new, old)),
             Self::Scale => scale::apply(resource, &new, old),
             Self::Finalize => Ok(finalize(new, old)),
-            Self::Approval => Ok(approval(&new, old)),
+            Self::Approval => Ok(approval(new, old)),
             Self::EphemeralContainers => Ok(ephemeral_containers(new, old)),
             Self::Resize => Ok(resize(&new, old)),
         }
@@ -102,6 +102,9 @@ impl Part {
             Self::Resize if crate::strategy::pod_quality(new) != old.text("status.qosClass") => {
                 let why = "Pod QOS Class may not change as a result of resizing";
                 errors.push(Error::invalid(&Path::root("spec"), crate::strategy::pod_quality(new), why));
+            }
+            Self::Approval | Self::Status if new.text("kind") == "CertificateSigningRequest" => {
+                crate::strategy::certificates::validate_status(new, old, errors);
             }
             _ => {}
         }
@@ -135,10 +138,19 @@ fn status(resource: &Resource, mut new: Value, old: &Value) -> Value {
     // Who owns an object is no part of its state.
     merged.put_or_remove("metadata.ownerReferences", old.at("metadata.ownerReferences").cloned());
     if old.text("kind") == "CertificateSigningRequest" {
-        // Signers may not approve.
-        let kept =
-            conditions(old, is_approval).chain(conditions(&merged, |kind| !is_approval(kind))).collect::<Vec<_>>();
-        merged.put_or_remove("status.conditions", (!kept.is_empty()).then_some(Value::Array(kept)));
+        // Signers may not approve, nor take an approval back.
+        let before = |kind: &str| old.items("status.conditions").iter().find(|c| c.text("type") == kind);
+        let mut kept: Vec<Value> = Vec::new();
+        for condition in merged.items("status.conditions") {
+            match condition.text("type") {
+                kind if is_approval(kind) => kept.extend(before(kind).cloned()),
+                _ => kept.push(condition.clone()),
+            }
+        }
+        let lost = old.items("status.conditions").iter().filter(|c| is_approval(c.text("type")) && !kept.contains(c));
+        let lost: Vec<Value> = lost.cloned().collect();
+        kept.extend(lost);
+        put_conditions(&mut merged, kept, old);
     }
     merged
 }
@@ -152,29 +164,29 @@ fn is_approval(kind: &str) -> bool {
     matches!(kind, "Approved" | "Denied")
 }
 
-fn conditions(object: &Value, wanted: fn(&str) -> bool) -> impl Iterator<Item = Value> + use<'_> {
-    object.items("status.conditions").iter().filter(move |condition| wanted(condition.text("type"))).cloned()
+/// Approvers write conditions and metadata, and nothing else.
+fn approval(mut new: Value, old: &Value) -> Value {
+    let mut merged = old.clone();
+    if let Some(metadata) = new.cut("metadata") {
+        merged.put("metadata", metadata);
+    }
+    let written = new.items("status.conditions").to_vec();
+    put_conditions(&mut merged, written, old);
+    merged
 }
 
-/// Approvers may do nothing but approve or deny.
-fn approval(new: &Value, old: &Value) -> Value {
-    let mut merged = old.clone();
-    if let Some(version) = new.at("metadata.resourceVersion") {
-        merged.put("metadata.resourceVersion", version.clone());
-    }
+/// Conditions with their times filled in: one that stays as it was keeps the time of its last transition.
+fn put_conditions(merged: &mut Value, mut written: Vec<Value>, old: &Value) {
     let now = api::time::format(jiff::Timestamp::now());
-    let mut kept: Vec<Value> = conditions(old, |kind| !is_approval(kind)).collect();
-    kept.extend(conditions(new, is_approval).map(|mut condition| {
-        let before = old.items("status.conditions").iter().find(|c| c.text("type") == condition.text("type"));
-        match before {
-            Some(before) => condition.put_or_remove("lastTransitionTime", before.at("lastTransitionTime").cloned()),
-            None => condition.default_to("lastTransitionTime", now.as_str()),
-        }
+    for condition in &mut written {
+        let same = |c: &&Value| ["type", "status"].iter().all(|field| c.text(field) == condition.text(field));
+        let before = old.items("status.conditions").iter().find(same);
+        let since = before.map_or("", |before| before.text("lastTransitionTime"));
+        let since = if since.is_empty() { now.clone() } else { since.to_owned() };
+        condition.default_to("lastTransitionTime", since);
         condition.default_to("lastUpdateTime", now.as_str());
-        condition
-    }));
-    merged.put_or_remove("status.conditions", (!kept.is_empty()).then_some(Value::Array(kept)));
-    merged
+    }
+    merged.put_or_remove("status.conditions", (!written.is_empty()).then_some(Value::Array(written)));
 }
 
 fn ephemeral_containers(mut new: Value, old: &Value) -> Value {

@@ -172,7 +172,7 @@ pub(crate) fn sample(row: &Resource) -> Value {
             json!({"spec": {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": pod}}}})
         }
         ("certificates.k8s.io", _) => json!({"spec": {
-            "request": "LS0t", "signerName": "example.com/x", "usages": ["client auth"]}}),
+            "request": crate::testing::certificate_request("x", &[]), "signerName": "example.com/x", "usages": ["client auth"]}}),
         ("discovery.k8s.io", _) => json!({"addressType": "IPv4", "endpoints": []}),
         ("networking.k8s.io", "ingresses") => {
             json!({"spec": {"defaultBackend": {"service": {"name": "s", "port": {"number": 80}}}}})

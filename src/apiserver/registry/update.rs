@@ -184,6 +184,7 @@ impl Registry {
                 (strategy.validate)(&new, &mut errors);
                 part.validate(&new, old, &mut errors);
             }
+            Part::Status | Part::Approval => part.validate(&new, old, &mut errors),
             _ => {}
         }
         if !own {

@@ -169,7 +169,7 @@ async fn users_are_who_their_credentials_say() {
     let trusted = crate::ClientCa::from_pem(&other.pem).unwrap();
     let server = TestServer::with(|config| {
         config.front_proxy_ca = Some(std::sync::Arc::new(trusted));
-        config.static_tokens.insert("secret", api::User::new("alice", ["dev"]));
+        config.authentication.static_tokens.insert("secret", api::User::new("alice", ["dev"]));
     })
     .await;
     let whoami = async |client: TestClient| {

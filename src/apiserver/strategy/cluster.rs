@@ -1,6 +1,5 @@
 //! Namespaces, nodes, quotas and limits, priorities, leases, certificates: kinds about the cluster itself.
 
-use api::User;
 use api::quantity::Quantity;
 use api::validation::field::{Error, Path};
 use api::validation::{dns1123_label, qualified_name};
@@ -204,39 +203,6 @@ pub(super) const EVENT: Strategy = Strategy {
         if !fits {
             let why = "does not match event.namespace";
             errors.push(Error::invalid(&Path::root("involvedObject.namespace"), about, why));
-        }
-    },
-    ..Strategy::DEFAULT
-};
-
-pub(super) const SIGNING_REQUEST: Strategy = Strategy {
-    status: Some("{}"),
-    prepare_create: |request, user: &User| {
-        // Whose request it is, is not for the client to say.
-        request.put("spec.username", user.name.as_str());
-        request.put_or_remove("spec.uid", (!user.uid.is_empty()).then(|| user.uid.as_str().into()));
-        request.put("spec.groups", json!(user.groups));
-        request.put_or_remove("spec.extra", (!user.extra.is_empty()).then(|| json!(user.extra)));
-    },
-    prepare_update: |new, old| new.put_or_remove("spec", old.at("spec").cloned()),
-    validate: |request, errors| {
-        let spec = Path::root("spec");
-        let signer = request.text("spec.signerName");
-        if signer.is_empty() {
-            errors.push(Error::required(&spec.child("signerName"), ""));
-        } else if !signer.contains('/') {
-            let why = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
-            errors.push(Error::invalid(&spec.child("signerName"), signer, why));
-        }
-        if request.items("spec.usages").is_empty() {
-            errors.push(Error::required(&spec.child("usages"), ""));
-        }
-        if request.text("spec.request").is_empty() {
-            errors.push(Error::required(&spec.child("request"), ""));
-        }
-        if let Some(seconds) = request.int("spec.expirationSeconds").filter(|seconds| *seconds < 600) {
-            let why = "may not specify a duration less than 600 seconds (10 minutes)";
-            errors.push(Error::invalid(&spec.child("expirationSeconds"), seconds, why));
         }
     },
     ..Strategy::DEFAULT

@@ -9,7 +9,7 @@ use watch_cache::{Change, ChangeKind, Subscription};
 use super::Caches;
 
 /// `resource/namespace/name`
-type Key = Box<str>;
+pub(crate) type Key = Box<str>;
 
 /// The index, and its places in the caches' changes.
 pub(super) struct Graph {
@@ -77,6 +77,12 @@ impl Graph {
     pub(super) fn uses(&self, node: &str, resource: &str, namespace: &str, name: &str) -> bool {
         let direct = |key: &str| self.users.get(key).is_some_and(|nodes| nodes.contains_key(node));
         match resource {
+            "pods" => self.pod_is_on(namespace, name, node),
+            // There are few, and nodes seldom ask.
+            "resourceslices" => self.caches.slices.get("", name).is_some_and(|slice| {
+                let slice = slice.to_value().unwrap_or_default();
+                slice.pointer("/spec/nodeName").and_then(Value::as_str) == Some(node)
+            }),
             "volumeattachments" => self.attachments.get(name).is_some_and(|at| **at == *node),
             "persistentvolumes" => self.volumes.get(name).is_some_and(|(claim, _)| {
                 let (namespace, name) = api::meta::split_key(claim);
@@ -94,7 +100,7 @@ impl Graph {
         }
     }
 
-    pub(super) fn pod_is_on(&self, namespace: &str, name: &str, node: &str) -> bool {
+    fn pod_is_on(&self, namespace: &str, name: &str, node: &str) -> bool {
         let key = api::meta::key(namespace, name);
         self.pods.get(key.as_str()).is_some_and(|pod| *pod.node == *node)
     }
@@ -170,7 +176,7 @@ impl Graph {
 }
 
 /// The objects a pod names: secrets, config maps, claims, its service account.
-fn pod_uses(namespace: &str, pod: &Value) -> HashSet<Key> {
+pub(crate) fn pod_uses(namespace: &str, pod: &Value) -> HashSet<Key> {
     let mut used = HashSet::new();
     let Some(spec) = pod.get("spec") else { return used };
     let account = spec.get("serviceAccountName").and_then(Value::as_str).unwrap_or_default();

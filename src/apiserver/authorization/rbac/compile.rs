@@ -151,8 +151,8 @@ impl Sources {
         for (key, binding) in &self.cluster_bindings {
             let described =
                 format!("ClusterRoleBinding \"{key}\" of {} \"{}\"", binding.role_ref.kind, binding.role_ref.name);
-            let grant = Arc::new(compiled.grant(binding, "", described));
-            add(&mut compiled.cluster, binding, "", &grant);
+            let rules = compiled.granted(binding, "");
+            add(&mut compiled.cluster, binding, "", &rules, &described);
         }
         for (key, binding) in &self.bindings {
             let (namespace, name) = api::meta::split_key(key);
@@ -160,8 +160,8 @@ impl Sources {
                 "RoleBinding \"{name}/{namespace}\" of {} \"{}\"",
                 binding.role_ref.kind, binding.role_ref.name
             );
-            let grant = Arc::new(compiled.grant(binding, namespace, described));
-            add(compiled.namespaces.entry(namespace.into()).or_default(), binding, namespace, &grant);
+            let rules = compiled.granted(binding, namespace);
+            add(compiled.namespaces.entry(namespace.into()).or_default(), binding, namespace, &rules, &described);
         }
         compiled
     }
@@ -193,8 +193,11 @@ impl Sources {
     }
 }
 
+/// The rules of a binding's role, or why there are none.
+type Granted = Result<Arc<[Rule]>, Box<str>>;
+
 impl Compiled {
-    fn grant(&self, binding: &Binding, namespace: &str, described: String) -> Grant {
+    fn granted(&self, binding: &Binding, namespace: &str) -> Granted {
         let role = &binding.role_ref;
         let (found, plural) = match &*role.kind {
             "ClusterRole" => (self.role("", &role.name), "clusterrole"),
@@ -204,21 +207,23 @@ impl Compiled {
         };
         let missing =
             || format!("{plural}.rbac.authorization.k8s.io {} not found", api::quote::quote(&role.name)).into();
-        Grant { rules: found.cloned().ok_or_else(missing), described: described.into() }
+        found.cloned().ok_or_else(missing)
     }
 }
 
-fn add(by: &mut BySubject, binding: &Binding, namespace: &str, grant: &Arc<Grant>) {
+fn add(by: &mut BySubject, binding: &Binding, namespace: &str, rules: &Granted, described: &str) {
     for subject in binding.subjects.iter().flatten() {
-        let (map, name) = match &*subject.kind {
-            "User" => (&mut by.users, subject.name.clone()),
-            "Group" => (&mut by.groups, subject.name.clone()),
+        let (map, name, shown) = match &*subject.kind {
+            "User" => (&mut by.users, subject.name.clone(), subject.name.clone()),
+            "Group" => (&mut by.groups, subject.name.clone(), subject.name.clone()),
             "ServiceAccount" => {
                 let at = if subject.namespace.is_empty() { namespace } else { &subject.namespace };
-                (&mut by.users, format!("system:serviceaccount:{at}:{}", subject.name))
+                let name = format!("system:serviceaccount:{at}:{}", subject.name);
+                (&mut by.users, name, format!("{}/{at}", subject.name))
             }
             _ => continue,
         };
-        map.entry(name.into()).or_default().push(grant.clone());
+        let described = format!("{described} to {} {}", subject.kind, api::quote::quote(&shown)).into();
+        map.entry(name.into()).or_default().push(Arc::new(Grant { rules: rules.clone(), described }));
     }
 }

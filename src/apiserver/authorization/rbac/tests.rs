@@ -44,6 +44,7 @@ fn check(rbac: &Rbac, user: &User, request: &str, expect: &str) {
     let seen = match rbac.decide(user, &what) {
         Decision::Allow(_) => "yes".to_owned(),
         Decision::NoOpinion(why) => format!("no {why}").trim().to_owned(),
+        other => panic!("{other:?}"),
     };
     assert_eq!(seen, expect, "{request}");
 }

@@ -175,19 +175,31 @@ async fn namespaces_end_when_they_are_empty() {
 async fn approvers_approve_and_signers_sign() {
     let server = server().await;
     let body = json!({"metadata": {"name": "r"}, "spec": {
-        "request": "LS0t", "signerName": "example.com/x", "usages": ["client auth"], "username": "root"}});
+        "request": crate::testing::certificate_request("x", &[]), "signerName": "example.com/x", "usages": ["client auth"], "username": "root"}});
     let made = server.create("certificatesigningrequests", body).await.unwrap();
     assert_eq!(made["spec"]["username"], "alice");
+    let (certificate, _) = crate::testing::Ca::new("ca").issue("x", &[], &[]);
+    let certificate = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, certificate);
     let approved = json!({"status": {"certificate": "LS0t", "conditions": [{"type": "Approved", "status": "True", "reason": "x"}]}});
     let after = server.merge("certificatesigningrequests/r/approval", approved.clone()).await.unwrap();
     assert_eq!(
         (&after["status"]["conditions"][0]["type"], after["status"].get("certificate")),
         (&json!("Approved"), None)
     );
-    let signed = json!({"status": {"certificate": "LS0t", "conditions": null}});
+    let signed = json!({"status": {"certificate": certificate, "conditions": null}});
     let after = server.merge("certificatesigningrequests/r/status", signed).await.unwrap();
-    assert_eq!(after["status"]["certificate"], "LS0t");
+    assert_eq!(after["status"]["certificate"], certificate);
     assert_eq!(after["status"]["conditions"][0]["type"], "Approved");
+    let more = json!({"metadata": {"annotations": {"a": "b"}}, "status": {"conditions": [
+        {"type": "Approved", "status": "True"}, {"type": "Other", "status": "True", "reason": "e2e"}]}});
+    let after = server.merge("certificatesigningrequests/r/approval", more).await.unwrap();
+    assert_eq!(
+        (&after["metadata"]["annotations"]["a"], &after["status"]["conditions"][1]["type"]),
+        (&json!("b"), &json!("Other"))
+    );
+    let none = json!({"status": {"conditions": null}});
+    let status = server.merge("certificatesigningrequests/r/approval", none).await.unwrap_err();
+    assert!(status.message.contains("updates may not remove a condition of type \"Approved\""), "{}", status.message);
 }
 
 #[tokio::test]

@@ -1,0 +1,151 @@
+//! OpenID Connect: tokens of other issuers, whose keys are found by discovery and followed as they change.
+
+mod claims;
+pub(crate) mod config;
+mod expressions;
+mod keys;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::User;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::Validation;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use tokio::task::JoinHandle;
+
+pub use config::{ClaimMapping, JwtIssuer, JwtIssuerError};
+pub use expressions::{Expression, ValidationRule};
+use keys::{Keys, Source};
+
+use crate::webhook;
+
+/// How much an issuer's clock may be ahead of ours.
+const LEEWAY_SECONDS: i64 = 300;
+/// How long discovery waits before it is tried again.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// One issuer whose tokens are good.
+pub(super) struct Issuer {
+    config: JwtIssuer,
+    keys: Arc<Keys>,
+    discovery: JoinHandle<()>,
+}
+
+impl Drop for Issuer {
+    fn drop(&mut self) {
+        self.discovery.abort();
+    }
+}
+
+impl Issuer {
+    /// Begins to look for the issuer's keys. Needs a Tokio runtime.
+    pub(super) fn start(config: JwtIssuer, client: Arc<webhook::Client>) -> Self {
+        let keys = Arc::new(Keys::new(Source {
+            issuer: config.url.clone(),
+            discovery_url: config.discovery_url.clone(),
+            ca: config.certificate_authority.clone(),
+            client,
+        }));
+        let discovery = tokio::spawn({
+            let keys = keys.clone();
+            async move {
+                while let Err(why) = keys.discover().await {
+                    tracing::error!(issuer = keys.issuer(), why, "an issuer's keys cannot be found, will try again");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        });
+        Self { config, keys, discovery }
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.config.url
+    }
+
+    /// Whose a token of this issuer is. The reason of a refusal is for the log.
+    pub(super) async fn authenticate(&self, token: &str) -> Result<User, String> {
+        let claims = self.verify(token).await.map_err(|why| format!("oidc: verify token: {why}"))?;
+        self.config.user(&claims)
+    }
+
+    async fn verify(&self, token: &str) -> Result<Map<String, Value>, String> {
+        let header = jsonwebtoken::decode_header(token).map_err(|error| error.to_string())?;
+        if !self.config.algorithms.contains(&header.alg) {
+            return Err(format!("id token signed with unsupported algorithm {:?}", header.alg));
+        }
+        let seen = self.keys.current().ok_or("oidc: authenticator not initialized")?;
+        let claims = match decode(token, &header, &seen) {
+            Some(claims) => claims,
+            // The issuer may have other keys by now.
+            None => {
+                let fresh = self.keys.renew(&seen).await?;
+                decode(token, &header, &fresh).ok_or("failed to verify id token signature")?
+            }
+        };
+        self.check(&claims)?;
+        Ok(claims)
+    }
+
+    fn check(&self, claims: &Map<String, Value>) -> Result<(), String> {
+        let issuer = claims.get("iss").and_then(Value::as_str).unwrap_or_default();
+        if issuer != self.config.url && !(is_google(issuer) && is_google(&self.config.url)) {
+            return Err(format!(
+                "id token issued by a different provider, expected {:?} got {issuer:?}",
+                self.config.url
+            ));
+        }
+        let audiences = match claims.get("aud") {
+            Some(Value::String(one)) => vec![one.as_str()],
+            Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        };
+        if !self.config.audiences.iter().any(|audience| audiences.contains(&&**audience)) {
+            return Err(format!("expected audience in {:?} got {audiences:?}", self.config.audiences));
+        }
+        let now = jiff::Timestamp::now().as_second();
+        let moment = |claim: &str| claims.get(claim).and_then(Value::as_f64).map(|seconds| seconds as i64);
+        if moment("exp").is_none_or(|until| until <= now) {
+            return Err("token is expired".into());
+        }
+        if moment("nbf").is_some_and(|from| from > now + LEEWAY_SECONDS) {
+            return Err("current time before the nbf (not before) time".into());
+        }
+        Ok(())
+    }
+}
+
+/// The claims of a token that one of the keys has signed.
+fn decode(token: &str, header: &jsonwebtoken::Header, keys: &keys::Set) -> Option<Map<String, Value>> {
+    let mut rules = Validation::new(header.alg);
+    // Only the signature: the rest is looked at afterwards, in one place.
+    rules.validate_exp = false;
+    rules.validate_aud = false;
+    rules.required_spec_claims.clear();
+    let candidates = keys.candidates(header);
+    candidates
+        .into_iter()
+        .find_map(|key| Some(jsonwebtoken::decode::<Map<String, Value>>(token, &key, &rules).ok()?.claims))
+}
+
+/// Whom a token says it is from, nothing of it being verified.
+pub(super) fn claimed_issuer(token: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Claims {
+        iss: String,
+    }
+    let mut parts = token.split('.');
+    let (_, payload, _, None) = (parts.next()?, parts.next()?, parts.next()?, parts.next()) else { return None };
+    let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
+    let Claims { iss } = serde_json::from_slice(&payload).ok()?;
+    // Google's tokens name their issuer in two ways.
+    Some(if iss == "accounts.google.com" { "https://accounts.google.com".into() } else { iss })
+}
+
+fn is_google(issuer: &str) -> bool {
+    matches!(issuer, "https://accounts.google.com" | "accounts.google.com")
+}
