@@ -20,3 +20,7 @@ pub use owned::owned;
 pub use remove::remove;
 pub use update::{ApplyError, Conflict, Kind, Reset, apply, track};
 pub use validate::validate;
+
+/// How deep fields are told apart; what is deeper is owned as a whole. An object that holds its own fields' names has to be
+/// readable, and readers of JSON stop at 128 levels.
+const DEPTH: usize = 100;

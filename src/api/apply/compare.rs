@@ -30,7 +30,7 @@ impl Difference {
 /// the value that Go would write for it.
 pub fn compare(form: Form<'_>, old: &Value, new: &Value, minimal: bool) -> Difference {
     let mut found = Difference::default();
-    let walk = Walk { minimal };
+    let walk = Walk { minimal, room: super::DEPTH - 1 };
     match form {
         // Equal members are found one by one; looking at all of them before would be looking twice.
         Form::Map(map) => {
@@ -53,6 +53,8 @@ struct Own {
 #[derive(Clone, Copy)]
 struct Walk {
     minimal: bool,
+    /// Levels that may still be looked into.
+    room: usize,
 }
 
 impl Walk {
@@ -63,12 +65,14 @@ impl Walk {
             return Own::default();
         }
         let mut own = Own { changed: old.is_none(), removed: new.is_none() };
-        match form {
-            Form::Scalar(_) | Form::Whole => own.changed |= differ(old, new),
-            Form::Map(map) => own.changed |= self.map(map, old, new, below),
-            Form::List(list) => own.changed |= self.list(list, old, new, below),
-            Form::Deduced => own.changed |= self.deduced(old, new, below),
-        }
+        let inside = Self { room: self.room.saturating_sub(1), ..self };
+        own.changed |= match form {
+            _ if self.room == 0 => differ(old, new),
+            Form::Scalar(_) | Form::Whole => differ(old, new),
+            Form::Map(map) => inside.map(map, old, new, below),
+            Form::List(list) => inside.list(list, old, new, below),
+            Form::Deduced => inside.deduced(old, new, below),
+        };
         own
     }
 

@@ -11,28 +11,29 @@ use crate::shape::{Form, List, MapForm};
 /// structs that only lead to others are not among them.
 pub fn owned(form: Form<'_>, value: &Value) -> Set {
     let mut set = Set::default();
-    walk(form, value, &mut set);
+    walk(form, value, &mut set, super::DEPTH);
     set
 }
 
 /// Says whether the value itself is a leaf.
-fn walk(form: Form<'_>, value: &Value, below: &mut Set) -> bool {
+fn walk(form: Form<'_>, value: &Value, below: &mut Set, room: usize) -> bool {
+    let Some(room) = room.checked_sub(1) else { return true };
     match form {
         Form::Scalar(_) | Form::Whole => true,
-        Form::Map(map) => map.atomic || members(map, value, below),
-        Form::List(list) => list.how == ListType::Atomic || listed(list, value, below),
+        Form::Map(map) => map.atomic || members(map, value, below, room),
+        Form::List(list) => list.how == ListType::Atomic || listed(list, value, below, room),
         Form::Deduced => match value {
-            Value::Object(_) => members(Form::DEDUCED_MAP, value, below),
+            Value::Object(_) => members(Form::DEDUCED_MAP, value, below, room),
             _ => true,
         },
     }
 }
 
-fn members(map: MapForm<'_>, value: &Value, below: &mut Set) -> bool {
+fn members(map: MapForm<'_>, value: &Value, below: &mut Set, room: usize) -> bool {
     for (name, value) in value.as_object().into_iter().flatten() {
         let Some(form) = map.member(name) else { continue };
         let mut found = Set::default();
-        let leaf = walk(form, value, &mut found);
+        let leaf = walk(form, value, &mut found, room);
         let empty = value.is_null() || value.as_object().is_some_and(|map| map.is_empty());
         below.push(|| Step::field(name), leaf || empty || !map.names(name), found);
     }
@@ -40,12 +41,12 @@ fn members(map: MapForm<'_>, value: &Value, below: &mut Set) -> bool {
     false
 }
 
-fn listed(list: List<'_>, value: &Value, below: &mut Set) -> bool {
+fn listed(list: List<'_>, value: &Value, below: &mut Set, room: usize) -> bool {
     for (step, elements) in grouped(list, elements(Some(value))) {
         let mut found = Set::default();
         // Of an element that comes more than once, only that it is there can be owned.
         if let [element] = elements.as_slice() {
-            walk(list.element(), element, &mut found);
+            walk(list.element(), element, &mut found, room);
         }
         below.push(|| step, true, found);
     }

@@ -416,3 +416,16 @@ fn what_kubectl_applied_before_is_its_own() {
     sync_last_applied(&mut live, &json!({"b": "2", "apiVersion": "v1"}));
     assert_eq!(live["metadata"]["annotations"][last_applied::LAST_APPLIED], "{\"apiVersion\":\"v1\",\"b\":\"2\"}\n");
 }
+
+#[test]
+fn what_is_very_deep_is_owned_as_a_whole() {
+    let deep = |value: i32| (0..120).fold(json!(value), |inside, _| json!({"x": inside}));
+    let mut world = World::new();
+    world.apply("one", json!({"open": deep(1)})).unwrap();
+    world.update("two", json!({"open": deep(2)}));
+    let paths = |at: usize| world.managed.entries()[at].set().unwrap().paths();
+    assert!(world.managed.entries().iter().enumerate().all(|(at, _)| paths(at).iter().all(|path| path.len() <= DEPTH)));
+    assert_eq!(paths(1).len(), 1);
+    let whole = json!({"metadata": {"managedFields": world.managed.to_value()}}).to_string();
+    assert!(serde_json::from_str::<Value>(&whole).is_ok());
+}

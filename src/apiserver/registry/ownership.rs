@@ -101,7 +101,12 @@ impl Written {
         let current = || read(current);
         if self.part == Part::Scale {
             let whole = current();
-            let scaled = self.track(self.scale_owners(&whole), &self.seen(old), &self.seen(new), manager);
+            let before = self.scale_owners(&whole);
+            // As upstream: what nobody owns stays nobody's, until somebody applies.
+            if before.is_empty() {
+                return whole;
+            }
+            let scaled = self.track(before, &self.seen(old), &self.seen(new), manager);
             return self.owners_after_scale(whole, scaled);
         }
         // Through a subresource nobody says who owns what.
