@@ -17,7 +17,7 @@ mod structural;
 mod tests;
 mod validate;
 
-pub use definition::{Conversion, Convert, Custom, Definition, Scale, Version};
+pub use definition::{Conversion, Convert, Custom, Definition, Rules, Scale, Version};
 pub use form::FormError;
 pub use format::is_known as is_known_format;
 pub use pattern::compile as compile_pattern;

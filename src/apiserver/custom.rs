@@ -7,6 +7,7 @@ mod conditions;
 mod conversion;
 mod finalize;
 mod names;
+pub(crate) mod rules;
 #[cfg(test)]
 mod tests;
 
@@ -187,7 +188,7 @@ impl Controller {
             Some(conversion) => conversion.build(&self.registry),
             None => Conversion::None,
         };
-        let definition = Arc::new(Definition::read(object.clone(), conversion)?);
+        let definition = Arc::new(Definition::read(object.clone(), conversion, rules::of_schema)?);
         let (revision, uid) = (meta.resource_version, meta.uid.clone());
         let known = Known { revision, uid, fingerprint, view, definition, rows: None };
         self.known.insert(meta.name.clone(), known);

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::Schema;
 use crate::shape::Shape;
 use crate::tree::Tree;
+use crate::validation::field::ErrorList;
 use crate::{Object, ObjectError, Status};
 
 /// A CustomResourceDefinition.
@@ -28,6 +29,7 @@ pub struct Definition {
     versions: Box<[Version]>,
     /// The bytes that schemas are compiled from.
     object: Arc<Object>,
+    compile_rules: CompileRules,
 }
 
 /// How objects change their version.
@@ -46,6 +48,15 @@ pub trait Convert: std::fmt::Debug + Send + Sync {
     fn convert(&self, objects: Vec<Value>, api_version: String) -> BoxFuture<'_, Result<Vec<Value>, Status>>;
 }
 
+/// The validation rules of a schema, compiled.
+pub trait Rules: std::fmt::Debug + Send + Sync {
+    /// Complaints about an object, and warnings about what was wrong before and has not changed.
+    fn check(&self, new: &Value, old: Option<&Value>) -> (ErrorList, Vec<String>);
+}
+
+/// Compiles the rules of a schema; `None` when it has none.
+type CompileRules = fn(&Value, &Arc<Schema>) -> Option<Arc<dyn Rules>>;
+
 /// One version of the kind.
 #[derive(Debug)]
 pub struct Version {
@@ -63,6 +74,7 @@ pub struct Version {
     pub selectable: Box<[Box<str>]>,
     schema: OnceLock<Arc<Schema>>,
     shape: OnceLock<Shape>,
+    rules: OnceLock<Option<Arc<dyn Rules>>>,
 }
 
 /// The paths of the scale subresource, without leading dots.
@@ -147,7 +159,7 @@ struct SchemaField {
 
 impl Definition {
     /// Reads a definition. Its schemas are read when they are needed.
-    pub fn read(object: Arc<Object>, conversion: Conversion) -> Result<Self, ObjectError> {
+    pub fn read(object: Arc<Object>, conversion: Conversion, compile_rules: CompileRules) -> Result<Self, ObjectError> {
         let view: View = object.view()?;
         let spec = view.spec;
         let storage = spec.versions.iter().find(|version| version.storage);
@@ -180,6 +192,7 @@ impl Definition {
                 selectable: selectable.map(Box::from).collect(),
                 schema: OnceLock::new(),
                 shape: OnceLock::new(),
+                rules: OnceLock::new(),
             }
         });
         Ok(Self {
@@ -190,6 +203,7 @@ impl Definition {
             conversion,
             terminating: AtomicBool::new(object.meta.is_deleting()),
             object,
+            compile_rules,
         })
     }
 
@@ -301,6 +315,13 @@ impl Custom {
     pub fn schema(&self) -> &Arc<Schema> {
         let version = self.version();
         version.schema.get_or_init(|| Schema::compile(&self.definition.schema_text(&version.name)))
+    }
+
+    /// The validation rules of the version, compiled; `None` when it has none.
+    pub fn rules(&self) -> Option<&Arc<dyn Rules>> {
+        let (definition, version) = (&self.definition, self.version());
+        let compile = || (definition.compile_rules)(&definition.schema_text(&version.name), self.schema());
+        version.rules.get_or_init(compile).as_ref()
     }
 
     /// Whether objects of the version are stored as they are.

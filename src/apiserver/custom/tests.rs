@@ -1,6 +1,7 @@
 //! Definitions over HTTP, as clients use them.
 
 mod definitions;
+mod rules;
 mod versions;
 
 use std::time::{Duration, Instant};

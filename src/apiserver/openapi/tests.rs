@@ -314,7 +314,8 @@ fn with_schema(schema: &Value) -> CustomResource {
     });
     let row = api::resource::find("apiextensions.k8s.io", "v1", "customresourcedefinitions").unwrap();
     let object = Arc::new(api::Object::encode(&definition, 1, row).unwrap());
-    let definition = Arc::new(api::custom::Definition::read(object, api::custom::Conversion::None).unwrap());
+    let definition =
+        Arc::new(api::custom::Definition::read(object, api::custom::Conversion::None, |_, _| None).unwrap());
     let resource = Resource {
         group: "stable.example.com".into(),
         version: "v1".into(),

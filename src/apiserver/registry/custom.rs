@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use api::custom::{Custom, Scale};
-use api::validation::field::{Error, ErrorList, Path};
+use api::validation::field::{Error, ErrorList, ErrorType, Path};
 use api::validation::qualified_name;
 use api::{Object, Resource, Status};
 use serde_json::Value;
@@ -105,7 +105,23 @@ pub(super) fn validate(row: &Resource, part: Part, new: &Value, old: Option<&Val
     if old.is_none_or(|old| schema.validate_lists(old).is_empty()) {
         errors.extend(schema.validate_lists(new));
     }
+    if let Some(rules) = custom.rules() {
+        if errors.iter().any(is_blocking) {
+            let why = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
+            errors.push(Error::invalid(&Path::root("<nil>"), Value::Null, why));
+        } else {
+            let (complaints, warnings) = rules.check(new, old);
+            errors.extend(complaints);
+            warnings.iter().for_each(crate::notes::warn);
+        }
+    }
     errors
+}
+
+/// Whether a complaint makes rules pointless: they rely on types and sizes.
+fn is_blocking(error: &Error) -> bool {
+    use ErrorType::{NotSupported, Required, TooLong, TooMany, TypeInvalid};
+    matches!(error.kind, NotSupported | Required | TooLong | TooMany | TypeInvalid)
 }
 
 fn validate_status(custom: &Custom, new: &Value, old: &Value) -> ErrorList {

@@ -6,6 +6,7 @@
 mod approval;
 mod conversion;
 mod defaults;
+mod rules;
 mod schema;
 mod versions;
 
@@ -14,6 +15,7 @@ use api::validation::{dns1035_label, dns1123_subdomain};
 use serde_json::{Value, json};
 
 pub(crate) use approval::{Approval, approval, is_protected};
+pub(crate) use schema::field_path;
 
 use super::Strategy;
 use crate::defaults::Defaults;

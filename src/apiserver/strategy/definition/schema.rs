@@ -4,7 +4,7 @@ use api::custom::{is_known_format, validate_structural};
 use api::validation::field::{Error, ErrorList, Path};
 use serde_json::Value;
 
-use super::defaults;
+use super::{defaults, rules};
 use crate::tree::Tree;
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
@@ -49,6 +49,10 @@ pub(super) fn validate(schema: &Value, status: bool, path: &Path, errors: &mut E
         false => found.extend(structural),
     }
     Walk { no_defaults: None, in_meta: false, root: true }.schema(schema, path, &mut found);
+    // Of what is no schema, expressions cannot be understood.
+    if found.is_empty() {
+        rules::expressions(schema, path, &mut found);
+    }
     errors.extend(found);
 }
 
@@ -169,10 +173,7 @@ impl Walk {
             let path = path.child("x-kubernetes-preserve-unknown-fields");
             errors.push(Error::invalid(&path, false, "must be true or undefined"));
         }
-        if !schema.items("x-kubernetes-validations").is_empty() {
-            let why = "validation rules are not enforced by this server yet, so they are not accepted";
-            errors.push(Error::forbidden(&path.child("x-kubernetes-validations"), why));
-        }
+        rules::words(schema, path, errors);
     }
 }
 
