@@ -49,6 +49,67 @@ pub fn dns1123_subdomain(value: &str) -> Vec<String> {
     errors
 }
 
+/// A DNS subdomain in which labels may have underscores: what resolvers search.
+pub fn dns1123_subdomain_with_underscore(value: &str) -> Vec<String> {
+    let mut errors = max_characters(value, SUBDOMAIN_MAX);
+    let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let good = value.split('.').all(|label| {
+        let bytes = label.as_bytes();
+        let start = bytes.strip_prefix(b"_").unwrap_or(bytes);
+        let inner = start.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'));
+        inner && edge(start.first()) && edge(start.last())
+    });
+    if !good {
+        errors.push(regex_error(
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character",
+            r"_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*",
+            &["example.com"],
+        ));
+    }
+    errors
+}
+
+/// A domain and a path, as in `example.com/controller`: who is in charge of something.
+pub fn domain_prefixed_path(field: &field::Path, value: &str) -> field::ErrorList {
+    let mut errors = field::ErrorList::new();
+    if value.is_empty() {
+        errors.push(field::Error::required(field, ""));
+        return errors;
+    }
+    let Some((host, path)) = value.split_once('/').filter(|(host, path)| !host.is_empty() && !path.is_empty()) else {
+        let why = "must be a domain-prefixed path (such as \"acme.io/foo\")";
+        errors.push(field::Error::invalid(field, value, why));
+        return errors;
+    };
+    errors.extend(dns1123_subdomain(host).into_iter().map(|why| field::Error::invalid(field, host, why)));
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b);
+    if !path.bytes().all(allowed) {
+        let why = regex_error("Invalid path", r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+", &[]);
+        errors.push(field::Error::invalid(field, path, why));
+    }
+    errors
+}
+
+/// A fully qualified domain name, with or without a dot at its end: at least two labels.
+pub fn fully_qualified_domain(field: &field::Path, value: &str) -> field::ErrorList {
+    let mut errors = field::ErrorList::new();
+    let name = value.strip_suffix('.').unwrap_or(value);
+    if name.is_empty() {
+        errors.push(field::Error::required(field, ""));
+        return errors;
+    }
+    let complaints = dns1123_subdomain(name);
+    if !complaints.is_empty() {
+        errors.push(field::Error::invalid(field, name, complaints.join(",")));
+    } else if !name.contains('.') {
+        let why = "should be a domain with at least two segments separated by dots";
+        errors.push(field::Error::invalid(field, name, why));
+    } else if let Some(label) = name.split('.').find(|label| !dns1123_label(label).is_empty()) {
+        errors.push(field::Error::invalid(field, label, dns1123_label(label).join(",")));
+    }
+    errors
+}
+
 /// A DNS label (RFC 1035), which starts with a letter: the names of services.
 pub fn dns1035_label(value: &str) -> Vec<String> {
     let mut errors = max_characters(value, LABEL_MAX);

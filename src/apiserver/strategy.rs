@@ -1,9 +1,12 @@
 //! What is particular about a kind, as plain functions beside the generic path: one row a kind, defaults for the rest.
 
 mod access;
+mod at;
+mod autoscaling;
 mod batch;
 pub(crate) mod certificates;
 mod cluster;
+mod conditions;
 mod config;
 pub(crate) mod definition;
 mod extension;
@@ -11,6 +14,7 @@ mod flow_control;
 mod networking;
 mod pod;
 mod pod_validation;
+mod resource_names;
 mod service;
 mod storage;
 #[cfg(test)]
@@ -31,6 +35,8 @@ use crate::defaults::Defaults;
 
 /// The quality-of-service class of a pod.
 pub(crate) use api::qos::class as pod_quality;
+/// Complaints about writes of a pod's ephemeral containers and of its resources (new, old).
+pub(crate) use pod_validation::{validate_ephemeral, validate_resize};
 
 /// What becomes of dependents when a delete does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +74,8 @@ pub(crate) struct Strategy {
     pub(crate) prepare_delete: fn(&mut Value),
     /// Complaints about a change by a main write (new, old), beside those about the new object.
     pub(crate) validate_update: fn(&Value, &Value, &mut ErrorList),
+    /// Complaints about a change by a write of the status (new, old).
+    pub(crate) validate_status: fn(&Value, &Value, &mut ErrorList),
     /// Warnings about an object.
     pub(crate) warnings: fn(&Value) -> Vec<String>,
     /// Whether a PUT without resourceVersion is taken.
@@ -97,6 +105,7 @@ impl Strategy {
         validate_create: |_, _| {},
         prepare_delete: |_| {},
         validate_update: |_, _, _| {},
+        validate_status: |_, _, _| {},
         warnings: |_| Vec::new(),
         unconditional_update: true,
         create_on_update: false,
@@ -177,7 +186,7 @@ fn rows() -> Vec<(&'static str, &'static str, Strategy)> {
         ("apps", "deployments", workloads::DEPLOYMENT),
         ("apps", "replicasets", workloads::REPLICA_SET),
         ("apps", "statefulsets", workloads::STATEFUL_SET),
-        ("autoscaling", "horizontalpodautoscalers", extension::AUTOSCALER),
+        ("autoscaling", "horizontalpodautoscalers", autoscaling::AUTOSCALER),
         ("batch", "cronjobs", batch::CRON_JOB),
         ("batch", "jobs", batch::JOB),
         ("certificates.k8s.io", "certificatesigningrequests", certificates::SIGNING_REQUEST),
@@ -202,10 +211,10 @@ fn rows() -> Vec<(&'static str, &'static str, Strategy)> {
         ("resource.k8s.io", "resourceslices", extension::COUNTED),
         ("scheduling.k8s.io", "priorityclasses", cluster::PRIORITY_CLASS),
         ("storage.k8s.io", "csidrivers", storage::CSI_DRIVER),
-        ("storage.k8s.io", "csinodes", storage::RETURNED),
-        ("storage.k8s.io", "csistoragecapacities", storage::RETURNED),
+        ("storage.k8s.io", "csinodes", storage::CSI_NODE),
+        ("storage.k8s.io", "csistoragecapacities", storage::STORAGE_CAPACITY),
         ("storage.k8s.io", "storageclasses", storage::STORAGE_CLASS),
         ("storage.k8s.io", "volumeattachments", storage::VOLUME_ATTACHMENT),
-        ("storage.k8s.io", "volumeattributesclasses", storage::RETURNED),
+        ("storage.k8s.io", "volumeattributesclasses", storage::ATTRIBUTES_CLASS),
     ]
 }

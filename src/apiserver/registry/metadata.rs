@@ -130,7 +130,19 @@ pub(super) fn validate(object: &Value, resource: &Resource, strategy: &Strategy)
     owners(object, &meta.child("ownerReferences"), &mut errors);
     for (at, finalizer) in object.items("metadata.finalizers").iter().enumerate() {
         let finalizer = finalizer.as_str().unwrap_or_default();
-        errors.invalid_each(&meta.child("finalizers").index(at), finalizer, qualified_name(finalizer));
+        let path = meta.child("finalizers");
+        errors.invalid_each(&path, finalizer, qualified_name(finalizer));
+        let known = matches!(finalizer, "kubernetes" | "orphan" | "foregroundDeletion") || finalizer.contains('/');
+        if resource.builtin && !known {
+            let why = "name is neither a standard finalizer name nor is it fully qualified";
+            errors.push(Error::invalid(&path.index(at), finalizer, why));
+        }
+    }
+    let both = ["orphan", "foregroundDeletion"].iter().all(|f| object.items("metadata.finalizers").contains(&json!(f)));
+    if both {
+        let value = json!(object.items("metadata.finalizers"));
+        let why = "finalizer orphan and foregroundDeletion cannot be both set";
+        errors.push(Error::invalid(&meta.child("finalizers"), value, why));
     }
     errors
 }
@@ -149,11 +161,17 @@ fn owners(object: &Value, path: &Path, errors: &mut ErrorList) {
                 errors.push(Error::invalid(&path.child(field), owner.text(field), why));
             }
         }
+        if owner.text("apiVersion") == "v1" && owner.text("kind") == "Event" {
+            let why = "/v1, Kind=Event is disallowed from being an owner";
+            errors.push(Error::invalid(&path, owner.clone(), why));
+        }
         if owner.truth("controller") {
             if let Some(first) = controller {
                 let why = format!(
-                    "Only one reference can have Controller set to true. Found \"true\" in references for {} and {}",
+                    "Only one reference can have Controller set to true. Found \"true\" in references for {}/{} and {}/{}",
+                    first.text("kind"),
                     first.text("name"),
+                    owner.text("kind"),
                     owner.text("name"),
                 );
                 errors.push(Error::invalid(&path, json!(object.items("metadata.ownerReferences")), why));

@@ -2,10 +2,11 @@
 
 mod scale;
 
-use api::validation::field::{Error, ErrorList, Path};
+use api::validation::field::ErrorList;
 use api::{Resource, Status};
 use serde_json::Value;
 
+use crate::strategy;
 use crate::tree::Tree;
 
 /// A writable part.
@@ -81,30 +82,10 @@ impl Part {
     /// Complaints about a change through this part, beside those about the object.
     pub(crate) fn validate(self, new: &Value, old: &Value, errors: &mut ErrorList) {
         match self {
-            Self::EphemeralContainers => {
-                let path = Path::root("spec").child("ephemeralContainers");
-                for before in old.items("spec.ephemeralContainers") {
-                    let name = before.text("name");
-                    let quoted = api::quote::quote(name);
-                    match new.items("spec.ephemeralContainers").iter().find(|now| now.text("name") == name) {
-                        None => {
-                            let why = format!("existing ephemeral containers {quoted} may not be removed\n");
-                            errors.push(Error::forbidden(&path, why));
-                        }
-                        Some(now) if now != before => {
-                            let why = format!("existing ephemeral containers {quoted} may not be changed\n");
-                            errors.push(Error::forbidden(&path, why));
-                        }
-                        Some(_) => {}
-                    }
-                }
-            }
-            Self::Resize if crate::strategy::pod_quality(new) != old.text("status.qosClass") => {
-                let why = "Pod QOS Class may not change as a result of resizing";
-                errors.push(Error::invalid(&Path::root("spec"), crate::strategy::pod_quality(new), why));
-            }
+            Self::EphemeralContainers => strategy::validate_ephemeral(new, old, errors),
+            Self::Resize => strategy::validate_resize(new, old, errors),
             Self::Approval | Self::Status if new.text("kind") == "CertificateSigningRequest" => {
-                crate::strategy::certificates::validate_status(new, old, errors);
+                strategy::certificates::validate_status(new, old, errors);
             }
             _ => {}
         }

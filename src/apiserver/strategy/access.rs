@@ -1,47 +1,17 @@
 //! RBAC's kinds.
 
 use api::validation::field::{Error, ErrorList, Path};
-use api::validation::path_segment_name;
+use api::validation::{dns1123_subdomain, path_segment_name};
 use serde_json::Value;
 
 use super::Strategy;
+use super::at::{At, Rule};
 use crate::tree::Tree;
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 
-pub(super) const ROLE: Strategy = Strategy {
-    name: path_segment_name,
-    validate: |role, errors| {
-        for (at, rule) in role.items("rules").iter().enumerate() {
-            let path = Path::root("rules").index(at);
-            if rule.items("verbs").is_empty() {
-                errors.push(Error::required(&path.child("verbs"), "verbs must contain at least one value"));
-            }
-            if !rule.items("nonResourceURLs").is_empty() {
-                if role.text("kind") == "Role" {
-                    let why = "namespaced rules cannot apply to non-resource URLs";
-                    let urls = rule.at("nonResourceURLs").cloned().unwrap_or_default();
-                    errors.push(Error::invalid(&path.child("nonResourceURLs"), urls, why));
-                }
-                continue;
-            }
-            if rule.items("apiGroups").is_empty() {
-                errors.push(Error::required(
-                    &path.child("apiGroups"),
-                    "resource rules must supply at least one api group",
-                ));
-            }
-            if rule.items("resources").is_empty() {
-                errors.push(Error::required(
-                    &path.child("resources"),
-                    "resource rules must supply at least one resource",
-                ));
-            }
-        }
-    },
-    create_on_update: true,
-    ..Strategy::DEFAULT
-};
+pub(super) const ROLE: Strategy =
+    Strategy { name: path_segment_name, validate: validate_role, create_on_update: true, ..Strategy::DEFAULT };
 
 pub(super) const BINDING: Strategy = Strategy {
     name: path_segment_name,
@@ -64,37 +34,69 @@ pub(super) const BINDING: Strategy = Strategy {
     ..Strategy::DEFAULT
 };
 
+fn validate_role(role: &Value, errors: &mut ErrorList) {
+    let root = At::root(role);
+    for rule in root.each("rules") {
+        if rule.items("verbs").is_empty() {
+            rule.get("verbs").required(errors, "verbs must contain at least one value");
+        }
+        let urls = rule.get("nonResourceURLs");
+        if !urls.is_empty() {
+            if role.text("kind") == "Role" {
+                urls.invalid(errors, "namespaced rules cannot apply to non-resource URLs");
+            }
+            if ["apiGroups", "resources", "resourceNames"].iter().any(|list| !rule.items(list).is_empty()) {
+                urls.invalid(errors, "rules cannot apply to both regular resources and non-resource URLs");
+            }
+            continue;
+        }
+        for (list, what) in [("apiGroups", "api group"), ("resources", "resource")] {
+            if rule.items(list).is_empty() {
+                rule.get(list).required(errors, format!("resource rules must supply at least one {what}"));
+            }
+        }
+    }
+    let aggregation = root.get("aggregationRule");
+    if aggregation.is_set() {
+        let selectors = aggregation.get("clusterRoleSelectors");
+        if selectors.is_empty() {
+            selectors.required(errors, "at least one clusterRoleSelector required if aggregationRule is non-nil");
+        }
+        for selector in aggregation.each("clusterRoleSelectors") {
+            errors.extend(api::validation::validate_label_selector(selector.value(), &selector.path()));
+        }
+    }
+}
+
 fn validate_binding(binding: &Value, errors: &mut ErrorList) {
-    let role = Path::root("roleRef");
-    if binding.text("roleRef.apiGroup") != GROUP {
-        errors.push(Error::not_supported(&role.child("apiGroup"), binding.text("roleRef.apiGroup"), &[GROUP]));
+    let root = At::root(binding);
+    let group = root.get("roleRef.apiGroup");
+    if group.str() != GROUP {
+        group.unsupported(errors, &[GROUP]);
     }
     let cluster = binding.text("kind") == "ClusterRoleBinding";
     let kinds: &[&str] = if cluster { &["ClusterRole"] } else { &["Role", "ClusterRole"] };
-    if !kinds.contains(&binding.text("roleRef.kind")) {
-        errors.push(Error::not_supported(&role.child("kind"), binding.text("roleRef.kind"), kinds));
+    let kind = root.get("roleRef.kind");
+    if !kinds.contains(&kind.str()) {
+        kind.unsupported(errors, kinds);
     }
-    if binding.text("roleRef.name").is_empty() {
-        errors.push(Error::required(&role.child("name"), ""));
-    }
-    for (at, subject) in binding.items("subjects").iter().enumerate() {
-        let path = Path::root("subjects").index(at);
-        if subject.text("name").is_empty() {
-            errors.push(Error::required(&path.child("name"), ""));
-        }
+    root.check(&[("roleRef.name", Rule::NeedName(path_segment_name))], errors);
+    for subject in root.each("subjects") {
+        subject.check(&[("name", Rule::Need)], errors);
+        let group = subject.get("apiGroup");
         match subject.text("kind") {
-            "ServiceAccount" if cluster && subject.text("namespace").is_empty() => {
-                errors.push(Error::required(&path.child("namespace"), ""));
-            }
-            "ServiceAccount" => {}
-            "User" | "Group" => {
-                if subject.text("apiGroup") != GROUP {
-                    errors.push(Error::not_supported(&path.child("apiGroup"), subject.text("apiGroup"), &[GROUP]));
+            "ServiceAccount" => {
+                subject.check(&[("name", Rule::Name(dns1123_subdomain))], errors);
+                if !group.is_empty() {
+                    group.unsupported(errors, &[""]);
+                }
+                if cluster {
+                    subject.check(&[("namespace", Rule::Need)], errors);
                 }
             }
-            other => {
-                errors.push(Error::not_supported(&path.child("kind"), other, &["ServiceAccount", "User", "Group"]))
-            }
+            "User" | "Group" if group.str() != GROUP => group.unsupported(errors, &[GROUP]),
+            "User" | "Group" => {}
+            _ => subject.get("kind").unsupported(errors, &["ServiceAccount", "User", "Group"]),
         }
     }
 }

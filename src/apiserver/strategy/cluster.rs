@@ -1,8 +1,9 @@
 //! Namespaces, nodes, quotas and limits, priorities, leases, certificates: kinds about the cluster itself.
 
-use api::quantity::Quantity;
-use api::validation::field::{Error, Path};
-use api::validation::{dns1123_label, qualified_name};
+mod limits;
+mod validation;
+
+use api::validation::dns1123_label;
 use embedded_store::Durability;
 use serde_json::{Value, json};
 
@@ -31,6 +32,8 @@ pub(super) const NAMESPACE: Strategy = Strategy {
         namespace.put("spec.finalizers", finalizers);
     },
     prepare_update: |new, old| new.put_or_remove("spec", old.at("spec").cloned()),
+    validate: validation::namespace,
+    validate_status: validation::namespace_status,
     returns_deleted: true,
     ..Strategy::DEFAULT
 };
@@ -46,37 +49,10 @@ pub(super) const NODE: Strategy = Strategy {
             node.put_or_remove("status.allocatable", node.at("status.capacity").cloned());
         }
     },
-    validate: |node, errors| {
-        let path = Path::root("spec").child("taints");
-        let mut seen: Vec<(&str, &str)> = Vec::new();
-        for (at, taint) in node.items("spec.taints").iter().enumerate() {
-            let path = path.index(at);
-            let (key, effect) = (taint.text("key"), taint.text("effect"));
-            errors.invalid_each(&path.child("key"), key, qualified_name(key));
-            if !matches!(effect, "NoSchedule" | "PreferNoSchedule" | "NoExecute") {
-                let all = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-                errors.push(Error::not_supported(&path.child("effect"), effect, &all));
-            }
-            if seen.contains(&(key, effect)) {
-                errors.push(Error::duplicate(&path, taint.clone()));
-            }
-            seen.push((key, effect));
-        }
-    },
-    validate_update: |new, old, errors| {
-        for field in ["spec.podCIDRs", "spec.providerID"] {
-            let unset = old.at(field).is_none_or(|value| value == "");
-            if !unset && new.at(field) != old.at(field) {
-                let why = "node updates may not change podCIDR except from \"\" to valid";
-                let why = if field == "spec.providerID" {
-                    "node updates may not change providerID except from \"\" to valid"
-                } else {
-                    why
-                };
-                errors.push(Error::forbidden(&Path::root(field), why));
-            }
-        }
-    },
+    validate: validation::node,
+    validate_create: validation::new_node,
+    validate_update: validation::node_update,
+    validate_status: validation::node_status,
     ..Strategy::DEFAULT
 };
 
@@ -95,51 +71,16 @@ pub(super) const LIMIT_RANGE: Strategy = Strategy {
             }
         }
     },
-    validate: |range, errors| {
-        for (at, item) in range.items("spec.limits").iter().enumerate() {
-            let path = Path::root("spec").child("limits").index(at);
-            if item.text("type").is_empty() {
-                errors.push(Error::required(&path.child("type"), ""));
-            }
-            // Each bound may not exceed those that follow it.
-            let order = ["min", "defaultRequest", "default", "max"];
-            for (at, low) in order.iter().enumerate() {
-                for (name, amount) in item.entries(low) {
-                    let Ok(amount) = Quantity::from_json(amount) else { continue };
-                    for high in &order[at + 1..] {
-                        let above =
-                            item.at(high).and_then(|all| all.get(name)).and_then(|q| Quantity::from_json(q).ok());
-                        if let Some(above) = above.filter(|above| amount > *above) {
-                            let words = |word: &str| match word {
-                                "defaultRequest" => "default request".to_owned(),
-                                word => word.to_owned(),
-                            };
-                            let (low_word, high_word) = (words(low), words(high));
-                            let why = format!("{low_word} value {amount} is greater than {high_word} value {above}");
-                            errors.push(Error::invalid(&path.child(low).key(name), amount.to_string(), why));
-                        }
-                    }
-                }
-            }
-        }
-    },
+    validate: limits::range,
     create_on_update: true,
     ..Strategy::DEFAULT
 };
 
 pub(super) const RESOURCE_QUOTA: Strategy = Strategy {
     status: Some("{}"),
-    validate: |quota, errors| {
-        for (name, amount) in quota.entries("spec.hard") {
-            let path = Path::root("spec").child("hard").key(name);
-            errors.invalid_each(&path, name, qualified_name(name));
-            if Quantity::from_json(amount).is_ok_and(|amount| amount.signum() < 0) {
-                let value = amount.as_str().unwrap_or_default();
-                errors.push(Error::invalid(&path, value, "must be greater than or equal to 0"));
-            }
-        }
-    },
-    validate_update: |new, old, errors| immutable(new, old, "spec.scopes", errors),
+    validate: limits::quota,
+    validate_update: limits::quota_update,
+    validate_status: limits::quota_status,
     create_on_update: true,
     returns_deleted: true,
     ..Strategy::DEFAULT
@@ -148,41 +89,13 @@ pub(super) const RESOURCE_QUOTA: Strategy = Strategy {
 pub(super) const PRIORITY_CLASS: Strategy = Strategy {
     generation: true,
     defaults: Some(|| Defaults::new(&[("preemptionPolicy", r#""PreemptLowerPriority""#), ("value", "0")])),
-    validate: |class, errors| {
-        let (name, value) = (class.text("metadata.name"), class.int("value").unwrap_or(0));
-        let system = matches!(name, "system-node-critical" | "system-cluster-critical");
-        if name.starts_with("system-") && !system {
-            let why = "priority class names with 'system-' prefix are reserved for system use only";
-            errors.push(Error::forbidden(&Path::root("metadata.name"), why));
-        }
-        if value > 1_000_000_000 && !system {
-            let why = format!("maximum allowed value of a user defined priority is {}", 1_000_000_000);
-            errors.push(Error::forbidden(&Path::root("value"), why));
-        }
-    },
-    validate_update: |new, old, errors| {
-        for (field, why) in
-            [("value", "may not be changed in an update."), ("preemptionPolicy", "may not be changed in an update.")]
-        {
-            if new.at(field) != old.at(field) {
-                errors.push(Error::forbidden(&Path::root(field), why));
-            }
-        }
-    },
+    validate: validation::priority_class,
+    validate_update: validation::priority_class_update,
     ..Strategy::DEFAULT
 };
 
 pub(super) const LEASE: Strategy = Strategy {
-    validate: |lease, errors| {
-        let spec = Path::root("spec");
-        if let Some(seconds) = lease.int("spec.leaseDurationSeconds").filter(|seconds| *seconds <= 0) {
-            errors.push(Error::invalid(&spec.child("leaseDurationSeconds"), seconds, "must be greater than 0"));
-        }
-        if let Some(count) = lease.int("spec.leaseTransitions").filter(|count| *count < 0) {
-            let why = "must be greater than or equal to 0";
-            errors.push(Error::invalid(&spec.child("leaseTransitions"), count, why));
-        }
-    },
+    validate: validation::lease,
     create_on_update: true,
     unconditional_update: false,
     durability: Durability::Deferred,
@@ -193,30 +106,12 @@ pub(super) const EVENT: Strategy = Strategy {
     create_on_update: true,
     garbage: Garbage::Unsupported,
     durability: Durability::Deferred,
-    validate: |event, errors| {
-        let (namespace, about) = (event.text("metadata.namespace"), event.text("involvedObject.namespace"));
-        let fits = if about.is_empty() {
-            matches!(namespace, "default" | "kube-system") || namespace.is_empty()
-        } else {
-            namespace == about
-        };
-        if !fits {
-            let why = "does not match event.namespace";
-            errors.push(Error::invalid(&Path::root("involvedObject.namespace"), about, why));
-        }
-    },
+    validate: validation::event,
     ..Strategy::DEFAULT
 };
 
 pub(super) const RUNTIME_CLASS: Strategy = Strategy {
-    validate: |class, errors| {
-        let handler = class.text("handler");
-        if handler.is_empty() {
-            errors.push(Error::required(&Path::root("handler"), ""));
-        } else {
-            errors.invalid_each(&Path::root("handler"), handler, dns1123_label(handler));
-        }
-    },
+    validate: validation::runtime_class,
     validate_update: |new, old, errors| immutable(new, old, "handler", errors),
     ..Strategy::DEFAULT
 };

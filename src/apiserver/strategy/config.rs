@@ -21,10 +21,11 @@ pub(super) const CONFIG_MAP: Strategy = Strategy {
             for (key, value) in map.entries(field) {
                 let path = Path::root(field).key(key);
                 errors.invalid_each(&path, key, config_map_key(key));
-                if field == "binaryData" && map.at("data").is_some_and(|data| data.get(key).is_some()) {
-                    errors.push(Error::invalid(&path, key.as_str(), "duplicate of key present in data"));
+                if field == "data" && map.at("binaryData").is_some_and(|data| data.get(key).is_some()) {
+                    errors.push(Error::invalid(&path, key.as_str(), "duplicate of key present in binaryData"));
                 }
-                size += value.as_str().map_or(0, str::len);
+                let length = value.as_str().map_or(0, str::len);
+                size += if field == "data" { length } else { length / 4 * 3 };
             }
         }
         too_much(size, "", errors);
@@ -51,26 +52,7 @@ pub(super) const SECRET: Strategy = Strategy {
             size += value.as_str().map_or(0, |text| text.len() / 4 * 3);
         }
         too_much(size, "data", errors);
-        let needed: &[&str] = match secret.text("type") {
-            "kubernetes.io/tls" => &["tls.crt", "tls.key"],
-            "kubernetes.io/dockerconfigjson" => &[".dockerconfigjson"],
-            "kubernetes.io/dockercfg" => &[".dockercfg"],
-            "kubernetes.io/ssh-auth" => &["ssh-privatekey"],
-            "kubernetes.io/service-account-token" => {
-                let name = secret.at("metadata.annotations").and_then(|a| a.get("kubernetes.io/service-account.name"));
-                if name.and_then(Value::as_str).unwrap_or_default().is_empty() {
-                    let path = Path::root("metadata.annotations").key("kubernetes.io/service-account.name");
-                    errors.push(Error::required(&path, ""));
-                }
-                &[]
-            }
-            _ => &[],
-        };
-        for key in needed {
-            if secret.at("data").is_none_or(|data| data.get(*key).is_none()) {
-                errors.push(Error::required(&Path::root("data").key(key), ""));
-            }
-        }
+        contents(secret, errors);
     },
     validate_update: |new, old, errors| {
         immutable(new, old, "type", errors);
@@ -78,6 +60,63 @@ pub(super) const SECRET: Strategy = Strategy {
     },
     ..Strategy::DEFAULT
 };
+
+/// What a secret of a type has to hold.
+fn contents(secret: &Value, errors: &mut ErrorList) {
+    let holds = |key: &str| secret.at("data").and_then(|data| data.get(key)).is_some();
+    let missing = |key: &str| Error::required(&Path::root("data").key(key), "");
+    match secret.text("type") {
+        "kubernetes.io/tls" => errors.extend(["tls.crt", "tls.key"].into_iter().filter(|key| !holds(key)).map(missing)),
+        "kubernetes.io/dockerconfigjson" => json(secret, ".dockerconfigjson", errors),
+        "kubernetes.io/dockercfg" => json(secret, ".dockercfg", errors),
+        "kubernetes.io/basic-auth" if !holds("username") && !holds("password") => {
+            errors.extend(["username", "password"].map(missing));
+        }
+        "kubernetes.io/ssh-auth" => {
+            let key = secret.at("data").and_then(|data| data.get("ssh-privatekey")).and_then(Value::as_str);
+            if key.unwrap_or_default().is_empty() {
+                errors.push(missing("ssh-privatekey"));
+            }
+        }
+        "kubernetes.io/service-account-token" => {
+            let key = "kubernetes.io/service-account.name";
+            let name = secret.at("metadata.annotations").and_then(|a| a.get(key)).and_then(Value::as_str);
+            if name.unwrap_or_default().is_empty() {
+                errors.push(Error::required(&Path::root("metadata.annotations").key(key), ""));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// An entry has to be there and to be a JSON object. What is wrong with it is said without showing it.
+fn json(secret: &Value, key: &str, errors: &mut ErrorList) {
+    let path = Path::root("data").key(key);
+    let Some(text) = secret.at("data").and_then(|data| data.get(key)).and_then(Value::as_str) else {
+        errors.push(Error::required(&path, ""));
+        return;
+    };
+    let bytes = BASE64_STANDARD.decode(text).unwrap_or_default();
+    let why = match serde_json::from_slice::<Value>(&bytes) {
+        Ok(Value::Object(_) | Value::Null) => return,
+        Ok(other) => {
+            format!("json: cannot unmarshal {} into Go value of type map[string]interface {{}}", kind_of(&other))
+        }
+        Err(_) if bytes.trim_ascii().is_empty() => "unexpected end of JSON input".to_owned(),
+        Err(error) if error.is_eof() => "unexpected end of JSON input".to_owned(),
+        Err(_) => "invalid character in JSON input".to_owned(),
+    };
+    errors.push(Error::invalid(&path, "<secret contents redacted>", why));
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        _ => "array",
+    }
+}
 
 pub(super) const SERVICE_ACCOUNT: Strategy = Strategy { returns_deleted: true, ..Strategy::DEFAULT };
 

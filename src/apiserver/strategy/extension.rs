@@ -1,11 +1,13 @@
 //! Kinds by which the API server itself is extended and steered: CRDs, API services, policies, flow control; and
-//! two controllers' specs, disruption budgets and autoscalers.
+//! disruption budgets and resource claims.
 
 use api::validation::field::{Error, ErrorList, Path};
-use api::validation::validate_label_selector;
 use serde_json::{Value, json};
 
 use super::Strategy;
+use super::at::{At, Rule};
+use super::conditions::conditions;
+use super::workloads::validation::{at_most_all, int_or_percent};
 use crate::defaults::Defaults;
 use crate::tree::Tree;
 
@@ -102,80 +104,51 @@ pub(super) const DISRUPTION_BUDGET: Strategy = Strategy {
     generation: true,
     status: Some(r#"{"disruptionsAllowed":0,"currentHealthy":0,"desiredHealthy":0,"expectedPods":0}"#),
     validate: |budget, errors| {
-        let spec = Path::root("spec");
-        if budget.at("spec.minAvailable").is_some() && budget.at("spec.maxUnavailable").is_some() {
-            let value = budget.at("spec").cloned().unwrap_or_default();
-            errors.push(Error::invalid(&spec, value, "minAvailable and maxUnavailable cannot be both set"));
+        let root = At::root(budget);
+        let spec = root.get("spec");
+        if spec.has("minAvailable") && spec.has("maxUnavailable") {
+            spec.invalid(errors, "minAvailable and maxUnavailable cannot be both set");
         }
         for field in ["minAvailable", "maxUnavailable"] {
-            match budget.at("spec").and_then(|spec| spec.at(field)) {
-                Some(Value::String(text)) => {
-                    errors.invalid_each(&spec.child(field), text, api::validation::percent(text))
-                }
-                Some(number) if number.as_i64().is_some_and(|n| n < 0) => {
-                    let why = "must be greater than or equal to 0";
-                    errors.push(Error::invalid(&spec.child(field), number.clone(), why));
-                }
-                _ => {}
-            }
+            int_or_percent(&spec.get(field), errors);
+            at_most_all(&spec.get(field), errors);
         }
-        if let Some(selector) = budget.at("spec.selector") {
-            errors.extend(validate_label_selector(selector, &spec.child("selector")));
+        let policies = &["AlwaysAllow", "IfHealthyBudget"];
+        spec.check(&[("selector", Rule::Selector), ("unhealthyPodEvictionPolicy", Rule::MaybeOneOf(policies))], errors);
+    },
+    validate_status: |new, _, errors| {
+        let root = At::root(new);
+        conditions(&root.get("status"), errors);
+        for field in ["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"] {
+            root.get("status").get(field).not_negative(errors);
         }
     },
     ..Strategy::DEFAULT
 };
 
-pub(super) const AUTOSCALER: Strategy = Strategy {
-    status: Some(r#"{"desiredReplicas":0,"currentMetrics":null}"#),
-    default: |autoscaler| {
-        if autoscaler.at("spec").is_some() && autoscaler.items("spec.metrics").is_empty() {
-            let target = json!({"type": "Utilization", "averageUtilization": 80});
-            autoscaler
-                .put("spec.metrics", json!([{"type": "Resource", "resource": {"name": "cpu", "target": target}}]));
-        }
-    },
-    defaults: Some(|| Defaults::new(&[("spec.minReplicas", "1")])),
-    validate: |autoscaler, errors| {
-        let spec = Path::root("spec");
-        let (least, most) =
-            (autoscaler.int("spec.minReplicas").unwrap_or(1), autoscaler.int("spec.maxReplicas").unwrap_or(0));
-        if least < 1 {
-            let why = "must be greater than or equal to 1";
-            errors.push(Error::invalid(&spec.child("minReplicas"), least, why));
-        }
-        if most < 1 {
-            errors.push(Error::invalid(&spec.child("maxReplicas"), most, "must be greater than 0"));
-        } else if most < least {
-            errors.push(Error::invalid(
-                &spec.child("maxReplicas"),
-                most,
-                "must be greater than or equal to `minReplicas`",
-            ));
-        }
-        for field in ["kind", "name"] {
-            if autoscaler.at("spec.scaleTargetRef").is_none_or(|target| target.text(field).is_empty()) {
-                errors.push(Error::required(&spec.child("scaleTargetRef").child(field), ""));
-            }
-        }
-    },
+pub(super) const RESOURCE_CLAIM: Strategy = Strategy {
+    status: Some("{}"),
+    default: |claim| default_requests(claim, "spec.devices.requests"),
     ..Strategy::DEFAULT
 };
-
-pub(super) const RESOURCE_CLAIM: Strategy =
-    Strategy { status: Some("{}"), defaults: Some(claim_defaults), ..Strategy::DEFAULT };
 
 pub(super) const RESOURCE_CLAIM_TEMPLATE: Strategy =
-    Strategy { defaults: Some(claim_template_defaults), ..Strategy::DEFAULT };
+    Strategy { default: |template| default_requests(template, "spec.spec.devices.requests"), ..Strategy::DEFAULT };
 
-const REQUEST: &[(&str, &str)] = &[("allocationMode", r#""ExactCount""#), ("count", "1")];
-
-fn claim_defaults() -> Defaults {
-    Defaults::new(&[]).with("spec.devices.requests[].exactly", REQUEST)
-}
-
-fn claim_template_defaults() -> Defaults {
-    Defaults::new(&[]).with("spec.spec.devices.requests[].exactly", REQUEST)
+/// Who does not say how many devices wants one; who wants all of them gives no number.
+fn default_requests(object: &mut Value, path: &str) {
+    for request in object.items_mut(path) {
+        let fill = |wish: &mut Value| {
+            wish.default_to("allocationMode", "ExactCount");
+            if wish.text("allocationMode") == "ExactCount" && wish.int("count").unwrap_or(0) == 0 {
+                wish.put("count", 1);
+            }
+        };
+        if let Some(wish) = request.at_mut("exactly") {
+            fill(wish);
+        }
+        request.items_mut("firstAvailable").iter_mut().for_each(fill);
+    }
 }
 
 /// Kinds that only count their changes.

@@ -27,7 +27,9 @@ pub(super) const STRATEGY: Strategy = Strategy {
     prepare_create,
     prepare_update,
     validate: pod_validation::validate,
+    validate_create: pod_validation::validate_create,
     validate_update: pod_validation::validate_update,
+    validate_status: pod_validation::validate_status,
     returns_deleted: true,
     grace: Some(grace),
     ..Strategy::DEFAULT

@@ -1,250 +1,362 @@
-//! What is asked of the containers of a pod.
+//! What is asked of the containers of a pod: those that run, those that come before, those that are added.
 
-use api::quantity::Quantity;
-use api::validation::field::{Error, ErrorList, Path};
-use api::validation::{config_map_key, dns1123_label, env_var_name, port_name, port_number};
+use api::validation::field::{Error, ErrorList};
+use api::validation::{dns1123_label, port_name, port_number};
 use serde_json::Value;
 
-use super::one_of;
-use crate::tree::Tree;
+use super::{Context, env, handlers, resources, security};
+use crate::strategy::at::{At, Rule};
 
-/// Complaints about all containers of a spec whose volumes have the given names.
-pub(super) fn validate(spec: &Value, path: &Path, volumes: &[&str], errors: &mut ErrorList) {
-    let mut names: Vec<&str> = Vec::new();
-    if spec.items("containers").is_empty() {
-        errors.push(Error::required(&path.child("containers"), ""));
-    }
-    let mut host_ports = Vec::new();
-    for list in ["containers", "initContainers", "ephemeralContainers"] {
-        for (at, container) in spec.items(list).iter().enumerate() {
-            let path = path.child(list).index(at);
-            name(container, &path, &mut names, errors);
-            if container.text("image").is_empty() {
-                errors.push(Error::required(&path.child("image"), ""));
-            } else if container.text("image").trim() != container.text("image") {
-                let why = "must not have leading or trailing whitespace";
-                errors.push(Error::invalid(&path.child("image"), container.text("image"), why));
-            }
-            one_of(container, &path, "imagePullPolicy", &["Always", "IfNotPresent", "Never"], errors);
-            one_of(container, &path, "terminationMessagePolicy", &["FallbackToLogsOnError", "File"], errors);
-            ports(container, &path.child("ports"), &mut host_ports, errors);
-            environment(container, &path, errors);
-            mounts(container, &path.child("volumeMounts"), volumes, errors);
-            resources(container, &path.child("resources"), errors);
-            for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
-                if let Some(value) = container.at(probe) {
-                    handler(value, &path.child(probe), &["exec", "httpGet", "tcpSocket", "grpc"], errors);
-                    counts(value, &path.child(probe), probe, errors);
-                }
-            }
-            for hook in ["postStart", "preStop"] {
-                if let Some(value) = container.at("lifecycle").and_then(|lifecycle| lifecycle.at(hook)) {
-                    let kinds = ["exec", "httpGet", "tcpSocket", "sleep"];
-                    handler(value, &path.child("lifecycle").child(hook), &kinds, errors);
-                }
-            }
-            if list == "initContainers"
-                && !matches!(container.text("restartPolicy"), "" | "Always" | "Never" | "OnFailure")
-            {
-                let policy = container.text("restartPolicy");
-                errors.push(Error::not_supported(&path.child("restartPolicy"), policy, &["Always"]));
-            }
-        }
-    }
+/// Fields that an ephemeral container may have.
+const EPHEMERAL: [&str; 17] = [
+    "name",
+    "image",
+    "command",
+    "args",
+    "workingDir",
+    "envFrom",
+    "env",
+    "volumeMounts",
+    "volumeDevices",
+    "terminationMessagePath",
+    "terminationMessagePolicy",
+    "imagePullPolicy",
+    "securityContext",
+    "stdin",
+    "stdinOnce",
+    "tty",
+    "targetContainerName",
+];
+
+/// Complaints about all containers of a spec.
+pub(super) fn validate(spec: &At, context: &Context, errors: &mut ErrorList) {
+    running(spec, context, errors);
+    initial(spec, context, errors);
+    ephemeral(spec, context, errors);
 }
 
-fn name<'a>(container: &'a Value, path: &Path, names: &mut Vec<&'a str>, errors: &mut ErrorList) {
-    let name = container.text("name");
-    let path = path.child("name");
-    if name.is_empty() {
-        errors.push(Error::required(&path, ""));
+fn running(spec: &At, context: &Context, errors: &mut ErrorList) {
+    if spec.items("containers").is_empty() {
+        spec.get("containers").required(errors, "");
         return;
     }
-    errors.invalid_each(&path, name, dns1123_label(name));
-    if names.contains(&name) {
-        errors.push(Error::duplicate(&path, name));
-    }
-    names.push(name);
-}
-
-fn ports(container: &Value, path: &Path, host_ports: &mut Vec<String>, errors: &mut ErrorList) {
     let mut names: Vec<&str> = Vec::new();
-    for (at, port) in container.items("ports").iter().enumerate() {
-        let path = path.index(at);
-        let name = port.text("name");
-        if !name.is_empty() {
-            errors.invalid_each(&path.child("name"), name, port_name(name));
-            if names.contains(&name) {
-                errors.push(Error::duplicate(&path.child("name"), name));
-            }
-            names.push(name);
+    for container in spec.each("containers") {
+        common(&container, context, errors);
+        unique(&container, &mut names, errors);
+        handlers::validate(&container, context, errors);
+        restart_policy(&container, errors);
+    }
+    let mut taken = Vec::new();
+    spec.each("containers").for_each(|container| host_ports(&container, &mut taken, errors));
+}
+
+fn initial(spec: &At, context: &Context, errors: &mut ErrorList) {
+    let mut names = names_of(spec, "containers");
+    for container in spec.each("initContainers") {
+        common(&container, context, errors);
+        let sidecar = container.text("restartPolicy") == "Always";
+        let rules = container.get("restartPolicyRules");
+        if sidecar && !rules.is_empty() {
+            let why = "restartPolicyRules are not allowed for init containers with restart policy Always";
+            rules.forbidden(errors, why);
+        } else if !sidecar && container.has("restartPolicy") {
+            restart_policy(&container, errors);
         }
-        match port.int("containerPort") {
-            None | Some(0) => errors.push(Error::required(&path.child("containerPort"), "")),
-            Some(number) => {
-                let field = path.child("containerPort");
-                errors.extend(port_number(number).into_iter().map(|why| Error::invalid(&field, number, why)));
-            }
+        if !container.text("name").is_empty() {
+            unique(&container, &mut names, errors);
         }
-        one_of(port, &path, "protocol", &["SCTP", "TCP", "UDP"], errors);
-        if let Some(number) = port.int("hostPort").filter(|number| *number != 0) {
-            let field = path.child("hostPort");
-            errors.extend(port_number(number).into_iter().map(|why| Error::invalid(&field, number, why)));
-            let place = format!("{}/{}/{number}", port.text("hostIP"), port.text("protocol"));
-            if host_ports.contains(&place) {
-                errors.push(Error::duplicate(&field, place.clone()));
+        host_ports(&container, &mut Vec::new(), errors);
+        if sidecar {
+            handlers::validate(&container, context, errors);
+            continue;
+        }
+        for field in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
+            let at = container.get(field);
+            if at.is_set() {
+                at.forbidden(errors, "may not be set for init containers without restartPolicy=Always");
             }
-            host_ports.push(place);
         }
     }
 }
 
-fn environment(container: &Value, path: &Path, errors: &mut ErrorList) {
-    for (at, variable) in container.items("env").iter().enumerate() {
-        let path = path.child("env").index(at);
-        let name = variable.text("name");
-        if name.is_empty() {
-            errors.push(Error::required(&path.child("name"), ""));
-        } else {
-            errors.invalid_each(&path.child("name"), name, env_var_name(name));
+fn ephemeral(spec: &At, context: &Context, errors: &mut ErrorList) {
+    let mut others = names_of(spec, "containers");
+    others.extend(names_of(spec, "initContainers"));
+    let mut names = others.clone();
+    for container in spec.each("ephemeralContainers") {
+        common(&container, context, errors);
+        image_padding(&container, errors);
+        unique(&container, &mut names, errors);
+        let target = container.get("targetContainerName");
+        if !target.is_empty() && !others.contains(&target.str()) {
+            target.not_found(errors);
         }
-        let Some(from) = variable.at("valueFrom") else { continue };
-        let path = path.child("valueFrom");
-        if !variable.text("value").is_empty() {
-            errors.push(Error::invalid(&path, "", "may not be specified when `value` is not empty"));
-        }
-        let sources = from.as_object().map_or(0, serde_json::Map::len);
-        if sources == 0 {
-            let why = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
-            errors.push(Error::invalid(&path, "", why));
-        } else if sources > 1 {
-            errors.push(Error::invalid(&path, "", "may not have more than one field specified at a time"));
-        }
-        for source in ["configMapKeyRef", "secretKeyRef"] {
-            let Some(reference) = from.at(source) else { continue };
-            let path = path.child(source);
-            match reference.text("key") {
-                "" => errors.push(Error::required(&path.child("key"), "")),
-                key => errors.invalid_each(&path.child("key"), key, config_map_key(key)),
+        for (field, value) in container.value().as_object().into_iter().flatten() {
+            let at = container.get(field);
+            let empty = at.is_empty() || field == "resources" && value.as_object().is_some_and(|r| r.is_empty());
+            if !EPHEMERAL.contains(&field.as_str()) && !empty {
+                at.forbidden(errors, "cannot be set for an Ephemeral Container");
             }
         }
-        if from.at("fieldRef").is_some_and(|field| field.text("fieldPath").is_empty()) {
-            errors.push(Error::required(&path.child("fieldRef.fieldPath"), ""));
-        }
-    }
-}
-
-fn mounts(container: &Value, path: &Path, volumes: &[&str], errors: &mut ErrorList) {
-    let mut places: Vec<&str> = Vec::new();
-    for (at, mount) in container.items("volumeMounts").iter().enumerate() {
-        let path = path.index(at);
-        match mount.text("name") {
-            "" => errors.push(Error::required(&path.child("name"), "")),
-            name if !volumes.contains(&name) => errors.push(Error::not_found(&path.child("name"), name)),
-            _ => {}
-        }
-        let place = mount.text("mountPath");
-        if place.is_empty() {
-            errors.push(Error::required(&path.child("mountPath"), ""));
-        } else if places.contains(&place) {
-            errors.push(Error::invalid(&path.child("mountPath"), place, "must be unique"));
-        }
-        places.push(place);
-        for field in ["subPath", "subPathExpr"] {
-            let sub = mount.text(field);
-            if sub.starts_with('/') {
-                errors.push(Error::invalid(&path.child(field), sub, "must be a relative path"));
-            } else if sub.split('/').any(|part| part == "..") {
-                errors.push(Error::invalid(&path.child(field), sub, "must not contain '..'"));
-            }
-        }
-        if !mount.text("subPath").is_empty() && !mount.text("subPathExpr").is_empty() {
-            errors.push(Error::invalid(
-                &path.child("subPathExpr"),
-                mount.text("subPathExpr"),
-                "subPathExpr and subPath are mutually exclusive",
-            ));
-        }
-    }
-}
-
-/// Requests may not exceed limits; amounts are not negative.
-pub(in crate::strategy) fn resources(container: &Value, path: &Path, errors: &mut ErrorList) {
-    let amounts = |kind: &'static str| {
-        let entries =
-            container.entries("resources").filter(move |(key, _)| *key == kind).flat_map(|(_, map)| map.as_object());
-        entries.flatten().filter_map(|(name, value)| Some((name, Quantity::from_json(value).ok()?)))
-    };
-    for kind in ["limits", "requests"] {
-        for (name, amount) in amounts(kind) {
-            if amount.signum() < 0 {
-                let field = path.child(kind).key(name);
-                errors.push(Error::invalid(&field, amount.to_string(), "must be greater than or equal to 0"));
-            }
-            if !name.contains('/') && !is_standard(name) {
-                let field = path.child(kind).key(name);
-                errors.push(Error::invalid(
-                    &field,
-                    name.as_str(),
-                    "must be a standard resource type or fully qualified",
-                ));
-                errors.push(Error::invalid(&field, name.as_str(), "must be a standard resource for containers"));
-            }
-        }
-    }
-    for (name, request) in amounts("requests") {
-        let Some((_, limit)) = amounts("limits").find(|(limited, _)| *limited == name) else { continue };
-        let field = path.child("requests");
-        // What cannot be shared out beyond what is there has to be requested exactly.
-        let exact = name.contains('/') && !name.starts_with("kubernetes.io/") || name.starts_with("hugepages-");
-        if exact && request != limit {
-            let why = format!("must be equal to {name} limit of {limit}");
-            errors.push(Error::invalid(&field, request.to_string(), why));
-        } else if request > limit {
-            let why = format!("must be less than or equal to {name} limit of {limit}");
-            errors.push(Error::invalid(&field, request.to_string(), why));
-        }
-    }
-}
-
-fn is_standard(name: &str) -> bool {
-    matches!(name, "cpu" | "memory" | "ephemeral-storage" | "storage") || name.starts_with("hugepages-")
-}
-
-fn handler(value: &Value, path: &Path, kinds: &[&str], errors: &mut ErrorList) {
-    let given: Vec<&&str> = kinds.iter().filter(|kind| value.at(kind).is_some()).collect();
-    if given.is_empty() {
-        errors.push(Error::required(path, "must specify a handler type"));
-    }
-    for kind in given.iter().skip(1) {
-        errors.push(Error::forbidden(&path.child(kind), "may not specify more than 1 handler type"));
-    }
-    if value.at("exec").is_some() && value.items("exec.command").is_empty() {
-        errors.push(Error::required(&path.child("exec.command"), ""));
-    }
-    for kind in ["httpGet", "tcpSocket"] {
-        if let Some(port) = value.at(kind).map(|handler| handler.at("port").cloned().unwrap_or_default()) {
-            let field = path.child(kind).child("port");
-            match &port {
-                Value::String(name) => errors.invalid_each(&field, name, port_name(name)),
-                number => {
-                    let number = number.as_i64().unwrap_or(0);
-                    errors.extend(port_number(number).into_iter().map(|why| Error::invalid(&field, number, why)));
+        for mount in container.each("volumeMounts") {
+            for field in ["subPath", "subPathExpr"] {
+                let at = mount.get(field);
+                if !at.is_empty() {
+                    at.forbidden(errors, "cannot be set for an Ephemeral Container");
                 }
             }
         }
     }
 }
 
-fn counts(probe: &Value, path: &Path, kind: &str, errors: &mut ErrorList) {
-    for field in ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"] {
-        if let Some(number) = probe.int(field).filter(|number| *number < 0) {
-            errors.push(Error::invalid(&path.child(field), number, "must be greater than or equal to 0"));
+fn names_of<'v>(spec: &At<'_, 'v>, list: &str) -> Vec<&'v str> {
+    spec.items(list).iter().filter_map(|container| container.get("name")?.as_str()).collect()
+}
+
+/// What is asked of every container.
+fn common(container: &At, context: &Context, errors: &mut ErrorList) {
+    container.check(&[("name", Rule::NeedName(dns1123_label)), ("image", Rule::Need)], errors);
+    container.check(&[("terminationMessagePolicy", Rule::OneOf(&["File", "FallbackToLogsOnError"]))], errors);
+    ports(container, errors);
+    env::validate(container, errors);
+    mounts(container, context, errors);
+    devices(container, context, errors);
+    container.check(&[("imagePullPolicy", Rule::OneOf(&["Always", "IfNotPresent", "Never"]))], errors);
+    resources::of_container(&container.get("resources"), &context.claims, errors);
+    resize_policy(container, context, errors);
+    security::of_container(&container.get("securityContext"), context.host_users, errors);
+}
+
+/// An image's name has no blanks around it; templates are let be, because that was checked late.
+pub(super) fn image_padding(container: &At, errors: &mut ErrorList) {
+    let image = container.get("image");
+    if image.str().trim() != image.str() {
+        image.invalid(errors, "must not have leading or trailing whitespace");
+    }
+}
+
+fn unique<'v>(container: &At<'_, 'v>, names: &mut Vec<&'v str>, errors: &mut ErrorList) {
+    let name = container.text("name");
+    if names.contains(&name) {
+        errors.push(Error::duplicate(&container.get("name").path(), name));
+    } else {
+        names.push(name);
+    }
+}
+
+fn ports(container: &At, errors: &mut ErrorList) {
+    let mut names: Vec<&str> = Vec::new();
+    for port in container.each("ports") {
+        let name = port.get("name");
+        if !name.is_empty() {
+            let complaints = port_name(name.str());
+            if !complaints.is_empty() {
+                name.complain(errors, complaints);
+            } else if names.contains(&name.str()) {
+                name.duplicate(errors);
+            } else {
+                names.push(name.str());
+            }
+        }
+        let number = port.get("containerPort");
+        match number.value().as_i64() {
+            None | Some(0) => number.required(errors, ""),
+            Some(_) => number.number(port_number, errors),
+        }
+        if port.int("hostPort").unwrap_or(0) != 0 {
+            port.get("hostPort").number(port_number, errors);
+        }
+        port.check(&[("protocol", Rule::OneOf(&["SCTP", "TCP", "UDP"]))], errors);
+    }
+}
+
+/// A port of the node is one container's.
+fn host_ports(container: &At, taken: &mut Vec<String>, errors: &mut ErrorList) {
+    for port in container.each("ports") {
+        let number = port.int("hostPort").unwrap_or(0);
+        if number == 0 {
+            continue;
+        }
+        let place = format!("{}/{}/{number}", port.text("protocol"), port.text("hostIP"));
+        if taken.contains(&place) {
+            errors.push(Error::duplicate(&port.get("hostPort").path(), place));
+        } else {
+            taken.push(place);
         }
     }
-    if kind != "readinessProbe"
-        && let Some(number) = probe.int("successThreshold").filter(|number| *number != 1)
-    {
-        errors.push(Error::invalid(&path.child("successThreshold"), number, "must be 1"));
+}
+
+fn mounts(container: &At, context: &Context, errors: &mut ErrorList) {
+    let devices = container.items("volumeDevices");
+    let mut places: Vec<&str> = Vec::new();
+    let list = container.get("volumeMounts");
+    for mount in container.each("volumeMounts") {
+        let (name, place) = (mount.get("name"), mount.get("mountPath"));
+        if name.is_empty() {
+            name.required(errors, "");
+        }
+        if !context.volumes.iter().any(|(volume, _)| *volume == name.str()) {
+            name.not_found(errors);
+        }
+        if place.is_empty() {
+            place.required(errors, "");
+        }
+        if places.contains(&place.str()) {
+            place.invalid(errors, "must be unique");
+        }
+        places.push(place.str());
+        if devices.iter().any(|device| text(device, "name") == name.str()) {
+            name.invalid(errors, "must not already exist in volumeDevices");
+        }
+        if devices.iter().any(|device| text(device, "devicePath") == place.str()) {
+            place.invalid(errors, "must not already exist as a path in volumeDevices");
+        }
+        // These complaints name the list, not its element.
+        let of = |field| list.get(field).with(mount.get(field).value());
+        if !mount.text("subPath").is_empty() {
+            of("subPath").descending(errors);
+        }
+        if !mount.text("subPathExpr").is_empty() {
+            if !mount.text("subPath").is_empty() {
+                mount.get("subPathExpr").invalid(errors, "subPathExpr and subPath are mutually exclusive");
+            }
+            of("subPathExpr").descending(errors);
+        }
+        propagation(&mount, &of("mountPropagation"), container.truth("securityContext.privileged"), errors);
+        read_only_below(&mount, &of("recursiveReadOnly"), errors);
+    }
+}
+
+fn propagation(mount: &At, at: &At, privileged: bool, errors: &mut ErrorList) {
+    if !mount.has("mountPropagation") {
+        return;
+    }
+    let all = ["Bidirectional", "HostToContainer", "None"];
+    if !all.contains(&at.str()) {
+        at.unsupported(errors, &all);
+    }
+    if at.str() == "Bidirectional" && !privileged {
+        at.forbidden(errors, "Bidirectional mount propagation is available only to privileged containers");
+    }
+}
+
+fn read_only_below(mount: &At, at: &At, errors: &mut ErrorList) {
+    match at.str() {
+        "Disabled" => {}
+        "Enabled" | "IfPossible" => {
+            if !mount.truth("readOnly") {
+                at.forbidden(errors, "may only be specified when readOnly is true");
+            }
+            if !matches!(mount.text("mountPropagation"), "" | "None") {
+                at.forbidden(errors, "may only be specified when mountPropagation is None or not specified");
+            }
+        }
+        _ if at.is_set() => at.unsupported(errors, &["Disabled", "Enabled", "IfPossible"]),
+        _ => {}
+    }
+}
+
+fn devices(container: &At, context: &Context, errors: &mut ErrorList) {
+    let mounts = container.items("volumeMounts");
+    let (mut names, mut places): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+    for device in container.each("volumeDevices") {
+        let (name, place) = (device.get("name"), device.get("devicePath"));
+        let volume = context.volumes.iter().find(|(volume, _)| *volume == name.str());
+        if name.is_empty() {
+            name.required(errors, "");
+        }
+        if names.contains(&name.str()) {
+            name.invalid(errors, "must be unique");
+        }
+        match volume {
+            None => name.not_found(errors),
+            Some((_, volume)) if volume.get("persistentVolumeClaim").or(volume.get("ephemeral")).is_none() => {
+                let why = "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode";
+                name.invalid(errors, why);
+            }
+            Some(_) => {}
+        }
+        if place.is_empty() {
+            place.required(errors, "");
+        }
+        if places.contains(&place.str()) {
+            place.invalid(errors, "must be unique");
+        }
+        if place.str().split('/').any(|step| step == "..") {
+            place.invalid(errors, "can not contain backsteps ('..')");
+        } else {
+            places.push(place.str());
+        }
+        if mounts.iter().any(|mount| text(mount, "name") == name.str()) {
+            name.invalid(errors, "must not already exist in volumeMounts");
+        }
+        if mounts.iter().any(|mount| text(mount, "mountPath") == place.str()) {
+            place.invalid(errors, "must not already exist as a path in volumeMounts");
+        }
+        if !name.is_empty() {
+            names.push(name.str());
+        }
+    }
+}
+
+fn text<'v>(value: &'v Value, field: &str) -> &'v str {
+    value.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// What a change of resources means for the running container.
+fn resize_policy(container: &At, context: &Context, errors: &mut ErrorList) {
+    let list = container.get("resizePolicy");
+    let mut seen: Vec<&str> = Vec::new();
+    for policy in container.each("resizePolicy") {
+        let (resource, restart) = (policy.text("resourceName"), policy.text("restartPolicy"));
+        if seen.contains(&resource) {
+            errors.push(Error::duplicate(&policy.path(), resource));
+        }
+        seen.push(resource);
+        for (value, all) in [(resource, ["cpu", "memory"]), (restart, ["NotRequired", "RestartContainer"])] {
+            if value.is_empty() {
+                list.required(errors, "");
+            } else if !all.contains(&value) {
+                errors.push(Error::not_supported(&list.path(), value, &all));
+            }
+        }
+        if context.restart_policy == "Never" && restart != "NotRequired" {
+            list.wrong(errors, restart, "must be 'NotRequired' when `restartPolicy` is 'Never'");
+        }
+    }
+}
+
+/// When a container starts again by itself, and after which ends.
+fn restart_policy(container: &At, errors: &mut ErrorList) {
+    let (policy, rules) = (container.get("restartPolicy"), container.get("restartPolicyRules"));
+    let all = ["Always", "Never", "OnFailure"];
+    if !policy.is_set() {
+        if rules.is_empty() {
+            return;
+        }
+        policy.required(errors, "must specify restartPolicy when restart rules are used");
+    } else if !all.contains(&policy.str()) {
+        policy.unsupported(errors, &all);
+    }
+    if container.items("restartPolicyRules").len() > 20 {
+        rules.too_long(errors, 20);
+    }
+    for rule in container.each("restartPolicyRules") {
+        if rule.text("action") != "Restart" {
+            rule.get("action").unsupported(errors, &["Restart"]);
+        }
+        let codes = rule.get("exitCodes");
+        if !codes.is_set() {
+            codes.required(errors, "must be specified");
+            continue;
+        }
+        let operator = codes.get("operator");
+        if !matches!(operator.str(), "In" | "NotIn") {
+            operator.unsupported(errors, &["In", "NotIn"]);
+        }
+        if codes.items("values").len() > 255 {
+            codes.get("values").too_long(errors, 255);
+        }
     }
 }

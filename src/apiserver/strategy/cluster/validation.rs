@@ -1,0 +1,286 @@
+//! What is asked of namespaces, nodes, priorities, leases, events, requests for certificates, and runtimes.
+
+use api::quantity::Quantity;
+use api::validation::field::{Error, ErrorList};
+use api::validation::{dns1123_label, dns1123_subdomain, ip, qualified_name};
+use serde_json::Value;
+
+use crate::strategy::at::{At, Rule};
+use crate::strategy::{pod_validation, resource_names as names};
+use crate::tree::Tree;
+
+/// Priorities above this are the system's.
+const PRIORITY_MAX: i64 = 1_000_000_000;
+/// The priorities the system has, by name.
+const SYSTEM: [(&str, i64); 2] = [("system-node-critical", 2_000_001_000), ("system-cluster-critical", 2_000_000_000)];
+
+/// Complaints about a namespace.
+pub(super) fn namespace(object: &Value, errors: &mut ErrorList) {
+    let root = At::root(object);
+    let list = root.get("spec.finalizers");
+    for finalizer in root.items("spec.finalizers").iter().filter_map(Value::as_str) {
+        qualified_name(finalizer).into_iter().for_each(|why| list.wrong(errors, finalizer, why));
+        if !finalizer.contains('/') && !is_standard_finalizer(finalizer) {
+            let why = "name is neither a standard finalizer name nor is it fully qualified";
+            list.wrong(errors, finalizer, why);
+        }
+    }
+}
+
+/// The finalizers that need no domain.
+pub(in crate::strategy) fn is_standard_finalizer(name: &str) -> bool {
+    matches!(name, "kubernetes" | "orphan" | "foregroundDeletion")
+}
+
+/// The phase says no more than what the time of deletion says.
+pub(super) fn namespace_status(new: &Value, _: &Value, errors: &mut ErrorList) {
+    let root = At::root(new);
+    let phase = root.get("status.Phase").with(root.get("status.phase").value());
+    match root.has("metadata.deletionTimestamp") {
+        false if phase.str() != "Active" => {
+            phase.invalid(errors, "may only be 'Active' if `deletionTimestamp` is empty");
+        }
+        true if phase.str() != "Terminating" => {
+            phase.invalid(errors, "may only be 'Terminating' if `deletionTimestamp` is not empty");
+        }
+        _ => {}
+    }
+}
+
+/// Complaints about a node.
+pub(super) fn node(object: &Value, errors: &mut ErrorList) {
+    let root = At::root(object);
+    // Upstream looks for the taints of the spec under `metadata`.
+    let metadata = root.get("metadata");
+    pod_validation::taints(&metadata.with(root.get("spec").value()), "taints", errors);
+    for list in ["capacity", "allocatable"] {
+        let status = root.get("status");
+        for (name, at) in status.entries(list) {
+            if let Ok(amount) = Quantity::from_json(at.value()) {
+                let place = status.get(list);
+                names::amount(name, &amount, &place.get(name).with(at.value()), errors);
+            }
+        }
+    }
+}
+
+/// Complaints about a node that is new.
+pub(super) fn new_node(object: &Value, errors: &mut ErrorList) {
+    let root = At::root(object);
+    let ranges = root.items("spec.podCIDRs");
+    root.each("spec.podCIDRs").for_each(|range| errors.extend(ip::legacy_cidr(&range.path(), range.str())));
+    let families: Vec<bool> = ranges
+        .iter()
+        .filter_map(|range| ip::parse_cidr(range.as_str()?))
+        .map(|(address, _)| address.is_ipv4())
+        .collect();
+    if families.len() > 2 || matches!(families.as_slice(), [one, other] if one == other) {
+        root.get("spec.podCIDRs").invalid(errors, "may specify no more than one CIDR for each IP family");
+    }
+}
+
+/// Complaints about a change of a node.
+pub(super) fn node_update(new: &Value, old: &Value, errors: &mut ErrorList) {
+    let root = At::root(new);
+    addresses(&root, errors);
+    let (now, before) = (root.get("spec.podCIDRs"), old.at("spec.podCIDRs"));
+    if before.is_some_and(|before| before != now.value()) {
+        now.forbidden(errors, "node updates may not change podCIDR except from \"\" to valid");
+    }
+    let provider = root.get("spec.providerID");
+    let before = old.text("spec.providerID");
+    if !before.is_empty() && before != provider.str() {
+        provider.forbidden(errors, "node updates may not change providerID except from \"\" to valid");
+    }
+    if new.text("spec.externalID") != old.text("spec.externalID") {
+        root.get("spec.externalID").forbidden(errors, "may not be updated");
+    }
+}
+
+/// No address of a node is told twice.
+fn addresses(root: &At, errors: &mut ErrorList) {
+    let all = root.items("status.addresses");
+    for (at, address) in root.each("status.addresses").enumerate() {
+        if all[..at].contains(address.value()) {
+            address.duplicate(errors);
+        }
+    }
+}
+
+/// Complaints about a write of a node's status.
+pub(super) fn node_status(new: &Value, old: &Value, errors: &mut ErrorList) {
+    node(new, errors);
+    node_update(new, old, errors);
+}
+
+/// Complaints about a PriorityClass.
+pub(super) fn priority_class(object: &Value, errors: &mut ErrorList) {
+    let root = At::root(object);
+    let (name, value) = (root.get("metadata.name"), root.int("value").unwrap_or(0));
+    if name.str().starts_with("system-") {
+        if let Err(why) = is_system(name.str(), value, root.truth("globalDefault")) {
+            let why =
+                format!("priority class names with 'system-' prefix are reserved for system use only. error: {why}");
+            name.forbidden(errors, why);
+        }
+    } else if value > PRIORITY_MAX {
+        let why = format!("maximum allowed value of a user defined priority is {PRIORITY_MAX}");
+        root.get("value").forbidden(errors, why);
+    }
+    root.check(&[("preemptionPolicy", Rule::MaybeOneOf(&["PreemptLowerPriority", "Never"]))], errors);
+}
+
+fn is_system(name: &str, value: i64, default: bool) -> Result<(), String> {
+    let Some((_, own)) = SYSTEM.iter().find(|(known, _)| *known == name) else {
+        return Err(format!("{name} is not a known system priority class"));
+    };
+    if value != *own {
+        return Err(format!("value of {name} PriorityClass must be {own}"));
+    }
+    if default {
+        return Err(format!("globalDefault of {name} PriorityClass must be false"));
+    }
+    Ok(())
+}
+
+pub(super) fn priority_class_update(new: &Value, old: &Value, errors: &mut ErrorList) {
+    let root = At::root(new);
+    if new.int("value").unwrap_or(0) != old.int("value").unwrap_or(0) {
+        root.get("value").forbidden(errors, "may not be changed in an update.");
+    }
+    root.get("preemptionPolicy").unchanged(old.at("preemptionPolicy"), errors);
+}
+
+/// Complaints about a Lease.
+pub(super) fn lease(object: &Value, errors: &mut ErrorList) {
+    let root = At::root(object);
+    let spec = root.get("spec");
+    let seconds = spec.get("leaseDurationSeconds");
+    if seconds.value().as_i64().is_some_and(|seconds| seconds <= 0) {
+        seconds.invalid(errors, "must be greater than 0");
+    }
+    spec.get("leaseTransitions").not_negative(errors);
+    let strategy = spec.get("strategy");
+    let at = strategy.get("strategy").with(strategy.value());
+    if strategy.is_set() && strategy.str().contains('/') {
+        at.complain(errors, qualified_name(strategy.str()));
+    } else if strategy.is_set() && strategy.str() != "OldestEmulationVersion" {
+        at.unsupported(errors, &["OldestEmulationVersion"]);
+    }
+    if !spec.text("preferredHolder").is_empty() && strategy.is_empty() {
+        let why = "may only be specified if `strategy` is defined";
+        spec.get("preferredHolder").forbidden(errors, why);
+    }
+}
+
+/// Complaints about an event: new ones say who reports what, old ones only where.
+pub(super) fn event(object: &Value, errors: &mut ErrorList) {
+    let root = At::root(object);
+    let (namespace, about) = (root.text("metadata.namespace"), root.get("involvedObject.namespace"));
+    let is_new = !root.text("eventTime").is_empty();
+    let fits = match (about.str(), is_new) {
+        ("", false) => matches!(namespace, "" | "default"),
+        ("", true) => matches!(namespace, "default" | "kube-system"),
+        (other, false) => namespace == other,
+        (_, true) => true,
+    };
+    if !fits {
+        about.invalid(errors, "does not match event.namespace");
+    }
+    if is_new {
+        let reporter = root.get("reportingComponent");
+        if reporter.is_empty() {
+            reporter.required(errors, "");
+        }
+        reporter.complain(errors, qualified_name(reporter.str()));
+        for (field, most, needed) in
+            [("reportingInstance", 128, true), ("action", 128, true), ("reason", 128, true), ("message", 1024, false)]
+        {
+            let at = root.get(field);
+            if needed && at.is_empty() {
+                at.required(errors, "");
+            }
+            if at.str().len() > most {
+                at.wrong(errors, "", format!("can have at most {most} characters"));
+            }
+        }
+    }
+    let at = root.get("namespace");
+    dns1123_subdomain(namespace).into_iter().for_each(|why| at.wrong(errors, namespace, why));
+}
+
+/// Complaints about a CertificateSigningRequest.
+pub(super) fn signing_request(object: &Value, errors: &mut ErrorList) {
+    let root = At::root(object);
+    let spec = root.get("spec");
+    if spec.text("request").is_empty() {
+        spec.get("request").required(errors, "");
+    }
+    if spec.items("usages").is_empty() {
+        spec.get("usages").required(errors, "");
+    }
+    let usages = spec.items("usages");
+    for (at, usage) in spec.each("usages").enumerate() {
+        if !USAGES.contains(&usage.str()) {
+            usage.unsupported(errors, &USAGES);
+        }
+        if usages[..at].contains(usage.value()) {
+            usage.duplicate(errors);
+        }
+    }
+    pod_validation::signer_name(&spec.get("signerName"), errors);
+    let seconds = spec.get("expirationSeconds");
+    if seconds.value().as_i64().is_some_and(|seconds| seconds < 600) {
+        seconds.invalid(errors, "may not specify a duration less than 600 seconds (10 minutes)");
+    }
+}
+
+const USAGES: [&str; 23] = [
+    "any",
+    "cert sign",
+    "client auth",
+    "code signing",
+    "content commitment",
+    "crl sign",
+    "data encipherment",
+    "decipher only",
+    "digital signature",
+    "email protection",
+    "encipher only",
+    "ipsec end system",
+    "ipsec tunnel",
+    "ipsec user",
+    "key agreement",
+    "key encipherment",
+    "microsoft sgc",
+    "netscape sgc",
+    "ocsp signing",
+    "s/mime",
+    "server auth",
+    "signing",
+    "timestamping",
+];
+
+/// Complaints about a RuntimeClass.
+pub(super) fn runtime_class(object: &Value, errors: &mut ErrorList) {
+    let root = At::root(object);
+    root.check(&[("handler", Rule::NeedName(dns1123_label))], errors);
+    let overhead = root.get("overhead");
+    if overhead.is_set() {
+        pod_validation::of_overhead(overhead.get("podFixed").value(), &overhead, errors);
+    }
+    let scheduling = root.get("scheduling");
+    scheduling.get("nodeSelector").labels(errors);
+    pod_validation::tolerations(&scheduling, errors);
+    let key = |toleration: &Value| {
+        let mut toleration = toleration.clone();
+        toleration.cut("tolerationSeconds");
+        toleration
+    };
+    let all: Vec<Value> = scheduling.items("tolerations").iter().map(key).collect();
+    for (at, toleration) in scheduling.each("tolerations").enumerate() {
+        if all[..at].contains(&all[at]) {
+            errors.push(Error::duplicate(&toleration.path(), toleration.value().clone()));
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What containers and pods ask for and are held to.
+
+use api::quantity::Quantity;
+use api::validation::dns1123_label;
+use api::validation::field::{Error, ErrorList};
+use serde_json::Value;
+
+use crate::strategy::at::At;
+use crate::strategy::resource_names as names;
+
+/// A check of a resource's name.
+type Name = fn(&str, &At, &mut ErrorList);
+
+/// Complaints about a container's `resources`; claims have to be among the pod's.
+pub(in crate::strategy) fn of_container(resources: &At, claims: &[&str], errors: &mut ErrorList) {
+    requirements(resources, names::container, claims, errors);
+}
+
+/// Complaints about an `overhead` or the like: limits only, and those of containers.
+pub(in crate::strategy) fn of_overhead(amounts: &Value, at: &At, errors: &mut ErrorList) {
+    let limits = serde_json::json!({"limits": amounts});
+    requirements(&at.with(&limits), names::container, &[], errors);
+}
+
+fn requirements(resources: &At, name_check: Name, claims: &[&str], errors: &mut ErrorList) {
+    let (mut compute, mut pages) = (false, false);
+    for list in ["limits", "requests"] {
+        for (name, at) in resources.entries(list) {
+            let Ok(amount) = Quantity::from_json(at.value()) else { continue };
+            name_check(name, &at, errors);
+            names::amount(name, &amount, &at, errors);
+            if list == "requests" {
+                against_limit(resources, name, &amount, errors);
+            }
+            if names::is_huge_page(name) {
+                pages = true;
+                if !names::whole_pages(name, &amount) {
+                    let why = format!("{amount} is not positive integer multiple of {name}");
+                    at.wrong(errors, amount.to_string(), why);
+                }
+            }
+            compute |= matches!(name, "cpu" | "memory");
+        }
+    }
+    if pages && !compute {
+        resources.forbidden(errors, "HugePages require cpu or memory");
+    }
+    claim_names(resources, claims, errors);
+}
+
+fn against_limit(resources: &At, name: &str, request: &Quantity, errors: &mut ErrorList) {
+    let limit = resources.get("limits").value().get(name).and_then(|limit| Quantity::from_json(limit).ok());
+    let exact = !names::may_overcommit(name);
+    match limit {
+        Some(limit) if exact && *request != limit => {
+            let why = format!("must be equal to {name} limit of {limit}");
+            resources.get("requests").wrong(errors, request.to_string(), why);
+        }
+        Some(limit) if *request > limit => {
+            let why = format!("must be less than or equal to {name} limit of {limit}");
+            resources.get("requests").wrong(errors, request.to_string(), why);
+        }
+        None if exact => {
+            resources.get("limits").required(errors, "Limit must be set for non overcommitable resources");
+        }
+        _ => {}
+    }
+}
+
+fn claim_names(resources: &At, claims: &[&str], errors: &mut ErrorList) {
+    let mut seen: Vec<(&str, &str)> = Vec::new();
+    for claim in resources.each("claims") {
+        let (name, request) = (claim.text("name"), claim.text("request"));
+        if name.is_empty() {
+            claim.required(errors, "");
+            continue;
+        }
+        if !request.is_empty() {
+            claim.get("request").complain(errors, dns1123_label(request));
+        }
+        let taken = seen.iter().any(|(n, r)| *n == name && (r.is_empty() || request.is_empty() || *r == request));
+        if taken {
+            let shown = if request.is_empty() { name.to_owned() } else { format!("{name}/{request}") };
+            errors.push(Error::duplicate(&claim.path(), shown));
+        }
+        seen.push((name, request));
+        if !claims.contains(&name) {
+            let mut error = Error::not_found(&claim.path(), name);
+            error.detail = "must be one of the names in pod.spec.resourceClaims".to_owned();
+            match claims {
+                [] => error.detail.push_str(" which is empty"),
+                claims => error.detail.extend([": ", &claims.join(", ")]),
+            }
+            errors.push(error);
+        }
+    }
+}
+
+/// Complaints about the resources of a pod as a whole.
+pub(super) fn of_pod(spec: &At, errors: &mut ErrorList) {
+    let resources = spec.get("resources");
+    if !resources.is_set() {
+        return;
+    }
+    if spec.text("os.name") == "windows" {
+        resources.forbidden(errors, "may not be set for a windows pod");
+        return;
+    }
+    if resources.has("claims") {
+        resources.get("claims").forbidden(errors, "claims may not be set for Resources at pod-level");
+    }
+    requirements(&resources, names::pod, &[], errors);
+    for (name, at) in resources.entries("requests") {
+        let (Ok(of_pod), asked) = (Quantity::from_json(at.value()), aggregate(spec.value(), "requests", name)) else {
+            continue;
+        };
+        if asked > of_pod {
+            let why = format!("must be greater than or equal to aggregate container requests of {asked}");
+            at.wrong(errors, of_pod.to_string(), why);
+        }
+    }
+    for (name, at) in resources.entries("limits").filter(|(name, _)| names::is_huge_page(name)) {
+        let Ok(of_pod) = Quantity::from_json(at.value()) else { continue };
+        let held = aggregate(spec.value(), "limits", name);
+        if held > of_pod {
+            let why = format!("must be greater than or equal to aggregate container limits of {held}");
+            at.wrong(errors, of_pod.to_string(), why);
+        }
+    }
+    for container in spec.each("containers") {
+        let container_resources = container.get("resources");
+        for (name, at) in container_resources.entries("limits") {
+            let of_pod = resources.get("limits").value().get(name).and_then(|limit| Quantity::from_json(limit).ok());
+            let (Ok(limit), Some(of_pod)) = (Quantity::from_json(at.value()), of_pod) else { continue };
+            if limit > of_pod {
+                let path = format!("{}.{}[{name}].limits", resources.path(), place_of(&container.path().to_string()));
+                let path = api::validation::field::Path::root(&path);
+                let why = format!("must be less than or equal to pod limits of {of_pod}");
+                errors.push(Error::invalid(&path, limit.to_string(), why));
+            }
+        }
+    }
+}
+
+/// The last step of a path.
+fn place_of(path: &str) -> &str {
+    path.rsplit('.').next().unwrap_or(path)
+}
+
+/// What a pod's containers come to: those that run together, or the largest step on the way there.
+pub(in crate::strategy) fn aggregate(spec: &Value, list: &str, name: &str) -> Quantity {
+    use crate::tree::Tree;
+    let of = |container: &Value| {
+        let amounts = container.at("resources").and_then(|resources| resources.at(list));
+        amounts.and_then(|amounts| amounts.get(name)).and_then(|amount| Quantity::from_json(amount).ok())
+    };
+    let mut sum = Quantity::zero();
+    spec.items("containers").iter().filter_map(of).for_each(|amount| sum += &amount);
+    let (mut sidecars, mut most) = (Quantity::zero(), Quantity::zero());
+    for container in spec.items("initContainers") {
+        let Some(amount) = of(container) else { continue };
+        let step = if container.text("restartPolicy") == "Always" {
+            sidecars += &amount;
+            sum += &amount;
+            sidecars.clone()
+        } else {
+            sidecars.clone() + &amount
+        };
+        if step > most {
+            most = step;
+        }
+    }
+    if most > sum { most } else { sum }
+}
