@@ -23,7 +23,7 @@ pub fn of(resource: &Resource, object: &Value) -> Amounts {
     if !resource.group.is_empty() {
         return all;
     }
-    let finished = &*resource.plural == "pods" && matches!(object.text("status.phase"), "Succeeded" | "Failed");
+    let finished = &*resource.plural == "pods" && is_over(object);
     if COUNTED.contains(&&*resource.plural) && !finished {
         all.insert(resource.plural.to_string(), one());
     }
@@ -50,26 +50,72 @@ fn pod(pod: &Value, all: &mut Amounts) {
     }
 }
 
-/// The containers together, or each init container, whichever is more.
-fn total(pod: &Value, kind: &str) -> Amounts {
-    let of = |container: &Value| -> Amounts {
-        let amounts = container.at("resources").and_then(|resources| resources.at(kind)).and_then(Value::as_object);
-        let parse = |(name, amount): (&String, &Value)| Some((name.clone(), Quantity::from_json(amount).ok()?));
-        amounts.into_iter().flatten().filter_map(parse).collect()
-    };
-    let mut sum = Amounts::new();
-    let sidecars =
-        pod.items("spec.initContainers").iter().filter(|container| container.text("restartPolicy") == "Always");
-    for (name, amount) in pod.items("spec.containers").iter().chain(sidecars).flat_map(of) {
-        *sum.entry(name).or_default() += &amount;
+/// Whether nothing of the pod runs any more: it has ended, or its node did not stop it within its time.
+fn is_over(pod: &Value) -> bool {
+    if matches!(pod.text("status.phase"), "Succeeded" | "Failed") {
+        return true;
     }
-    for (name, amount) in pod.items("spec.initContainers").iter().flat_map(of) {
-        let so_far = sum.entry(name).or_default();
-        if amount > *so_far {
-            *so_far = amount;
+    let grace = pod.int("metadata.deletionGracePeriodSeconds");
+    let (Some(grace), Ok(end)) = (grace, crate::time::parse(pod.text("metadata.deletionTimestamp"))) else {
+        return false;
+    };
+    jiff::Timestamp::now().as_second() > end.as_second().saturating_add(grace)
+}
+
+/// What a pod comes to: what it says as a whole, else its containers; and what running it costs beside them.
+fn total(pod: &Value, kind: &str) -> Amounts {
+    let spec = pod.at("spec").unwrap_or(&Value::Null);
+    let mut sum = containers(spec, kind);
+    sum.extend(amounts(spec.at("resources"), kind));
+    let overhead = spec.at("overhead").and_then(Value::as_object).into_iter().flatten();
+    for (name, amount) in overhead.filter_map(parse) {
+        if kind == "requests" || sum.get(&name).is_some_and(|limit| !limit.is_zero()) {
+            *sum.entry(name).or_default() += &amount;
         }
     }
     sum
+}
+
+/// What a pod's containers come to: those that run together, or the largest step on the way there.
+pub fn containers(spec: &Value, kind: &str) -> Amounts {
+    let of = |container: &Value| amounts(container.at("resources"), kind);
+    let mut sum = Amounts::new();
+    for (name, amount) in spec.items("containers").iter().flat_map(of) {
+        *sum.entry(name).or_default() += &amount;
+    }
+    let (mut sidecars, mut most) = (Amounts::new(), Amounts::new());
+    for container in spec.items("initContainers") {
+        let stays = container.text("restartPolicy") == "Always";
+        for (name, amount) in of(container) {
+            let running = sidecars.entry(name.clone()).or_default();
+            let mut step = running.clone();
+            step += &amount;
+            if stays {
+                *running += &amount;
+                *sum.entry(name.clone()).or_default() += &amount;
+            }
+            let so_far = most.entry(name).or_default();
+            if step > *so_far {
+                *so_far = step;
+            }
+        }
+    }
+    for (name, step) in most {
+        let so_far = sum.entry(name).or_default();
+        if step > *so_far {
+            *so_far = step;
+        }
+    }
+    sum
+}
+
+fn amounts(resources: Option<&Value>, kind: &str) -> Amounts {
+    let amounts = resources.and_then(|resources| resources.at(kind)).and_then(Value::as_object);
+    amounts.into_iter().flatten().filter_map(parse).collect()
+}
+
+fn parse((name, amount): (&String, &Value)) -> Option<(String, Quantity)> {
+    Some((name.clone(), Quantity::from_json(amount).ok()?))
 }
 
 fn service(service: &Value, all: &mut Amounts) {
@@ -108,7 +154,7 @@ fn claim(claim: &Value, all: &mut Amounts) {
     }
 }
 
-/// Whether a quota counts the object at all: quotas with scopes count pods only.
+/// Whether a quota counts the object at all: quotas with scopes count pods only, or claims by the class of their attributes.
 pub fn in_scope(quota: &Value, resource: &Resource, object: &Value) -> bool {
     let plain =
         quota.items("spec.scopes").iter().filter_map(Value::as_str).map(|scope| (scope, "Exists", &[] as &[Value]));
@@ -118,25 +164,32 @@ pub fn in_scope(quota: &Value, resource: &Resource, object: &Value) -> bool {
     if scopes.peek().is_none() {
         return true;
     }
-    if !(resource.group.is_empty() && &*resource.plural == "pods") {
-        return false;
-    }
+    let class = match &*resource.plural {
+        _ if !resource.group.is_empty() => return false,
+        "persistentvolumeclaims" => "spec.volumeAttributesClassName",
+        "pods" => "spec.priorityClassName",
+        _ => return false,
+    };
+    let is_pod = &*resource.plural == "pods";
     let best_effort = || crate::qos::class(object) == "BestEffort";
     let terminating = || object.int("spec.activeDeadlineSeconds").is_some();
+    let by_class = |operator: &str, values: &[Value]| {
+        let class = object.text(class);
+        match operator {
+            "In" => values.iter().any(|value| value == class),
+            "NotIn" => !values.iter().any(|value| value == class),
+            "DoesNotExist" => class.is_empty(),
+            _ => !class.is_empty(),
+        }
+    };
     scopes.all(|(scope, operator, values)| match scope {
+        "VolumeAttributesClass" => !is_pod && by_class(operator, values),
+        _ if !is_pod => false,
         "BestEffort" => best_effort(),
         "NotBestEffort" => !best_effort(),
         "Terminating" => terminating(),
         "NotTerminating" => !terminating(),
-        "PriorityClass" => {
-            let class = object.text("spec.priorityClassName");
-            match operator {
-                "In" => values.iter().any(|value| value == class),
-                "NotIn" => !values.iter().any(|value| value == class),
-                "DoesNotExist" => class.is_empty(),
-                _ => !class.is_empty(),
-            }
-        }
+        "PriorityClass" => by_class(operator, values),
         "CrossNamespacePodAffinity" => {
             let terms = ["podAffinity", "podAntiAffinity"];
             let kinds =
@@ -157,6 +210,11 @@ pub fn in_scope(quota: &Value, resource: &Resource, object: &Value) -> bool {
 /// What a quota limits and some container does not say: `cpu for: c1,c2; memory for: c1`.
 pub fn missing(quota: &Value, resource: &Resource, object: &Value) -> Option<String> {
     if !(resource.group.is_empty() && &*resource.plural == "pods") {
+        return None;
+    }
+    // Who says it for the pod as a whole has said it.
+    let whole = |kind: &str| object.at("spec.resources").is_some_and(|of_pod| of_pod.entries(kind).next().is_some());
+    if whole("requests") || whole("limits") {
         return None;
     }
     let mut complaints = Vec::new();

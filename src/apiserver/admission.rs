@@ -10,6 +10,7 @@ mod namespace_lifecycle;
 mod node_restriction;
 mod owners;
 mod pod_security;
+mod pod_topology_labels;
 mod priority;
 mod resource_quota;
 mod runtime_class;
@@ -93,6 +94,7 @@ pub(crate) fn plugins(more: &[Plugin], disabled: &[String]) -> Vec<Plugin> {
         certificates::approval(),
         certificates::signing(),
         certificates::subject_restriction(),
+        pod_topology_labels::plugin(),
     ];
     all.extend(more.iter().cloned());
     all.push(webhooks::mutating());

@@ -14,11 +14,13 @@ mod flow_control;
 mod networking;
 mod pod;
 mod pod_validation;
+mod pod_warnings;
 mod resource_names;
 mod service;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod warnings;
 mod webhooks;
 mod workloads;
 
@@ -76,8 +78,8 @@ pub(crate) struct Strategy {
     pub(crate) validate_update: fn(&Value, &Value, &mut ErrorList),
     /// Complaints about a change by a write of the status (new, old).
     pub(crate) validate_status: fn(&Value, &Value, &mut ErrorList),
-    /// Warnings about an object.
-    pub(crate) warnings: fn(&Value) -> Vec<String>,
+    /// Warnings about an object that is new or has changed by a main write (new, old).
+    pub(crate) warnings: fn((&Value, Option<&Value>)) -> Vec<String>,
     /// Whether a PUT without resourceVersion is taken.
     pub(crate) unconditional_update: bool,
     /// Whether a PUT may create.
@@ -208,7 +210,7 @@ fn rows() -> Vec<(&'static str, &'static str, Strategy)> {
         ("resource.k8s.io", "deviceclasses", extension::COUNTED),
         ("resource.k8s.io", "resourceclaims", extension::RESOURCE_CLAIM),
         ("resource.k8s.io", "resourceclaimtemplates", extension::RESOURCE_CLAIM_TEMPLATE),
-        ("resource.k8s.io", "resourceslices", extension::COUNTED),
+        ("resource.k8s.io", "resourceslices", extension::RESOURCE_SLICE),
         ("scheduling.k8s.io", "priorityclasses", cluster::PRIORITY_CLASS),
         ("storage.k8s.io", "csidrivers", storage::CSI_DRIVER),
         ("storage.k8s.io", "csinodes", storage::CSI_NODE),

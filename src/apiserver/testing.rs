@@ -66,6 +66,7 @@ pub(crate) fn certificate_request(name: &str, groups: &[&str]) -> String {
 /// A running server.
 pub(crate) struct TestServer {
     pub(crate) api: ApiServer,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) address: SocketAddr,
     pub(crate) ca: Ca,
     shutdown: CancellationToken,
@@ -93,7 +94,7 @@ impl TestServer {
         let mut config = config(&ca, address);
         change(&mut config);
         let registry = Registry::start(embedded_store::memory(), RegistryConfig::default()).await.unwrap();
-        let api = ApiServer::build(config, registry).unwrap();
+        let api = ApiServer::build(config, registry.clone()).unwrap();
         let shutdown = CancellationToken::new();
         tokio::spawn({
             let (api, shutdown) = (api.clone(), shutdown.clone());
@@ -104,7 +105,7 @@ impl TestServer {
             assert!(began.elapsed().as_secs() < 30, "not ready: {failing:?}");
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
-        Self { api, address, ca, shutdown }
+        Self { api, registry, address, ca, shutdown }
     }
 
     /// A client with a certificate of the server's CA.

@@ -133,7 +133,7 @@ const TABLE: &[(&str, &str, &[Row])] = &[
         ns("pods", "Pod").short(&["po"]).all()
             .sub(&["attach", "binding", "ephemeralcontainers", "eviction", "exec", "log", "portforward", "proxy", "resize", "status"])
             .fields(&["spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
-                      "status.phase", "status.podIP", "status.nominatedNodeName"]),
+                      "status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName"]),
         ns("podtemplates", "PodTemplate"),
         ns("replicationcontrollers", "ReplicationController").short(&["rc"]).all().sub(SCALED).fields(&["status.replicas"]),
         ns("resourcequotas", "ResourceQuota").short(&["quota"]).sub(STATUS),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{DeleteOptions, Operation, Request, User, WriteOptions};
+use api::{DeleteOptions, Operation, Reply, Request, User, WriteOptions};
 use serde_json::{Value, json};
 
 use crate::registry::tests::{Server, server};
@@ -232,4 +232,53 @@ async fn namespaces_say_what_pods_may_ask() {
     let expect = "pods \"r\" is forbidden: violates PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true), \
                   privileged (container \"c\" must not set securityContext.privileged=true)";
     assert_eq!(status.message, expect);
+}
+
+#[tokio::test]
+async fn namespaces_are_told_whose_pods_fall_short() {
+    let server = with_account().await;
+    for name in ["p", "q"] {
+        server.create("pods", pod(name)).await.unwrap();
+    }
+    server.registry.catch_up().await.unwrap();
+    let label = |name: &str, value: &str| json!({"metadata": {"labels": {format!("pod-security.kubernetes.io/{name}"): value}}});
+    let patch = |patch| Operation::Patch(api::Patch::Merge(patch), WriteOptions::default());
+    let status = server.merge("namespaces/a", label("warn", "strict")).await.unwrap_err();
+    assert_eq!(
+        status.message,
+        "Namespace \"a\" is invalid: metadata.labels[pod-security.kubernetes.io/warn]: Invalid value: \"strict\": must be one \
+         of privileged, baseline, restricted"
+    );
+    let Reply::Object { warnings, .. } =
+        server.call("namespaces/a", patch(label("enforce", "restricted"))).await.unwrap()
+    else {
+        panic!("no object");
+    };
+    assert_eq!(
+        warnings,
+        [
+            "existing pods in namespace \"a\" violate the new PodSecurity enforce level \"restricted:latest\"",
+            "p (and 1 other pod): allowPrivilegeEscalation != false, unrestricted capabilities, runAsNonRoot != true, \
+             seccompProfile",
+        ]
+    );
+    server.registry.catch_up().await.unwrap();
+    // Workloads are let in, with a warning about what their pods will meet.
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": pod("x")["spec"]});
+    let spec = json!({"selector": {"matchLabels": {"a": "b"}}, "template": template});
+    let create = Operation::Create(json!({"metadata": {"name": "d"}, "spec": spec}), WriteOptions::default());
+    let Reply::Object { warnings, .. } = server.call("deployments", create).await.unwrap() else { panic!("no object") };
+    assert!(warnings[0].starts_with("would violate PodSecurity \"restricted:latest\": allowPrivilegeEscalation"));
+}
+
+#[tokio::test]
+async fn pods_learn_where_their_node_is() {
+    let server = with_account().await;
+    let labels = json!({"topology.kubernetes.io/zone": "z", "topology.kubernetes.io/region": "r", "other": "o"});
+    server.create("nodes", json!({"metadata": {"name": "n", "labels": labels}})).await.unwrap();
+    server.create("pods", pod("p")).await.unwrap();
+    server.registry.catch_up().await.unwrap();
+    server.create("pods/p/binding", json!({"target": {"kind": "Node", "name": "n"}})).await.unwrap();
+    let expect = json!({"topology.kubernetes.io/zone": "z", "topology.kubernetes.io/region": "r"});
+    assert_eq!(server.get("pods/p").await.unwrap()["metadata"]["labels"], expect);
 }

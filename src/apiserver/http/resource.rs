@@ -14,8 +14,8 @@ use super::{Incoming, body, form, plain_form, protobuf, warn, watch};
 use crate::chain::Pass;
 use crate::discovery::subresource;
 use crate::metrics::LongRunning;
-use crate::proxy;
 use crate::server::Server;
+use crate::{notes, proxy};
 
 pub(super) async fn serve(
     server: &Arc<Server>,
@@ -27,8 +27,8 @@ pub(super) async fn serve(
     let found = server.chain.registry.catalog().get(&info.group, &info.version, &info.resource);
     let Some(row) = found else { return Err(Status::no_such_path()) };
     check_path(&row, &incoming)?;
-    if let Some(deprecation) = row.custom.as_ref().and_then(|custom| custom.version().deprecation.as_deref()) {
-        crate::notes::warn(deprecation);
+    if let Some(words) = deprecated(&row) {
+        notes::warn(words);
     }
     if !info.subresource.is_empty() && subresource::is_connect(&row, &info.subresource) {
         return proxy::serve(server, &pass, &row, incoming, counted).await;
@@ -66,6 +66,18 @@ pub(super) async fn serve(
         trail.reply(&reply, &row);
     }
     Ok(answer(&row, reply, creates, &form, &plain))
+}
+
+/// What is said with every answer about a kind that has been replaced.
+fn deprecated(row: &Resource) -> Option<&str> {
+    if let Some(custom) = &row.custom {
+        return custom.version().deprecation.as_deref();
+    }
+    match (&*row.group, &*row.kind) {
+        ("", "Endpoints") => Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+        ("", "ComponentStatus") => Some("v1 ComponentStatus is deprecated in v1.19+"),
+        _ => None,
+    }
 }
 
 fn answer(row: &Arc<Resource>, reply: Reply, creates: bool, form: &Form, plain: &Form) -> Response<Body> {

@@ -178,12 +178,17 @@ impl Iterator for ListChunks {
     }
 }
 
+/// Writes YAML as upstream does: the keys in order.
+pub(super) fn yaml(mut tree: Value) -> Result<String, serde_saphyr::ser::Error> {
+    tree.sort_all_objects();
+    serde_saphyr::to_string(&tree)
+}
+
 /// Writes chunks of JSON in the form accepted: as they are, indented, compressed, or turned into YAML.
 fn render(code: u16, chunks: impl Iterator<Item = Vec<u8>> + Send + 'static, form: &Form) -> Response<Body> {
     if form.accepted.encoding == Encoding::Yaml {
         let json = chunks.flatten().collect::<Vec<u8>>();
-        let tree: Value = serde_json::from_slice(&json).unwrap_or_default();
-        return match serde_saphyr::to_string(&tree) {
+        return match yaml(serde_json::from_slice(&json).unwrap_or_default()) {
             Ok(text) => whole(code, "application/yaml", text.into()),
             Err(error) => {
                 tracing::error!(%error, "an answer cannot be written as YAML");

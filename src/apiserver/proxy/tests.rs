@@ -125,9 +125,11 @@ async fn populate(server: &TestServer, kubelet: SocketAddr, pod: SocketAddr) {
     create(&format!("{space}/pods"), json!({"metadata": {"name": "two"}, "spec": spec})).await;
     let ports = json!([{"name": "http", "port": 80}]);
     create(&format!("{space}/services"), json!({"metadata": {"name": "web"}, "spec": {"ports": ports}})).await;
-    let slice = json!({"metadata": {"name": "web-1", "labels": {"kubernetes.io/service-name": "web"}}, "addressType": "IPv4",
+    // A slice on loopback is nothing that a client may write.
+    let slice = json!({"metadata": {"name": "web-1", "namespace": "default", "labels": {"kubernetes.io/service-name": "web"}}, "addressType": "IPv4",
         "endpoints": [{"addresses": ["127.0.0.1"]}], "ports": [{"name": "http", "port": pod.port()}]});
-    create("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", slice).await;
+    let slices = api::resource::find("discovery.k8s.io", "v1", "endpointslices").unwrap();
+    server.registry.seed(slices, &slice).await;
 }
 
 fn serving_tls(ca: &Ca) -> Arc<rustls::ServerConfig> {

@@ -62,7 +62,7 @@ impl Registry {
             return Err(Status::invalid(&storage.group, &storage.kind, &name, error::causes(&errors)));
         }
         attributes.name = name;
-        attributes.warnings.extend((strategy.warnings)(&attributes.object));
+        attributes.warnings.extend((strategy.warnings)((&attributes.object, None)));
         attributes.warnings.extend(custom::warnings(&storage, &attributes.object, None));
         let mut hold = self.allocate(&storage, &mut attributes.object, None)?;
         admission::validate(self, &mut attributes).await?;

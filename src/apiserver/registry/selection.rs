@@ -107,11 +107,27 @@ fn source(resource: &Resource, path: &str, custom: &mut Vec<Box<str>>) -> Result
     let stands = match path {
         "source" => "source.component",
         "reportingController" => "reportingComponent",
+        "spec.host" => "spec.nodeName",
         path => path,
     };
     match resource.field(stands) {
         Some(at) => Ok(Source::Row(at, absent(path))),
-        None => Err(Status::bad_request(format!("field label not supported: {path}"))),
+        None => Err(Status::bad_request(unsupported(resource, path))),
+    }
+}
+
+/// Why a field selects nothing: kinds that are selected by their metadata alone say which fields those are.
+fn unsupported(resource: &Resource, path: &str) -> String {
+    match (&*resource.group, &*resource.plural) {
+        ("batch", "jobs") => format!("field label {} not supported for Job", api::quote::quote(path)),
+        ("resource.k8s.io", "resourceslices") => {
+            format!("field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: {path}")
+        }
+        _ if resource.builtin && resource.fields.is_empty() => {
+            let quoted = api::quote::quote(path);
+            format!("{quoted} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+        }
+        _ => format!("field label not supported: {path}"),
     }
 }
 

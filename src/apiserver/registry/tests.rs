@@ -3,6 +3,7 @@
 mod applies;
 mod clock;
 mod deletes;
+mod kinds;
 mod owners;
 mod reads;
 mod robustness;
@@ -177,6 +178,7 @@ pub(crate) fn sample(row: &Resource) -> Value {
         ("networking.k8s.io", "ingresses") => {
             json!({"spec": {"defaultBackend": {"service": {"name": "s", "port": {"number": 80}}}}})
         }
+        ("networking.k8s.io", "ingressclasses") => json!({"spec": {"controller": "x.io/c"}}),
         ("networking.k8s.io", "ipaddresses") => {
             json!({"metadata": {"name": "10.0.0.1"}, "spec": {"parentRef": {"resource": "services", "name": "x", "namespace": "a"}}})
         }

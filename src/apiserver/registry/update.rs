@@ -178,7 +178,7 @@ impl Registry {
             Part::Main if !own => {
                 (strategy.validate)(&new, &mut errors);
                 (strategy.validate_update)(&new, old, &mut errors);
-                attributes.warnings.extend((strategy.warnings)(&new));
+                attributes.warnings.extend((strategy.warnings)((&new, Some(old))));
             }
             Part::Status if !own => (strategy.validate_status)(&new, old, &mut errors),
             Part::EphemeralContainers | Part::Resize => {

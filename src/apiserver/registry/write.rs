@@ -102,6 +102,16 @@ impl Registry {
         self.store.0.get(&storage.store_key(namespace, name)).await.map(drop).map_err(error::store)
     }
 
+    /// Stores an object as it is: for tests that need what no client may write, such as endpoints on loopback.
+    #[cfg(test)]
+    pub(crate) async fn seed(&self, storage: &Resource, object: &Value) {
+        assert!(
+            self.put(storage, object, &Owners::default(), Expect::Absent).await.unwrap().is_ok(),
+            "{object} is there already"
+        );
+        self.catch_up().await.unwrap();
+    }
+
     /// Gives a service what it needs; other kinds need nothing.
     pub(super) fn allocate(
         &self,

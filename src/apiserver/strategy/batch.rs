@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::at::At;
 use super::pod::default_spec;
+use super::warnings;
 use super::workloads::template_defaults;
 use super::{Garbage, Strategy};
 use crate::tree::Tree;
@@ -68,6 +69,7 @@ pub(super) const JOB: Strategy = Strategy {
     validate_update: validation::job_update,
     validate_status: status::validate,
     garbage: Garbage::Orphan,
+    warnings: warnings::job,
     ..Strategy::DEFAULT
 };
 
@@ -99,6 +101,7 @@ pub(super) const CRON_JOB: Strategy = Strategy {
             name.invalid(errors, format!("must be no more than {CRON_NAME_MAX} characters"));
         }
     },
+    warnings: warnings::cron_job,
     ..Strategy::DEFAULT
 };
 

@@ -7,6 +7,7 @@ use api::validation::dns1123_label;
 use embedded_store::Durability;
 use serde_json::{Value, json};
 
+use super::warnings;
 use super::workloads::immutable;
 use super::{Garbage, Strategy};
 use crate::defaults::Defaults;
@@ -53,6 +54,7 @@ pub(super) const NODE: Strategy = Strategy {
     validate_create: validation::new_node,
     validate_update: validation::node_update,
     validate_status: validation::node_status,
+    warnings: warnings::node,
     ..Strategy::DEFAULT
 };
 
@@ -113,5 +115,6 @@ pub(super) const EVENT: Strategy = Strategy {
 pub(super) const RUNTIME_CLASS: Strategy = Strategy {
     validate: validation::runtime_class,
     validate_update: |new, old, errors| immutable(new, old, "handler", errors),
+    warnings: warnings::runtime_class,
     ..Strategy::DEFAULT
 };

@@ -153,3 +153,6 @@ fn default_requests(object: &mut Value, path: &str) {
 
 /// Kinds that only count their changes.
 pub(super) const COUNTED: Strategy = Strategy { generation: true, ..Strategy::DEFAULT };
+
+pub(super) const RESOURCE_SLICE: Strategy =
+    Strategy { generation: true, warnings: super::warnings::resource_slice, ..Strategy::DEFAULT };

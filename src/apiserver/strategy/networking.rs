@@ -7,6 +7,7 @@ use api::validation::ip;
 use serde_json::json;
 
 use super::Strategy;
+use super::warnings;
 use super::workloads::immutable;
 use crate::defaults::Defaults;
 use crate::tree::Tree;
@@ -17,6 +18,7 @@ pub(super) const INGRESS: Strategy = Strategy {
     validate: validation::ingress,
     validate_create: validation::new_ingress,
     validate_status: validation::ingress_status,
+    warnings: warnings::ingress,
     ..Strategy::DEFAULT
 };
 
@@ -44,6 +46,7 @@ pub(super) const NETWORK_POLICY: Strategy = Strategy {
         ])
     }),
     validate: validation::network_policy,
+    warnings: warnings::network_policy,
     ..Strategy::DEFAULT
 };
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::Strategy;
 use super::pod_validation;
+use super::warnings;
 use crate::defaults::Defaults;
 use crate::tree::Tree;
 
@@ -14,6 +15,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
     status: Some(r#"{"phase":"Pending"}"#),
     default: |pod| {
         default_requests(pod);
+        default_whole(pod);
         // Only a pod itself has these; a template leaves them to its pods.
         pod.default_to("spec.enableServiceLinks", true);
         if pod.truth("spec.hostNetwork") {
@@ -32,6 +34,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
     validate_status: pod_validation::validate_status,
     returns_deleted: true,
     grace: Some(grace),
+    warnings: warnings::pod,
     ..Strategy::DEFAULT
 };
 
@@ -141,6 +144,26 @@ fn default_requests(pod: &mut Value) {
                 container.map_mut("resources.requests").entry(resource).or_insert(limit);
             }
         }
+    }
+}
+
+/// A pod that is limited as a whole asks, as a whole, for what its containers ask for, else for its limit.
+fn default_whole(pod: &mut Value) {
+    if pod.entries("spec.resources.limits").next().is_none() {
+        return;
+    }
+    let Some(spec) = pod.at("spec") else { return };
+    let asked =
+        api::quota::containers(spec, "requests").into_iter().map(|(name, amount)| (name, amount.to_string().into()));
+    let limits = spec.entries("resources.limits").map(|(name, amount)| (name.clone(), amount.clone()));
+    let fitting = |name: &str| matches!(name, "cpu" | "memory");
+    let pages = |name: &str| name.starts_with("hugepages-");
+    let wanted: Vec<(String, Value)> = asked
+        .filter(|(name, _)| fitting(name))
+        .chain(limits.filter(|(name, _)| fitting(name) || pages(name)))
+        .collect();
+    for (name, amount) in wanted {
+        pod.map_mut("spec.resources.requests").entry(name).or_insert(amount);
     }
 }
 

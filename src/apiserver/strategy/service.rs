@@ -7,6 +7,7 @@ use api::validation::dns1035_label;
 use serde_json::{Value, json};
 
 use super::Strategy;
+use super::warnings;
 use super::workloads::immutable;
 use crate::defaults::Defaults;
 use crate::tree::Tree;
@@ -59,6 +60,7 @@ pub(super) const SERVICE: Strategy = Strategy {
     validate_status: validation::service_status,
     create_on_update: true,
     returns_deleted: true,
+    warnings: warnings::service,
     ..Strategy::DEFAULT
 };
 
@@ -125,6 +127,7 @@ pub(super) const ENDPOINTS: Strategy = Strategy {
     defaults: Some(|| Defaults::new(&[("subsets[].ports[].protocol", r#""TCP""#)])),
     validate: endpoints::endpoints,
     create_on_update: true,
+    warnings: warnings::endpoints,
     ..Strategy::DEFAULT
 };
 
@@ -133,5 +136,6 @@ pub(super) const ENDPOINT_SLICE: Strategy = Strategy {
     defaults: Some(|| Defaults::new(&[("ports[].name", r#""""#), ("ports[].protocol", r#""TCP""#)])),
     validate: endpoints::slice,
     validate_update: |new, old, errors| immutable(new, old, "addressType", errors),
+    warnings: warnings::endpoints,
     ..Strategy::DEFAULT
 };

@@ -6,6 +6,7 @@ mod validation;
 use serde_json::json;
 
 use super::Strategy;
+use super::warnings;
 use super::workloads::immutable;
 use crate::defaults::Defaults;
 use crate::tree::Tree;
@@ -26,6 +27,7 @@ pub(super) const VOLUME: Strategy = Strategy {
     validate: validation::volume,
     validate_update: validation::volume_update,
     returns_deleted: true,
+    warnings: warnings::volume,
     ..Strategy::DEFAULT
 };
 
@@ -44,6 +46,7 @@ pub(super) const CLAIM: Strategy = Strategy {
     validate_update: validation::claim_update,
     validate_status: validation::claim_status,
     returns_deleted: true,
+    warnings: warnings::claim,
     ..Strategy::DEFAULT
 };
 
@@ -52,6 +55,7 @@ pub(super) const STORAGE_CLASS: Strategy = Strategy {
     validate: kinds::storage_class,
     validate_update: kinds::storage_class_update,
     returns_deleted: true,
+    warnings: warnings::storage_class,
     ..Strategy::DEFAULT
 };
 
@@ -72,6 +76,7 @@ pub(super) const CSI_DRIVER: Strategy = Strategy {
     validate: kinds::driver,
     validate_update: kinds::driver_update,
     returns_deleted: true,
+    warnings: warnings::csi_driver,
     ..Strategy::DEFAULT
 };
 
@@ -82,6 +87,7 @@ pub(super) const STORAGE_CAPACITY: Strategy = Strategy {
     validate: kinds::capacity,
     validate_update: kinds::capacity_update,
     returns_deleted: true,
+    warnings: warnings::storage_capacity,
     ..Strategy::DEFAULT
 };
 

@@ -75,7 +75,7 @@ fn kinds_are_filled_in() {
     check(
         "networking.k8s.io",
         "networkpolicies",
-        json!({"spec": {"egress": []}}),
+        json!({"spec": {"egress": [{}]}}),
         "/spec/policyTypes",
         json!(["Ingress", "Egress"]),
     );

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::at::{At, Rule};
 use super::pod::{default_spec, spec_defaults};
 use super::pod_validation::validate_template;
+use super::warnings;
 use super::{Garbage, Strategy};
 use crate::defaults::Defaults;
 use crate::tree::Tree;
@@ -31,6 +32,7 @@ pub(super) const POD_TEMPLATE: Strategy = Strategy {
     defaults: Some(|| spec_defaults("template.spec")),
     validate: |object, errors| validate_template(&At::root(object).get("template"), errors),
     returns_deleted: true,
+    warnings: |about| warnings::workload(about, "template"),
     ..Strategy::DEFAULT
 };
 
@@ -54,6 +56,7 @@ pub(super) const REPLICATION_CONTROLLER: Strategy = Strategy {
     validate: validation::replication_controller,
     validate_status: |new, old, errors| validation::status(&validation::REPLICA_SET, new, old, errors),
     garbage: Garbage::Orphan,
+    warnings: |about| warnings::named_workload(about, "spec.template"),
     ..Strategy::DEFAULT
 };
 
@@ -65,6 +68,7 @@ pub(super) const REPLICA_SET: Strategy = Strategy {
     validate: validation::replica_set,
     validate_status: |new, old, errors| validation::status(&validation::REPLICA_SET, new, old, errors),
     validate_update: |new, old, errors| immutable(new, old, "spec.selector", errors),
+    warnings: |about| warnings::named_workload(about, "spec.template"),
     ..Strategy::DEFAULT
 };
 
@@ -94,6 +98,7 @@ pub(super) const DEPLOYMENT: Strategy = Strategy {
     validate: validation::deployment,
     validate_status: |new, old, errors| validation::status(&validation::DEPLOYMENT, new, old, errors),
     validate_update: |new, old, errors| immutable(new, old, "spec.selector", errors),
+    warnings: |about| warnings::named_workload(about, "spec.template"),
     ..Strategy::DEFAULT
 };
 
@@ -121,6 +126,7 @@ pub(super) const DAEMON_SET: Strategy = Strategy {
     validate: validation::daemon_set,
     validate_status: |new, old, errors| validation::status(&validation::DAEMON_SET, new, old, errors),
     validate_update: |new, old, errors| immutable(new, old, "spec.selector", errors),
+    warnings: |about| warnings::workload(about, "spec.template"),
     ..Strategy::DEFAULT
 };
 
@@ -185,6 +191,7 @@ pub(super) const STATEFUL_SET: Strategy = Strategy {
             ));
         }
     },
+    warnings: warnings::stateful_set,
     ..Strategy::DEFAULT
 };
 

@@ -145,13 +145,18 @@ pub(crate) async fn service(server: &Server, ports: &[u16]) {
     let service = json!({"metadata": {"name": "hook"}, "spec": {"ports": [{"port": 443}]}});
     server.create("services", service).await.unwrap();
     for port in ports {
-        server.create("endpointslices", slice(&format!("hook-{port}"), *port, true)).await.unwrap();
+        seed(server, slice(&format!("hook-{port}"), *port, true)).await;
     }
     server.registry.catch_up().await.unwrap();
 }
 
+/// A slice on loopback is nothing that a client may write.
+async fn seed(server: &Server, slice: Value) {
+    server.registry.seed(&server.row("endpointslices"), &slice).await;
+}
+
 pub(crate) fn slice(name: &str, port: u16, ready: bool) -> Value {
-    json!({"metadata": {"name": name, "labels": {"kubernetes.io/service-name": "hook"}}, "addressType": "IPv4",
+    json!({"metadata": {"name": name, "namespace": "a", "labels": {"kubernetes.io/service-name": "hook"}}, "addressType": "IPv4",
         "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": ready}}],
         "ports": [{"name": "", "port": port}]})
 }
@@ -189,9 +194,9 @@ async fn a_service_is_called_at_its_ready_endpoints() {
     assert_eq!(call(&target).await.unwrap_err(), format!("{post}service \"hook\" not found"));
     service(&server, &[]).await;
     assert_eq!(call(&target).await.unwrap_err(), format!("{post}no endpoints available for service \"hook\""));
-    server.create("endpointslices", slice("one", ports[0], true)).await.unwrap();
-    server.create("endpointslices", slice("two", ports[1], true)).await.unwrap();
-    server.create("endpointslices", slice("three", 1, false)).await.unwrap();
+    seed(&server, slice("one", ports[0], true)).await;
+    seed(&server, slice("two", ports[1], true)).await;
+    seed(&server, slice("three", 1, false)).await;
     server.registry.catch_up().await.unwrap();
     for _ in 0..64 {
         let said = call(&target).await.unwrap();

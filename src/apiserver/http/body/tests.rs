@@ -54,3 +54,34 @@ fn patches_are_read_by_their_content_type() {
     check("{}", "application/json", true, "415");
     check("", "application/apply-patch+cbor", true, "415");
 }
+
+/// Upstream's samples of every kind, where they are present: YAML is read as the JSON beside it, and written as it was.
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that has nothing to read must say so")]
+fn golden_samples_in_yaml() {
+    let root = std::env::var_os("ISOPOD_TESTDATA").map_or_else(
+        || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/testdata"),
+        std::path::PathBuf::from,
+    );
+    let Ok(files) = std::fs::read_dir(root.join("kubernetes-api")) else {
+        eprintln!("no golden samples here: set ISOPOD_TESTDATA to the folder that has kubernetes-api/");
+        return;
+    };
+    let paths = files.filter_map(|file| Some(file.ok()?.path()));
+    let (mut seen, mut failures) = (0, Vec::new());
+    for path in paths.filter(|path| path.extension().is_some_and(|e| e == "yaml")) {
+        let (Ok(text), Ok(json)) = (std::fs::read(&path), std::fs::read(path.with_extension("json"))) else { continue };
+        let Ok(json) = serde_json::from_slice::<Value>(&json) else { continue };
+        seen += 1;
+        match object(&text, "application/yaml", no_protobuf) {
+            Ok(read) if read.value == json && read.duplicates.is_empty() => {}
+            read => failures.push(format!("{}: read as {:?}", path.display(), read.map(|_| ()))),
+        }
+        let written = crate::http::respond::yaml(json).unwrap();
+        if written.as_bytes() != text {
+            failures.push(format!("{}: written as\n{written}", path.display()));
+        }
+    }
+    assert!(seen > 150, "{seen} samples");
+    assert!(failures.is_empty(), "{} of {seen}:\n{}", failures.len(), failures.join("\n"));
+}

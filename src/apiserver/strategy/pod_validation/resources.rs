@@ -1,6 +1,7 @@
 //! What containers and pods ask for and are held to.
 
 use api::quantity::Quantity;
+use api::quota;
 use api::validation::dns1123_label;
 use api::validation::field::{Error, ErrorList};
 use serde_json::Value;
@@ -110,19 +111,17 @@ pub(super) fn of_pod(spec: &At, errors: &mut ErrorList) {
         resources.get("claims").forbidden(errors, "claims may not be set for Resources at pod-level");
     }
     requirements(&resources, names::pod, &[], errors);
+    let (asked, held) = (quota::containers(spec.value(), "requests"), quota::containers(spec.value(), "limits"));
     for (name, at) in resources.entries("requests") {
-        let (Ok(of_pod), asked) = (Quantity::from_json(at.value()), aggregate(spec.value(), "requests", name)) else {
-            continue;
-        };
-        if asked > of_pod {
+        let (Ok(of_pod), Some(asked)) = (Quantity::from_json(at.value()), asked.get(name)) else { continue };
+        if *asked > of_pod {
             let why = format!("must be greater than or equal to aggregate container requests of {asked}");
             at.wrong(errors, of_pod.to_string(), why);
         }
     }
     for (name, at) in resources.entries("limits").filter(|(name, _)| names::is_huge_page(name)) {
-        let Ok(of_pod) = Quantity::from_json(at.value()) else { continue };
-        let held = aggregate(spec.value(), "limits", name);
-        if held > of_pod {
+        let (Ok(of_pod), Some(held)) = (Quantity::from_json(at.value()), held.get(name)) else { continue };
+        if *held > of_pod {
             let why = format!("must be greater than or equal to aggregate container limits of {held}");
             at.wrong(errors, of_pod.to_string(), why);
         }
@@ -145,30 +144,4 @@ pub(super) fn of_pod(spec: &At, errors: &mut ErrorList) {
 /// The last step of a path.
 fn place_of(path: &str) -> &str {
     path.rsplit('.').next().unwrap_or(path)
-}
-
-/// What a pod's containers come to: those that run together, or the largest step on the way there.
-pub(in crate::strategy) fn aggregate(spec: &Value, list: &str, name: &str) -> Quantity {
-    use crate::tree::Tree;
-    let of = |container: &Value| {
-        let amounts = container.at("resources").and_then(|resources| resources.at(list));
-        amounts.and_then(|amounts| amounts.get(name)).and_then(|amount| Quantity::from_json(amount).ok())
-    };
-    let mut sum = Quantity::zero();
-    spec.items("containers").iter().filter_map(of).for_each(|amount| sum += &amount);
-    let (mut sidecars, mut most) = (Quantity::zero(), Quantity::zero());
-    for container in spec.items("initContainers") {
-        let Some(amount) = of(container) else { continue };
-        let step = if container.text("restartPolicy") == "Always" {
-            sidecars += &amount;
-            sum += &amount;
-            sidecars.clone()
-        } else {
-            sidecars.clone() + &amount
-        };
-        if step > most {
-            most = step;
-        }
-    }
-    if most > sum { most } else { sum }
 }

@@ -66,9 +66,7 @@ pub(super) fn of_pod(spec: &At, errors: &mut ErrorList) {
         context.get("shareProcessNamespace").wrong(errors, true, why);
     }
     sysctls(spec, &context, errors);
-    for (field, values) in [("fsGroupChangePolicy", ["Always", "OnRootMismatch"])] {
-        one_of(&context.get(field), &values, errors);
-    }
+    one_of(&context.get("fsGroupChangePolicy"), &["Always", "OnRootMismatch"], errors);
     seccomp(&context.get("seccompProfile"), errors);
     windows_options(&context.get("windowsOptions"), errors);
     app_armor(&context.get("appArmorProfile"), errors);

@@ -1,4 +1,4 @@
-//! Pods in depth: what a change of a sound pod makes the server say.
+//! Pods in depth: what a change of a sound pod makes the server say. Long, because it is one table of what is said.
 
 use api::validation::field::ErrorList;
 use serde_json::{Value, json};

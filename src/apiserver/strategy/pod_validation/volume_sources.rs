@@ -92,11 +92,9 @@ pub(in crate::strategy) fn validate(volume: &At, field: &str, persistent: bool, 
     let at = volume.get(field).called(source.name);
     at.check(source.rules, errors);
     match field {
-        "hostPath" | "local" => {
-            if !at.text("path").is_empty() {
-                at.get("path").no_backsteps(errors);
-                host_path_type(&at.get("type"), errors);
-            }
+        "hostPath" | "local" if !at.text("path").is_empty() => {
+            at.get("path").no_backsteps(errors);
+            host_path_type(&at.get("type"), errors);
         }
         "gitRepo" => at.get("directory").descending(errors),
         "gcePersistentDisk" | "awsElasticBlockStore" => {

@@ -27,7 +27,9 @@ pub(super) fn endpoints(object: &Value, errors: &mut ErrorList) {
                 if node.is_set() {
                     node.complain(errors, dns1123_subdomain(node.str()));
                 }
-                endpoint_ip(&at, errors);
+                if !is_own(&root) {
+                    endpoint_ip(&at, errors);
+                }
             }
         }
         let several = subset.items("ports").len() > 1;
@@ -59,7 +61,7 @@ pub(super) fn slice(object: &Value, errors: &mut ErrorList) {
     }
     let kind = root.text("addressType");
     for endpoint in root.each("endpoints") {
-        addresses(&endpoint, kind, errors);
+        addresses(&endpoint, kind, is_own(&root), errors);
         let node = endpoint.get("nodeName");
         if node.is_set() {
             node.complain(errors, dns1123_subdomain(node.str()));
@@ -78,7 +80,7 @@ pub(super) fn slice(object: &Value, errors: &mut ErrorList) {
     }
 }
 
-fn addresses(endpoint: &At, kind: &str, errors: &mut ErrorList) {
+fn addresses(endpoint: &At, kind: &str, own: bool, errors: &mut ErrorList) {
     let list = endpoint.get("addresses");
     match endpoint.items("addresses").len() {
         0 => list.required(errors, "must contain at least 1 address"),
@@ -102,8 +104,15 @@ fn addresses(endpoint: &At, kind: &str, errors: &mut ErrorList) {
         if ip::parse_ip(address.str()).is_some_and(|ip| ip.is_ipv4() != (kind == "IPv4")) {
             list.wrong(errors, address.str(), format!("must be an {kind} address"));
         }
-        endpoint_ip(&address, errors);
+        if !own {
+            endpoint_ip(&address, errors);
+        }
     }
+}
+
+/// Whether these are the API server's own endpoints, which it writes itself: it may be one that only listens on loopback.
+fn is_own(root: &At) -> bool {
+    root.text("metadata.namespace") == "default" && root.text("metadata.name") == "kubernetes"
 }
 
 fn slice_ports(root: &At, errors: &mut ErrorList) {

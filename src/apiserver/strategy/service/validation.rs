@@ -217,7 +217,7 @@ fn ports(spec: &At, errors: &mut ErrorList) {
             port.get("nodePort").forbidden(errors, "may not be used when `type` is 'ClusterIP'");
         }
     }
-    let (mut on_nodes, mut own): (Vec<(&str, i64)>, Vec<(&str, i64)>) = (Vec::new(), Vec::new());
+    let mut on_nodes = Vec::new();
     for port in spec.each("ports").filter(|port| node_port(port) != 0) {
         let place = (port.text("protocol"), node_port(&port));
         if on_nodes.contains(&place) {
@@ -225,6 +225,7 @@ fn ports(spec: &At, errors: &mut ErrorList) {
         }
         on_nodes.push(place);
     }
+    let mut own = Vec::new();
     for port in spec.each("ports") {
         let place = (port.text("protocol"), port.int("port").unwrap_or(0));
         if own.contains(&place) {
@@ -313,7 +314,8 @@ pub(super) fn service_update(new: &Value, old: &Value, errors: &mut ErrorList) {
     let root = At::root(new);
     let spec = root.get("spec");
     let named = [new, old].iter().any(|service| service.text("spec.type") == "ExternalName");
-    if !named && !(is_headless(new) && is_headless(old)) {
+    let headless = is_headless(new) && is_headless(old);
+    if !named && !headless {
         addresses_update(&spec, old, errors);
     }
     let balanced = [new, old].iter().all(|service| service.text("spec.type") == "LoadBalancer");
