@@ -65,14 +65,20 @@ fn is_over(pod: &Value) -> bool {
 /// What a pod comes to: what it says as a whole, else its containers; and what running it costs beside them.
 fn total(pod: &Value, kind: &str) -> Amounts {
     let spec = pod.at("spec").unwrap_or(&Value::Null);
-    let mut sum = containers(spec, kind);
-    sum.extend(amounts(spec.at("resources"), kind));
+    let mut sum = whole(spec, kind);
     let overhead = spec.at("overhead").and_then(Value::as_object).into_iter().flatten();
     for (name, amount) in overhead.filter_map(parse) {
         if kind == "requests" || sum.get(&name).is_some_and(|limit| !limit.is_zero()) {
             *sum.entry(name).or_default() += &amount;
         }
     }
+    sum
+}
+
+/// What a pod says as a whole or, where it says nothing, what its containers come to.
+pub fn whole(spec: &Value, kind: &str) -> Amounts {
+    let mut sum = containers(spec, kind);
+    sum.extend(amounts(spec.at("resources"), kind));
     sum
 }
 

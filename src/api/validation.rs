@@ -179,6 +179,19 @@ pub fn qualified_name(value: &str) -> Vec<String> {
     errors
 }
 
+/// A name as programming languages have them.
+pub fn c_identifier(value: &str) -> Vec<String> {
+    let first = value.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    if first && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        return Vec::new();
+    }
+    vec![regex_error(
+        "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_'",
+        "[A-Za-z_][A-Za-z0-9_]*",
+        &["my_name", "MY_NAME", "MyName"],
+    )]
+}
+
 /// A label's value: empty, or like the name part of a qualified name.
 pub fn label_value(value: &str) -> Vec<String> {
     let mut errors = Vec::new();

@@ -9,6 +9,7 @@ mod cluster;
 mod conditions;
 mod config;
 pub(crate) mod definition;
+mod devices;
 mod extension;
 mod flow_control;
 mod networking;
@@ -207,7 +208,7 @@ fn rows() -> Vec<(&'static str, &'static str, Strategy)> {
         ("rbac.authorization.k8s.io", "clusterroles", access::ROLE),
         ("rbac.authorization.k8s.io", "rolebindings", access::BINDING),
         ("rbac.authorization.k8s.io", "roles", access::ROLE),
-        ("resource.k8s.io", "deviceclasses", extension::COUNTED),
+        ("resource.k8s.io", "deviceclasses", extension::DEVICE_CLASS),
         ("resource.k8s.io", "resourceclaims", extension::RESOURCE_CLAIM),
         ("resource.k8s.io", "resourceclaimtemplates", extension::RESOURCE_CLAIM_TEMPLATE),
         ("resource.k8s.io", "resourceslices", extension::RESOURCE_SLICE),

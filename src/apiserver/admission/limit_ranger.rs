@@ -2,6 +2,7 @@
 
 use api::Status;
 use api::quantity::Quantity;
+use api::quota as usage;
 use serde_json::Value;
 
 use super::{Attributes, Plugin, Step, Verb};
@@ -14,23 +15,21 @@ pub(super) fn plugin() -> Plugin {
     Plugin { name: "LimitRanger", mutate: Some(Step::Now(fill_in)), validate: Some(Step::Now(check)) }
 }
 
-/// The entries of all limit ranges of the namespace.
-fn limits(registry: &Registry, attributes: &Attributes) -> Result<Vec<Value>, Status> {
-    let mut all = Vec::new();
-    for range in registry.cached("", "v1", "limitranges").list(&attributes.namespace) {
-        all.extend(range.to_value().map_err(Status::internal)?.items("spec.limits").iter().cloned());
-    }
-    Ok(all)
+/// The limit ranges of the namespace.
+fn ranges(registry: &Registry, attributes: &Attributes) -> Result<Vec<Value>, Status> {
+    let ranges = registry.cached("", "v1", "limitranges").list(&attributes.namespace);
+    ranges.iter().map(|range| range.to_value().map_err(Status::internal)).collect()
 }
 
 fn fill_in(registry: &Registry, attributes: &mut Attributes) -> Result<(), Status> {
     if !attributes.is_new_pod() {
         return Ok(());
     }
-    let limits = limits(registry, attributes)?;
+    let ranges = ranges(registry, attributes)?;
+    let limits = ranges.iter().flat_map(|range| range.items("spec.limits"));
     let pod = &mut attributes.object;
     let mut notes = Vec::new();
-    for item in limits.iter().filter(|item| item.text("type") == "Container") {
+    for item in limits.filter(|item| item.text("type") == "Container") {
         for (list, what) in [("spec.containers", "container"), ("spec.initContainers", "init container")] {
             for container in pod.items_mut(list) {
                 for (from, to, word) in [("defaultRequest", "requests", "request"), ("default", "limits", "limit")] {
@@ -58,46 +57,60 @@ fn fill_in(registry: &Registry, attributes: &mut Attributes) -> Result<(), Statu
 }
 
 fn check(registry: &Registry, attributes: &mut Attributes) -> Result<(), Status> {
-    let pod = attributes.is_new_pod();
+    let resized = attributes.resource.is_core() && attributes.subresource == "resize";
+    let pod = attributes.is_new_pod() || resized && &*attributes.resource.plural == "pods";
     let claim = attributes.is("", "persistentvolumeclaims") && attributes.verb != Verb::Delete;
-    if !pod && !claim {
+    if !pod && !claim || attributes.old.at("metadata.deletionTimestamp").is_some() {
         return Ok(());
     }
-    let mut complaints = Vec::new();
-    let object = &attributes.object;
-    for item in limits(registry, attributes)? {
-        match item.text("type") {
-            "Container" if pod => {
-                for container in object.items("spec.containers").iter().chain(object.items("spec.initContainers")) {
-                    let resources = container.at("resources").unwrap_or(&Value::Null);
-                    bounds(&item, &|kind, name| amount(resources, kind, name), &mut complaints);
-                }
+    for range in ranges(registry, attributes)? {
+        let mut complaints = Vec::new();
+        for item in range.items("spec.limits") {
+            outside(item, &attributes.object, pod, &mut complaints);
+        }
+        let mut once: Vec<String> = Vec::new();
+        for complaint in complaints {
+            if !once.contains(&complaint) {
+                once.push(complaint);
             }
-            "Pod" if pod => bounds(&item, &|kind, name| pod_amount(object, kind, name), &mut complaints),
-            "PersistentVolumeClaim" if claim => {
-                let resources = object.at("spec.resources").unwrap_or(&Value::Null);
-                bounds(&item, &|kind, name| amount(resources, kind, name), &mut complaints);
-            }
-            _ => {}
+        }
+        match once.as_slice() {
+            [] => {}
+            [one] => return Err(attributes.forbidden(one)),
+            many => return Err(attributes.forbidden(format!("[{}]", many.join(", ")))),
         }
     }
-    match complaints.as_slice() {
-        [] => Ok(()),
-        [one] => Err(attributes.forbidden(one)),
-        many => Err(attributes.forbidden(format!("[{}]", many.join(", ")))),
+    Ok(())
+}
+
+/// Complaints about a pod, or about a claim, that is outside the bounds of one entry.
+fn outside(item: &Value, object: &Value, is_pod: bool, complaints: &mut Vec<String>) {
+    match item.text("type") {
+        "Container" if is_pod => {
+            for container in object.items("spec.containers").iter().chain(object.items("spec.initContainers")) {
+                let resources = container.at("resources").unwrap_or(&Value::Null);
+                bounds(item, &|kind, name| amount(resources, kind, name), complaints);
+            }
+        }
+        "Pod" if is_pod => {
+            let spec = object.at("spec").unwrap_or(&Value::Null);
+            let (requests, limits) = (usage::whole(spec, "requests"), usage::whole(spec, "limits"));
+            let amount = |kind: &str, name: &str| match kind {
+                "requests" => requests.get(name).cloned(),
+                _ => limits.get(name).cloned(),
+            };
+            bounds(item, &amount, complaints);
+        }
+        "PersistentVolumeClaim" if !is_pod => {
+            let resources = object.at("spec.resources").unwrap_or(&Value::Null);
+            bounds(item, &|kind, name| amount(resources, kind, name).filter(|_| kind == "requests"), complaints);
+        }
+        _ => {}
     }
 }
 
 fn amount(resources: &Value, kind: &str, name: &str) -> Option<Quantity> {
     Quantity::from_json(resources.at(kind)?.get(name)?).ok()
-}
-
-/// What a whole pod asks for: its containers together, or its largest init container.
-fn pod_amount(pod: &Value, kind: &str, name: &str) -> Option<Quantity> {
-    let of = |container: &Value| amount(container.at("resources")?, kind, name);
-    let together = pod.items("spec.containers").iter().filter_map(of).reduce(|sum, more| sum + &more);
-    let largest = pod.items("spec.initContainers").iter().filter_map(of).max();
-    together.into_iter().chain(largest).max()
 }
 
 fn bounds(item: &Value, amount: &dyn Fn(&str, &str) -> Option<Quantity>, complaints: &mut Vec<String>) {
@@ -124,7 +137,10 @@ fn bounds(item: &Value, amount: &dyn Fn(&str, &str) -> Option<Quantity>, complai
                 let why = || format!("maximum {name} usage per {of} is {most}, but request is {request}");
                 complaints.extend((request > most).then(why));
             }
-            (None, _) => complaints.push(format!("maximum {name} usage per {of} is {most}.  No limit is specified")),
+            (None, _) => {
+                let what = if of == "PersistentVolumeClaim" { "request" } else { "limit" };
+                complaints.push(format!("maximum {name} usage per {of} is {most}.  No {what} is specified"));
+            }
             (Some(limit), _) if limit > most => {
                 complaints.push(format!("maximum {name} usage per {of} is {most}, but limit is {limit}"));
             }
@@ -134,10 +150,10 @@ fn bounds(item: &Value, amount: &dyn Fn(&str, &str) -> Option<Quantity>, complai
             _ => {}
         }
     }
-    for (name, ratio) in item.entries("maxLimitRequestRatio") {
+    for (name, ratio) in item.entries("maxLimitRequestRatio").filter(|_| of != "PersistentVolumeClaim") {
         let ratio = parse(ratio);
         match (amount("requests", name), amount("limits", name)) {
-            (Some(request), Some(limit)) if !request.is_zero() => {
+            (Some(request), Some(limit)) if !request.is_zero() && !limit.is_zero() => {
                 let actual = limit.as_f64() / request.as_f64();
                 if actual > ratio.as_f64() {
                     complaints.push(format!(
@@ -145,7 +161,7 @@ fn bounds(item: &Value, amount: &dyn Fn(&str, &str) -> Option<Quantity>, complai
                     ));
                 }
             }
-            (None, _) => complaints.push(format!(
+            (request, _) if request.as_ref().is_none_or(Quantity::is_zero) => complaints.push(format!(
                 "{name} max limit to request ratio per {of} is {ratio}, but no request is specified or request is 0"
             )),
             _ => complaints.push(format!(

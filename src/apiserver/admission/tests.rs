@@ -99,6 +99,47 @@ async fn limits_fill_in_and_refuse() {
 }
 
 #[tokio::test]
+async fn limits_bound_whole_pods_and_claims() {
+    let server = with_account().await;
+    let limits = json!([
+        {"type": "Pod", "max": {"cpu": "2"}, "maxLimitRequestRatio": {"cpu": "2"}},
+        {"type": "PersistentVolumeClaim", "min": {"storage": "1Gi"}, "max": {"storage": "2Gi"}},
+    ]);
+    server.create("limitranges", json!({"metadata": {"name": "l"}, "spec": {"limits": limits}})).await.unwrap();
+    server.registry.catch_up().await.unwrap();
+    let sized = |request: &str, limit: &str| json!({"requests": {"cpu": request}, "limits": {"cpu": limit}});
+    let refused = async |what: &str, body: Value| match server.create(what, body).await {
+        Ok(_) => "taken".to_owned(),
+        Err(status) => {
+            status.message.split_once("is forbidden: ").map(|(_, why)| why.to_owned()).unwrap_or(status.message)
+        }
+    };
+    let mut with_sidecar = pod("p");
+    with_sidecar["spec"]["containers"][0]["resources"] = sized("1", "1");
+    with_sidecar["spec"]["initContainers"] =
+        json!([{"name": "s", "image": "i", "restartPolicy": "Always", "resources": sized("1500m", "1500m")}]);
+    assert_eq!(refused("pods", with_sidecar).await, "maximum cpu usage per Pod is 2, but limit is 2500m");
+    let mut eager = pod("p");
+    eager["spec"]["containers"][0]["resources"] = sized("500m", "1500m");
+    let expect = "cpu max limit to request ratio per Pod is 2, but provided ratio is 3.000000";
+    assert_eq!(refused("pods", eager).await, expect);
+    let mut whole = pod("whole");
+    whole["spec"]["resources"] = sized("1", "2");
+    assert_eq!(refused("pods", whole).await, "taken");
+    let claim = |size: &str| {
+        let resources = json!({"requests": {"storage": size}, "limits": {"storage": "9Gi"}});
+        json!({"metadata": {"name": "c"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": resources}})
+    };
+    for (size, expect) in [
+        ("512Mi", "minimum storage usage per PersistentVolumeClaim is 1Gi, but request is 512Mi"),
+        ("3Gi", "maximum storage usage per PersistentVolumeClaim is 2Gi, but request is 3Gi"),
+        ("2Gi", "taken"),
+    ] {
+        assert_eq!(refused("persistentvolumeclaims", claim(size)).await, expect);
+    }
+}
+
+#[tokio::test]
 async fn quotas_count_exactly() {
     let server = with_account().await;
     let hard = json!({"pods": "3", "requests.cpu": "2"});

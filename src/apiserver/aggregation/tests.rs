@@ -133,8 +133,14 @@ fn service(port: u16) -> Value {
 }
 
 fn slice(name: &str, port: u16, ready: bool) -> Value {
-    json!({"metadata": {"name": name, "labels": {"kubernetes.io/service-name": "extension"}}, "addressType": "IPv4",
+    json!({"metadata": {"name": name, "namespace": "default", "labels": {"kubernetes.io/service-name": "extension"}}, "addressType": "IPv4",
         "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": ready}}], "ports": [{"name": "https", "port": port}]})
+}
+
+/// Endpoints on loopback, as no client may make them.
+async fn seed(server: &TestServer, slice: Value) {
+    let slices = api::resource::find("discovery.k8s.io", "v1", "endpointslices").unwrap();
+    server.registry.seed(slices, &slice).await;
 }
 
 /// Waits until the condition's reason is the expected one; gives its status and message.
@@ -172,8 +178,7 @@ async fn an_extension_is_reached_through_its_api_service() {
     let ((server, proxies), ca) = (server().await, Ca::new("extension-ca"));
     let (address, client) = (extension(&ca, &proxies, false).await, admin(&server));
     create(&client, "/api/v1/namespaces/default/services", service(443)).await;
-    create(&client, "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", slice("one", address.port(), true))
-        .await;
+    seed(&server, slice("one", address.port(), true)).await;
     create(&client, SERVICES, api_service(&ca)).await;
     assert_eq!(reason(&client, "Passed").await, ("True".into(), "all checks passed".into()));
 
@@ -247,10 +252,10 @@ async fn conditions_say_what_is_missing() {
     assert_eq!(reason(&client, "EndpointsNotFound").await.1, expect);
 
     let slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
-    create(&client, slices, slice("sleeping", 1, false)).await;
+    seed(&server, slice("sleeping", 1, false)).await;
     let expect = "endpointslices for service/extension in \"default\" have no addresses with port name \"https\"";
     assert_eq!(reason(&client, "MissingEndpoints").await.1, expect);
-    create(&client, slices, slice("deaf", 1, true)).await;
+    seed(&server, slice("deaf", 1, true)).await;
     let message = reason(&client, "FailedDiscoveryCheck").await.1;
     assert!(
         message.starts_with("failing or missing response from https://127.0.0.1:1/apis/agg.example.com/v1: "),
@@ -259,7 +264,7 @@ async fn conditions_say_what_is_missing() {
 
     // One that knows the old form of discovery only.
     let address = extension(&ca, &proxies, true).await;
-    create(&client, slices, slice("good", address.port(), true)).await;
+    seed(&server, slice("good", address.port(), true)).await;
     client.send(&format!("DELETE {slices}/deaf"), "").await;
     reason(&client, "Passed").await;
     let version = discovered(&server, "Current").await;

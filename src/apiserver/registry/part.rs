@@ -116,6 +116,12 @@ fn status(resource: &Resource, mut new: Value, old: &Value) -> Value {
             None => drop(map.shift_remove(part)),
         }
     }
+    // How well a pod is served is said when it is made. Agents may leave it out.
+    let class = old.at("status.qosClass");
+    if resource.is_core() && &*resource.plural == "pods" && merged.text("status.qosClass").is_empty() && class.is_some()
+    {
+        merged.put_or_remove("status.qosClass", class.cloned());
+    }
     // Who owns an object is no part of its state.
     merged.put_or_remove("metadata.ownerReferences", old.at("metadata.ownerReferences").cloned());
     if old.text("kind") == "CertificateSigningRequest" {

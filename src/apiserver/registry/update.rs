@@ -180,7 +180,10 @@ impl Registry {
                 (strategy.validate_update)(&new, old, &mut errors);
                 attributes.warnings.extend((strategy.warnings)((&new, Some(old))));
             }
-            Part::Status if !own => (strategy.validate_status)(&new, old, &mut errors),
+            Part::Status if !own => {
+                (strategy.validate_status)(&new, old, &mut errors);
+                part.validate(&new, old, &mut errors);
+            }
             Part::EphemeralContainers | Part::Resize => {
                 (strategy.validate)(&new, &mut errors);
                 part.validate(&new, old, &mut errors);

@@ -85,7 +85,7 @@ pub(super) const DEFINITION: Strategy = Strategy {
             preserve_unknown(new, errors);
         }
     },
-    warnings: schema::warnings,
+    warnings: |(definition, _)| schema::warnings(definition),
     ..Strategy::DEFAULT
 };
 

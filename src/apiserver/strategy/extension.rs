@@ -2,11 +2,13 @@
 //! disruption budgets and resource claims.
 
 use api::validation::field::{Error, ErrorList, Path};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Strategy;
 use super::at::{At, Rule};
 use super::conditions::conditions;
+use super::devices;
+use super::workloads::immutable;
 use super::workloads::validation::{at_most_all, int_or_percent};
 use crate::defaults::Defaults;
 use crate::tree::Tree;
@@ -129,11 +131,20 @@ pub(super) const DISRUPTION_BUDGET: Strategy = Strategy {
 pub(super) const RESOURCE_CLAIM: Strategy = Strategy {
     status: Some("{}"),
     default: |claim| default_requests(claim, "spec.devices.requests"),
+    validate_create: devices::claim,
+    validate_update: devices::claim_update,
+    validate_status: devices::claim_status,
     ..Strategy::DEFAULT
 };
 
-pub(super) const RESOURCE_CLAIM_TEMPLATE: Strategy =
-    Strategy { default: |template| default_requests(template, "spec.spec.devices.requests"), ..Strategy::DEFAULT };
+pub(super) const RESOURCE_CLAIM_TEMPLATE: Strategy = Strategy {
+    default: |template| default_requests(template, "spec.spec.devices.requests"),
+    validate: devices::template,
+    validate_update: |new, old, errors| immutable(new, old, "spec", errors),
+    ..Strategy::DEFAULT
+};
+
+pub(super) const DEVICE_CLASS: Strategy = Strategy { generation: true, validate: devices::class, ..Strategy::DEFAULT };
 
 /// Who does not say how many devices wants one; who wants all of them gives no number.
 fn default_requests(object: &mut Value, path: &str) {
@@ -151,8 +162,10 @@ fn default_requests(object: &mut Value, path: &str) {
     }
 }
 
-/// Kinds that only count their changes.
-pub(super) const COUNTED: Strategy = Strategy { generation: true, ..Strategy::DEFAULT };
-
-pub(super) const RESOURCE_SLICE: Strategy =
-    Strategy { generation: true, warnings: super::warnings::resource_slice, ..Strategy::DEFAULT };
+pub(super) const RESOURCE_SLICE: Strategy = Strategy {
+    generation: true,
+    validate: devices::slice,
+    validate_update: devices::slice_update,
+    warnings: super::warnings::resource_slice,
+    ..Strategy::DEFAULT
+};

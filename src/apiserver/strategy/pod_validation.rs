@@ -28,7 +28,6 @@ pub(super) use status::validate_status;
 pub(crate) use update::validate_ephemeral;
 pub(super) use update::validate_update;
 pub(super) use volume_sources::{OF_VOLUMES, csi_driver, validate as validate_source};
-pub(super) use volumes::signer_name;
 
 /// What the checks of a container need to know of the pod around it.
 #[derive(Debug)]

@@ -154,10 +154,7 @@ fn set<'v>(values: impl IntoIterator<Item = &'v str>) -> Vec<&'v str> {
 fn app_armor(pod: &Pod) -> Option<String> {
     let bad = |context: &Value| {
         let profile = context.at("appArmorProfile");
-        profile
-            .map(|profile| profile.text("type"))
-            .filter(|kind| !matches!(*kind, "RuntimeDefault" | "Localhost"))
-            .is_some()
+        profile.is_some_and(|profile| !matches!(profile.text("type"), "RuntimeDefault" | "Localhost"))
     };
     let mut who: Vec<String> = pod.setters(bad).into_iter().collect();
     let kinds = pod.contexts().filter(|context| bad(context)).map(|context| context.text("appArmorProfile.type"));

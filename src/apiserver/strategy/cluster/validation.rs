@@ -1,4 +1,4 @@
-//! What is asked of namespaces, nodes, priorities, leases, events, requests for certificates, and runtimes.
+//! What is asked of namespaces, nodes, priorities, leases, events and runtimes.
 
 use api::quantity::Quantity;
 use api::validation::field::{Error, ErrorList};
@@ -208,58 +208,6 @@ pub(super) fn event(object: &Value, errors: &mut ErrorList) {
     let at = root.get("namespace");
     dns1123_subdomain(namespace).into_iter().for_each(|why| at.wrong(errors, namespace, why));
 }
-
-/// Complaints about a CertificateSigningRequest.
-pub(super) fn signing_request(object: &Value, errors: &mut ErrorList) {
-    let root = At::root(object);
-    let spec = root.get("spec");
-    if spec.text("request").is_empty() {
-        spec.get("request").required(errors, "");
-    }
-    if spec.items("usages").is_empty() {
-        spec.get("usages").required(errors, "");
-    }
-    let usages = spec.items("usages");
-    for (at, usage) in spec.each("usages").enumerate() {
-        if !USAGES.contains(&usage.str()) {
-            usage.unsupported(errors, &USAGES);
-        }
-        if usages[..at].contains(usage.value()) {
-            usage.duplicate(errors);
-        }
-    }
-    pod_validation::signer_name(&spec.get("signerName"), errors);
-    let seconds = spec.get("expirationSeconds");
-    if seconds.value().as_i64().is_some_and(|seconds| seconds < 600) {
-        seconds.invalid(errors, "may not specify a duration less than 600 seconds (10 minutes)");
-    }
-}
-
-const USAGES: [&str; 23] = [
-    "any",
-    "cert sign",
-    "client auth",
-    "code signing",
-    "content commitment",
-    "crl sign",
-    "data encipherment",
-    "decipher only",
-    "digital signature",
-    "email protection",
-    "encipher only",
-    "ipsec end system",
-    "ipsec tunnel",
-    "ipsec user",
-    "key agreement",
-    "key encipherment",
-    "microsoft sgc",
-    "netscape sgc",
-    "ocsp signing",
-    "s/mime",
-    "server auth",
-    "signing",
-    "timestamping",
-];
 
 /// Complaints about a RuntimeClass.
 pub(super) fn runtime_class(object: &Value, errors: &mut ErrorList) {

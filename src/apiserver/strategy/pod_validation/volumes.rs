@@ -277,7 +277,7 @@ fn certificate<'v>(volume: &At, at: &At<'_, 'v>, paths: &mut Vec<&'v str>, error
 }
 
 /// Complaints about the name of a signer: a domain and a path.
-pub(in crate::strategy) fn signer_name(name: &At, errors: &mut ErrorList) {
+fn signer_name(name: &At, errors: &mut ErrorList) {
     let text = name.str();
     if text.is_empty() {
         name.required(errors, "");
