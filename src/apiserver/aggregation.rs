@@ -26,13 +26,14 @@ use watch_cache::Cache;
 
 use crate::Registry;
 use crate::endpoints::ServiceEndpoints;
+use crate::openapi::OpenApi;
 use crate::trust::{self, Trust, TrustError};
 use discovered::Discovered;
 use identity::Shown;
 
 pub(crate) use availability::{prepare, run as watch_availability};
 pub use identity::FrontProxyIdentity;
-pub(crate) use proxy::serve;
+pub(crate) use proxy::{document, serve};
 pub(crate) use registration::run as register;
 
 /// What is known of other API servers.
@@ -43,6 +44,7 @@ pub(crate) struct Aggregator {
     identity: Arc<FrontProxyIdentity>,
     remotes: ArcSwap<Remotes>,
     discovered: ArcSwap<Discovered>,
+    openapi: OpenApi,
 }
 
 /// The APIServices that are served elsewhere, as of one state.
@@ -117,7 +119,11 @@ struct Service {
 
 impl Aggregator {
     /// Without an identity others are called without a certificate, which most refuse.
-    pub(crate) fn new(registry: &Registry, identity: Option<Arc<FrontProxyIdentity>>) -> Result<Self, TrustError> {
+    pub(crate) fn new(
+        registry: &Registry,
+        identity: Option<Arc<FrontProxyIdentity>>,
+        openapi: OpenApi,
+    ) -> Result<Self, TrustError> {
         let identity = match identity {
             Some(identity) => identity,
             None => Arc::new(FrontProxyIdentity::none()?),
@@ -128,6 +134,7 @@ impl Aggregator {
             identity,
             remotes: ArcSwap::default(),
             discovered: ArcSwap::default(),
+            openapi,
         })
     }
 

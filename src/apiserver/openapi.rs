@@ -23,6 +23,7 @@ use api::Status;
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{SHA512, digest};
 use axum::body::Body;
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -42,9 +43,21 @@ pub struct OpenApi(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     custom: ArcSwap<Vec<CustomResource>>,
+    others: ArcSwap<Vec<Arc<OtherDocuments>>>,
     hashes: Mutex<Hashes>,
     /// One document is made at a time: making one takes some tens of megabytes.
     making: Mutex<()>,
+}
+
+/// What another API server says of one group and version that it serves behind this one.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct OtherDocuments {
+    pub(crate) group: String,
+    pub(crate) version: String,
+    /// The hash of its document of version 3, which is asked for there; `None` when it has none.
+    pub(crate) v3: Option<String>,
+    /// All of its document of version 2, as JSON; `None` when it has none.
+    pub(crate) v2: Option<Bytes>,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +82,14 @@ impl OpenApi {
         let mixed =
             |name: &str| rows().any(|row| paths::root(&row.group, &row.version).trim_start_matches('/') == name);
         hashes.known.retain(|name, _| is_builtin(name) && !(touched.contains(name) && mixed(name)));
+    }
+
+    /// Puts what others say of themselves into the documents, in place of all that was there.
+    pub(crate) fn publish_others(&self, others: Vec<Arc<OtherDocuments>>) {
+        self.0.others.store(Arc::new(others));
+        let mut hashes = self.0.hashes.lock();
+        hashes.generation += 1;
+        hashes.known.retain(|name, _| !name.starts_with("v2 "));
     }
 
     /// Answers `GET` of a path below `/openapi/`; `hash` is the query's. Makes documents on a thread of their own.
@@ -114,7 +135,8 @@ impl Inner {
             return Ok(not_modified(&hash));
         }
         let generation = self.hashes.lock().generation;
-        let bytes = self.make(|| contents::whole(&custom, encoding));
+        let others = self.others.load_full();
+        let bytes = self.make(|| contents::whole(&custom, &others, encoding));
         let hash = hash_of(&bytes);
         self.learn(generation, &name, &hash);
         let mut response = body(bytes, content_type(encoding, "v2"), asked);
@@ -129,7 +151,13 @@ impl Inner {
             let url = format!("/openapi/v3/{name}?hash={}", self.hash(&name, &custom));
             (name, json!({ "serverRelativeURL": url }))
         });
-        let bytes = json!({ "paths": paths.collect::<Map<_, _>>() }).to_string().into_bytes();
+        let others = self.others.load_full();
+        let others = others.iter().filter_map(|other| {
+            let name = paths::root(&other.group, &other.version).trim_start_matches('/').to_owned();
+            let url = format!("/openapi/v3/{name}?hash={}", other.v3.as_deref()?);
+            Some((name, json!({ "serverRelativeURL": url })))
+        });
+        let bytes = json!({ "paths": paths.chain(others).collect::<Map<_, _>>() }).to_string().into_bytes();
         let hash: Arc<str> = hash_of(&bytes);
         if asked.has(&hash) {
             return Ok(not_modified(&hash));

@@ -4,7 +4,7 @@
 
 mod admit;
 mod backend;
-mod dial;
+pub(crate) mod dial;
 pub(crate) mod forward;
 mod session;
 #[cfg(test)]

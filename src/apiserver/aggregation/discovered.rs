@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::{Aggregator, Remote};
+use crate::openapi::OtherDocuments;
 use crate::tree::Tree;
 
 /// How old an answer may be.
@@ -36,6 +37,7 @@ pub(crate) struct RemoteVersion {
     pub(crate) resources: Vec<Value>,
     /// Whether this is what the server says now; else it is the last it said.
     pub(crate) fresh: bool,
+    documents: Arc<OtherDocuments>,
 }
 
 /// What came of a look at an API server.
@@ -60,8 +62,13 @@ impl Aggregator {
             let said = if due { self.ask(remote).await } else { None };
             let fresh = if due { said.is_some() } else { was_fresh && check.is_none_or(|check| check.answers) };
             let asked = said.is_some();
+            let documents = match known {
+                _ if asked => self.documents(remote).await.into(),
+                Some(known) => known.documents.clone(),
+                None => Arc::default(),
+            };
             let resources = said.or_else(|| known.map(|known| known.resources.clone())).unwrap_or_default();
-            (Arc::new(version(remote, resources, fresh)), asked)
+            (Arc::new(version(remote, resources, fresh, documents)), asked)
         }))
         .await;
         let mut asked: HashMap<String, Instant> =
@@ -73,7 +80,29 @@ impl Aggregator {
         }
         let versions: Vec<Arc<RemoteVersion>> = learned.into_iter().map(|(version, _)| version).collect();
         let generation = before.generation + u64::from(versions != before.versions);
+        let documents =
+            |versions: &[Arc<RemoteVersion>]| versions.iter().map(|v| v.documents.clone()).collect::<Vec<_>>();
+        if documents(&versions) != documents(&before.versions) {
+            self.openapi.publish_others(documents(&versions));
+        }
         self.discovered.store(Arc::new(Discovered { generation, versions, asked }));
+    }
+
+    /// What it says of itself in OpenAPI; it need not.
+    async fn documents(&self, remote: &Remote) -> OtherDocuments {
+        let get = async |path: &str| {
+            let answer = self.fetch(remote, false, path, "application/json").await.ok()?;
+            answer.status().is_success().then(|| answer.into_body())
+        };
+        let index = get("/openapi/v3").await.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+        let name = format!("apis/{}/{}", remote.group, remote.version);
+        let url = index.as_ref().map(|index| index["paths"][&name].text("serverRelativeURL")).unwrap_or_default();
+        OtherDocuments {
+            group: remote.group.clone(),
+            version: remote.version.clone(),
+            v3: url.split_once("hash=").map(|(_, hash)| hash.to_owned()),
+            v2: get("/openapi/v2").await,
+        }
     }
 
     /// The resources of one group and version; `None` when it does not say.
@@ -97,7 +126,7 @@ impl Aggregator {
     }
 }
 
-fn version(remote: &Remote, resources: Vec<Value>, fresh: bool) -> RemoteVersion {
+fn version(remote: &Remote, resources: Vec<Value>, fresh: bool, documents: Arc<OtherDocuments>) -> RemoteVersion {
     RemoteVersion {
         group: remote.group.clone(),
         version: remote.version.clone(),
@@ -105,6 +134,7 @@ fn version(remote: &Remote, resources: Vec<Value>, fresh: bool) -> RemoteVersion
         version_priority: remote.version_priority,
         resources,
         fresh,
+        documents,
     }
 }
 

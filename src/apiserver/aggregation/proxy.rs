@@ -62,6 +62,19 @@ pub(crate) async fn serve(
     tokio::time::timeout(DISCOVERY_TIME, passed_on).await.unwrap_or_else(late)
 }
 
+/// A document of OpenAPI version 3 that another server has about what it serves: `path` is below `/openapi/v3`.
+pub(crate) async fn document(
+    server: &Server,
+    path: &str,
+    query: Option<&str>,
+    accept: &str,
+) -> Option<Result<Response<Body>, Status>> {
+    let remote = server.aggregator.claiming(path)?;
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    let answer = server.aggregator.fetch(&remote, false, &format!("/openapi/v3{path}{query}"), accept).await;
+    Some(answer.map(|answer| answer.map(Body::from)).map_err(Status::unavailable))
+}
+
 /// Go's plain errors: clients make their own of the code.
 fn text(code: StatusCode, why: &str) -> Response<Body> {
     respond::whole(code.as_u16(), "text/plain; charset=utf-8", format!("{why}\n").into())

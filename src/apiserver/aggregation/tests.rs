@@ -90,6 +90,17 @@ async fn answer(
                 [thing, {"name": "things/status", "namespaced": true, "kind": "Thing", "verbs": ["get"]}]}),
             "application/json",
         ),
+        "/openapi/v3" => {
+            let url = json!({"serverRelativeURL": "/openapi/v3/apis/agg.example.com/v1?hash=ABC"});
+            json(json!({"paths": {"apis/agg.example.com/v1": url, "apis": url}}), "application/json")
+        }
+        "/openapi/v2" => {
+            let paths = json!({"/apis/agg.example.com/v1/things": {"get": {"responses": {}}}, "/version/": {}});
+            let thing = json!({"type": "object", "description": "a thing"});
+            let known = json!({"type": "object", "description": "another one"});
+            let definitions = json!({"com.example.agg.v1.Thing": thing, "io.k8s.api.core.v1.Pod": known});
+            json(json!({"swagger": "2.0", "paths": paths, "definitions": definitions}), "application/json")
+        }
         path if path.contains("watch=true") => {
             // The first event comes, and then nothing more does.
             let first =
@@ -210,6 +221,16 @@ async fn an_extension_is_reached_through_its_api_service() {
     assert_eq!((names[0], *names.last().unwrap()), ("apiregistration.k8s.io", "agg.example.com"));
     assert_eq!(client.get("/apis/agg.example.com").await.json()["preferredVersion"]["version"], "v1");
     assert_eq!(client.get("/apis/agg.example.com/v1").await.json()["resources"][0]["kind"], "Thing");
+
+    // So does OpenAPI.
+    let index = client.get("/openapi/v3").await.json();
+    let url = index["paths"]["apis/agg.example.com/v1"].text("serverRelativeURL");
+    assert_eq!(url, "/openapi/v3/apis/agg.example.com/v1?hash=ABC");
+    assert_eq!(client.get(url).await.json()["path"], url);
+    let whole = client.get("/openapi/v2").await.json();
+    assert_eq!(whole["definitions"]["com.example.agg.v1.Thing"]["description"], "a thing");
+    assert_ne!(whole["definitions"]["io.k8s.api.core.v1.Pod"]["description"], "another one");
+    assert!(whole["paths"]["/apis/agg.example.com/v1/things"].is_object());
 
     // Watches and upgrades go through.
     let watch = client.open("GET /apis/agg.example.com/v1/things?watch=true", "").await;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Incoming, plain_form, respond};
 use crate::fairness::DEBUG_PREFIX;
 use crate::server::Server;
-use crate::{discovery, health};
+use crate::{aggregation, discovery, health};
 
 /// What the version says of itself: the API is that of Kubernetes 1.35.
 const MAJOR: &str = "1";
@@ -56,6 +56,12 @@ pub(super) async fn serve(server: &Arc<Server>, incoming: Incoming<'_>) -> Resul
             respond::whole(200, "text/plain; charset=utf-8", table.into())
         }
         path if path.starts_with("/openapi/") => {
+            if let Some(below) = path.strip_prefix("/openapi/v3") {
+                let (asked, accept) = (incoming.request.uri().query(), super::text(headers, header::ACCEPT));
+                if let Some(document) = aggregation::document(server, below, asked, accept).await {
+                    return document;
+                }
+            }
             return server.openapi.answer(path, query.get("hash"), headers).await;
         }
         path => {

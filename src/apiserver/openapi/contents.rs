@@ -1,10 +1,12 @@
 //! Which documents there are, and what stands in each.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use api::{Resource, resource, schema};
 use serde_json::json;
 
+use super::OtherDocuments;
 use super::custom::CustomResource;
 use super::descriptions::Descriptions;
 use super::document::{Document, Encoding, Version};
@@ -49,13 +51,34 @@ pub(super) fn document(name: &str, custom: &[CustomResource], encoding: Encoding
 }
 
 /// The one document of version 2.
-pub(super) fn whole(custom: &[CustomResource], encoding: Encoding) -> Vec<u8> {
+pub(super) fn whole(custom: &[CustomResource], others: &[Arc<OtherDocuments>], encoding: Encoding) -> Vec<u8> {
     let mut document = Document::new(Version::V2, encoding);
     let mut written = BTreeSet::new();
     for name in names(custom) {
         write(&name, custom, &mut written, &mut document);
     }
+    for other in others {
+        merge(other, &mut written, &mut document);
+    }
     document.finish()
+}
+
+/// Adds what another server says of its group and version. Schemas that are there already are taken to be the same.
+fn merge(other: &OtherDocuments, written: &mut BTreeSet<String>, document: &mut Document) {
+    let Some(theirs) = other.v2.as_ref().and_then(|bytes| serde_json::from_slice::<serde_json::Value>(bytes).ok())
+    else {
+        return;
+    };
+    let members = |name: &str| theirs[name].as_object().into_iter().flatten();
+    let root = format!("{}/", paths::root(&other.group, &other.version));
+    for (path, item) in members("paths").filter(|(path, _)| path.starts_with(&root)) {
+        document.path(path, item);
+    }
+    for (name, schema) in members("definitions") {
+        if written.insert(name.clone()) {
+            document.schema(name, schema);
+        }
+    }
 }
 
 fn write(name: &str, custom: &[CustomResource], written: &mut BTreeSet<String>, document: &mut Document) {

@@ -30,7 +30,7 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
 fn every_reference_leads_somewhere() {
     let custom = [cron_tab()];
     let v3 = contents::names(&custom).into_iter().map(|name| (document(&name, &custom), "/components/schemas"));
-    let v2 = serde_json::from_slice(&contents::whole(&custom, Encoding::Json)).unwrap();
+    let v2 = serde_json::from_slice(&contents::whole(&custom, &[], Encoding::Json)).unwrap();
     for (document, schemas) in v3.chain([(v2, "/definitions")]) {
         let mut found = BTreeSet::new();
         references(&document, &mut found);
@@ -263,7 +263,7 @@ struct AnyYaml {
 
 #[test]
 fn version_2_is_gnostics_protobuf() {
-    let bytes = contents::whole(&[cron_tab()], Encoding::Protobuf);
+    let bytes = contents::whole(&[cron_tab()], &[], Encoding::Protobuf);
     let swagger = Swagger::decode(&*bytes).unwrap();
     assert_eq!(swagger.swagger, "2.0");
     let paths = swagger.paths.unwrap().path;
@@ -345,7 +345,7 @@ fn custom_resources_are_documented_in_both_versions() {
     assert_eq!(schema["spec"]["properties"]["object"]["required"], json!(["kind", "apiVersion"]));
     assert!(v3["paths"]["/apis/stable.example.com/v1/namespaces/{namespace}/crontabs/{name}/scale"]["get"].is_object());
 
-    let v2: Value = serde_json::from_slice(&contents::whole(&custom, Encoding::Json)).unwrap();
+    let v2: Value = serde_json::from_slice(&contents::whole(&custom, &[], Encoding::Json)).unwrap();
     let spec = &v2["definitions"]["com.example.stable.v1.CronTab"]["properties"]["spec"];
     assert_eq!(spec["required"], json!(["cronSpec"]));
     for (field, expect) in [
@@ -364,7 +364,7 @@ fn what_takes_any_field_names_none_to_old_clients() {
     let custom = with_schema(
         &json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": { "a": { "type": "string" } } }),
     );
-    let v2: Value = serde_json::from_slice(&contents::whole(&[custom], Encoding::Json)).unwrap();
+    let v2: Value = serde_json::from_slice(&contents::whole(&[custom], &[], Encoding::Json)).unwrap();
     let schema = v2["definitions"]["com.example.stable.v1.CronTab"].as_object().unwrap();
     assert_eq!(schema.keys().collect::<Vec<_>>(), ["type", "x-kubernetes-group-version-kind"]);
 }

@@ -1,5 +1,6 @@
 //! Connecting to kubelets, pods and services.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,15 +52,16 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// Connects to a target; 503 when nobody is there.
 pub(super) async fn connect(target: &Target) -> Result<Box<dyn Stream>, Status> {
-    let failed = |why: &dyn std::fmt::Display| {
+    let failed = |why: String| {
         tracing::debug!(authority = %target.authority, %why, "the far end of a proxied request cannot be reached");
-        Status::unavailable(format!("error trying to reach service: dial tcp {}: {why}", target.authority))
+        Status::unavailable(format!("error trying to reach service: {why}"))
     };
+    let undialed = |why: &str| failed(format!("dial tcp {}: {why}", target.authority));
     let connected = tokio::time::timeout(CONNECT_TIME, TcpStream::connect(&target.authority));
     let stream = match connected.await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(failed(&error)),
-        Err(_) => return Err(failed(&"i/o timeout")),
+        Ok(Err(error)) => return Err(undialed(&explain(&error))),
+        Err(_) => return Err(undialed("i/o timeout")),
     };
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY cannot be set");
@@ -67,12 +69,27 @@ pub(super) async fn connect(target: &Target) -> Result<Box<dyn Stream>, Status> 
     let Some(tls) = &target.tls else { return Ok(Box::new(stream)) };
     let host = target.authority.rsplit_once(':').map_or(&*target.authority, |(host, _)| host);
     let name = target.server_name.as_deref().unwrap_or_else(|| host.trim_matches(['[', ']']));
-    let name = ServerName::try_from(name.to_owned()).map_err(|error| failed(&error))?;
+    let name = ServerName::try_from(name.to_owned()).map_err(|error| undialed(&error.to_string()))?;
     let shaken =
         tokio::time::timeout(CONNECT_TIME, tokio_rustls::TlsConnector::from(tls.clone()).connect(name, stream));
     match shaken.await {
         Ok(Ok(stream)) => Ok(Box::new(stream)),
-        Ok(Err(error)) => Err(failed(&error)),
-        Err(_) => Err(failed(&"TLS handshake timeout")),
+        Ok(Err(error)) => Err(failed(match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(tls) => trust::explain(tls),
+            None => explain(&error),
+        })),
+        Err(_) => Err(failed("net/http: TLS handshake timeout".to_owned())),
+    }
+}
+
+/// What went wrong on the way to somebody, in the words Go has for it.
+pub(crate) fn explain(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
+        ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),
+        ErrorKind::NetworkUnreachable => "connect: network is unreachable".to_owned(),
+        ErrorKind::ConnectionReset => "read: connection reset by peer".to_owned(),
+        ErrorKind::UnexpectedEof => "EOF".to_owned(),
+        _ => error.to_string(),
     }
 }

@@ -9,6 +9,7 @@ use hyper_rustls::ResolveServerName;
 use rustls::pki_types::ServerName;
 
 use crate::endpoints::authority;
+use crate::proxy::dial;
 use crate::trust;
 
 /// Where a webhook is.
@@ -171,15 +172,10 @@ pub(super) fn explain(error: &hyper_util::client::legacy::Error, authority: &str
             _ => error.source(),
         };
     }
-    let kind = innermost.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-    let transient = !error.is_connect();
-    let why = match kind {
-        Some(std::io::ErrorKind::ConnectionRefused) => format!("dial tcp {authority}: connect: connection refused"),
-        Some(std::io::ErrorKind::ConnectionReset) => format!("read tcp {authority}: connection reset by peer"),
-        Some(std::io::ErrorKind::HostUnreachable) => format!("dial tcp {authority}: connect: no route to host"),
-        Some(std::io::ErrorKind::UnexpectedEof) => "EOF".to_owned(),
-        _ if error.is_connect() => format!("dial tcp {authority}: {innermost}"),
-        _ => innermost.to_string(),
+    let why = match innermost.downcast_ref::<std::io::Error>() {
+        Some(io) => dial::explain(io),
+        None => innermost.to_string(),
     };
-    (why, transient)
+    let why = if error.is_connect() { format!("dial tcp {authority}: {why}") } else { why };
+    (why, !error.is_connect())
 }
