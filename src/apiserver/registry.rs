@@ -46,6 +46,7 @@ use crate::{bootstrap_objects, maintenance};
 use part::Part;
 use update::Intent;
 
+pub(crate) use admitted::show_value;
 pub(crate) use metadata::generate as generate_name;
 pub use watch::{Delivery, Verdict, Watch};
 

@@ -17,6 +17,7 @@ mod pod;
 mod pod_validation;
 mod pod_warnings;
 mod resource_names;
+mod policies;
 mod service;
 mod storage;
 #[cfg(test)]
@@ -179,8 +180,8 @@ fn rows() -> Vec<(&'static str, &'static str, Strategy)> {
         ("", "serviceaccounts", config::SERVICE_ACCOUNT),
         ("", "services", service::SERVICE),
         ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", webhooks::MUTATING),
-        ("admissionregistration.k8s.io", "validatingadmissionpolicies", extension::ADMISSION_POLICY),
-        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings", extension::ADMISSION_BINDING),
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies", policies::VALIDATING),
+        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings", policies::VALIDATING_BINDING),
         ("admissionregistration.k8s.io", "validatingwebhookconfigurations", webhooks::VALIDATING),
         ("apiextensions.k8s.io", "customresourcedefinitions", definition::DEFINITION),
         ("apiregistration.k8s.io", "apiservices", extension::API_SERVICE),

@@ -108,6 +108,16 @@ impl DeclType {
         Arc::new(DeclType { max_elements: None, ..DeclType::plain(DeclKind::String, 2) })
     }
 
+    /// An integer.
+    pub fn int() -> Arc<DeclType> {
+        Arc::new(DeclType::plain(DeclKind::Int, 1))
+    }
+
+    /// A point in time.
+    pub fn timestamp() -> Arc<DeclType> {
+        Arc::new(DeclType::plain(DeclKind::Timestamp, 21))
+    }
+
     /// A boolean.
     pub fn bool() -> Arc<DeclType> {
         Arc::new(DeclType::plain(DeclKind::Bool, 4))

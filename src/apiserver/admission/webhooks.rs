@@ -10,19 +10,17 @@ mod review;
 mod tests;
 mod validating;
 
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use api::{Object, Resource};
+use api::Object;
 use arc_swap::ArcSwapOption;
 use futures::FutureExt;
 use watch_cache::Cache;
 
+use super::matching::{Equivalents, GROUP, is_exempt};
 use super::{Attributes, Plugin, Step};
 use crate::Registry;
 use hook::Hook;
-
-const GROUP: &str = "admissionregistration.k8s.io";
 
 pub(super) fn mutating() -> Plugin {
     let source = Arc::new(Source::new("mutatingwebhookconfigurations"));
@@ -93,44 +91,4 @@ impl Hooks {
         }
         Self { state, hooks, equivalents: Equivalents::new(&registry.catalog().all()) }
     }
-}
-
-/// The rows that show the same objects, where there is more than one.
-#[derive(Debug, Default)]
-struct Equivalents(HashMap<String, Vec<Arc<Resource>>>);
-
-impl Equivalents {
-    fn new(rows: &[Arc<Resource>]) -> Self {
-        let mut by_storage: HashMap<String, Vec<Arc<Resource>>> = HashMap::new();
-        for row in rows.iter().filter(|row| row.stored) {
-            by_storage.entry(row.storage().store_prefix()).or_default().push(row.clone());
-        }
-        let several = by_storage.into_values().filter(|rows| rows.len() > 1);
-        Self(several.flat_map(|rows| rows.clone().into_iter().map(move |row| (key(&row), rows.clone()))).collect())
-    }
-
-    /// The other rows that show a row's objects.
-    fn of<'a>(&'a self, row: &'a Arc<Resource>) -> impl Iterator<Item = &'a Arc<Resource>> {
-        // Most kinds have one row, and no name has to be made to find that out.
-        let known = if self.0.is_empty() { None } else { self.0.get(&key(row)) };
-        known.into_iter().flatten().filter(move |other| !Arc::ptr_eq(other, row))
-    }
-}
-
-fn key(row: &Resource) -> String {
-    format!("{}/{}/{}", row.group, row.version, row.plural)
-}
-
-/// Nobody can lock everybody out of the configurations by which webhooks and policies are taken away again.
-fn is_exempt(attributes: &Attributes) -> bool {
-    &*attributes.requested.group == GROUP
-        && matches!(
-            &*attributes.requested.kind,
-            "ValidatingWebhookConfiguration"
-                | "MutatingWebhookConfiguration"
-                | "ValidatingAdmissionPolicy"
-                | "ValidatingAdmissionPolicyBinding"
-                | "MutatingAdmissionPolicy"
-                | "MutatingAdmissionPolicyBinding"
-        )
 }

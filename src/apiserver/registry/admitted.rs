@@ -3,13 +3,19 @@
 
 use std::sync::Arc;
 
-use api::{FieldValidation, Resource, Status, WriteOptions, prune, schema};
+use api::{FieldValidation, Object, Resource, Status, WriteOptions, prune, schema};
 use serde_json::Value;
 
 use super::part::Part;
 use super::{Registry, versions, write};
 use crate::admission::{Attributes, Verb};
 use crate::discovery::subresource;
+
+/// A cached object as clients of the row see it.
+pub(crate) fn show_value(row: &Arc<Resource>, object: &Arc<Object>) -> Result<Value, Status> {
+    let shown = versions::show(row, object.clone())?;
+    serde_json::from_slice(&shown.to_json()).map_err(Status::internal)
+}
 
 impl Registry {
     /// An object of a write (the new or the old one) as `row` shows it. Null stays null.

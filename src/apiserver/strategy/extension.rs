@@ -74,34 +74,6 @@ fn validate_api_service(service: &Value, errors: &mut ErrorList) {
     }
 }
 
-pub(super) const ADMISSION_POLICY: Strategy = Strategy {
-    generation: true,
-    status: Some("{}"),
-    defaults: Some(|| {
-        Defaults::new(&[
-            ("spec.failurePolicy", r#""Fail""#),
-            ("spec.matchConstraints.matchPolicy", r#""Equivalent""#),
-            ("spec.matchConstraints.namespaceSelector", "{}"),
-            ("spec.matchConstraints.objectSelector", "{}"),
-            ("spec.matchConstraints.resourceRules[].scope", r#""*""#),
-        ])
-    }),
-    ..Strategy::DEFAULT
-};
-
-pub(super) const ADMISSION_BINDING: Strategy = Strategy {
-    generation: true,
-    defaults: Some(|| {
-        Defaults::new(&[
-            ("spec.matchResources.matchPolicy", r#""Equivalent""#),
-            ("spec.matchResources.namespaceSelector", "{}"),
-            ("spec.matchResources.objectSelector", "{}"),
-            ("spec.matchResources.resourceRules[].scope", r#""*""#),
-        ])
-    }),
-    ..Strategy::DEFAULT
-};
-
 pub(super) const DISRUPTION_BUDGET: Strategy = Strategy {
     generation: true,
     status: Some(r#"{"disruptionsAllowed":0,"currentHealthy":0,"desiredHealthy":0,"expectedPods":0}"#),

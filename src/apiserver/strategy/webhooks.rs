@@ -5,6 +5,8 @@ use api::validation::{dns1035_label, dns1123_subdomain, port_number, validate_la
 use serde_json::Value;
 
 use super::Strategy;
+use super::policies::validate_conditions;
+use crate::admission::expressions::Names;
 use crate::defaults::Defaults;
 use crate::tree::Tree;
 
@@ -84,9 +86,8 @@ fn validate_webhook(webhook: &Value, path: &Path, errors: &mut ErrorList) {
         (None, Some(service)) => validate_service(service, &client.child("service"), errors),
         _ => errors.push(Error::required(&client, "exactly one of url or service is required")),
     }
-    if !webhook.items("matchConditions").is_empty() {
-        errors.push(Error::forbidden(&path.child("matchConditions"), "match conditions are not supported yet"));
-    }
+    let names = Names { authorizer: true, ..Names::default() };
+    validate_conditions(webhook.items("matchConditions"), names, &path.child("matchConditions"), errors);
     validate_versions(webhook, &path.child("admissionReviewVersions"), errors);
 }
 
@@ -105,7 +106,7 @@ fn validate_name(name: &str, path: &Path, errors: &mut ErrorList) {
     }
 }
 
-fn validate_rule(rule: &Value, path: &Path, errors: &mut ErrorList) {
+pub(super) fn validate_rule(rule: &Value, path: &Path, errors: &mut ErrorList) {
     const OPERATIONS: [&str; 5] = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
     let lists = [
         ("operations", "if '*' is present, must not specify other operations"),

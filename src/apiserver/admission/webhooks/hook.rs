@@ -3,17 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::selector::{LabelSelector, SelectorError};
 use api::{Object, ObjectError, Resource, Status};
 use base64::Engine;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::Equivalents;
 use super::review::{self, Answer, Version};
 use crate::Registry;
-use crate::admission::{Attributes, Verb};
-use crate::tree::Tree;
+use crate::admission::Attributes;
+use crate::admission::expressions::{self, Answers, Inputs, MatchConditions, Names};
+use crate::admission::matching::{self, Equivalents, Rule, Selection};
 use crate::webhook::{Access, Client, Place, Target};
 
 /// One webhook.
@@ -29,8 +28,8 @@ pub(super) struct Hook {
     pub(super) fails_open: bool,
     rules: Vec<Rule>,
     equivalent: bool,
-    namespaces: Result<LabelSelector, SelectorError>,
-    objects: Result<LabelSelector, SelectorError>,
+    selection: Selection,
+    conditions: MatchConditions,
     dry_runs: bool,
     timeout: Duration,
     version: Option<Version>,
@@ -65,6 +64,7 @@ struct Entry {
     timeout_seconds: Option<u64>,
     admission_review_versions: Vec<String>,
     reinvocation_policy: String,
+    match_conditions: Vec<Value>,
 }
 
 #[derive(Default, Deserialize)]
@@ -85,17 +85,6 @@ struct Service {
     port: Option<u16>,
 }
 
-/// What a webhook wants to see.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Rule {
-    operations: Vec<String>,
-    api_groups: Vec<String>,
-    api_versions: Vec<String>,
-    resources: Vec<String>,
-    scope: Option<String>,
-}
-
 impl Hook {
     /// All webhooks of a configuration.
     pub(super) fn compile(configuration: &Object, client: &Client) -> Result<Vec<Self>, ObjectError> {
@@ -114,8 +103,8 @@ impl Hook {
             fails_open: entry.failure_policy == "Ignore",
             rules: entry.rules,
             equivalent: entry.match_policy != "Exact",
-            namespaces: selector(entry.namespace_selector),
-            objects: selector(entry.object_selector),
+            selection: Selection::new(entry.namespace_selector.as_ref(), entry.object_selector.as_ref()),
+            conditions: conditions(&entry.match_conditions),
             dry_runs: matches!(&*entry.side_effects, "None" | "NoneOnDryRun"),
             timeout: Duration::from_secs(entry.timeout_seconds.unwrap_or(10)),
             version: entry.admission_review_versions.iter().find_map(|version| Version::named(version)),
@@ -130,57 +119,36 @@ impl Hook {
         attributes: &'a Attributes,
         equivalents: &'a Equivalents,
     ) -> Option<&'a Arc<Resource>> {
-        let wants = |row: &Resource| self.rules.iter().any(|rule| rule.matches(attributes, row));
-        if wants(&attributes.requested) {
-            return Some(&attributes.requested);
-        }
-        if !self.equivalent {
-            return None;
-        }
-        let serves = |row: &Resource| attributes.subresource.is_empty() || row.has_subresource(&attributes.subresource);
-        // Earlier rules go before later ones.
-        let find = |rule: &Rule| {
-            equivalents.of(&attributes.requested).find(|row| serves(row) && rule.matches(attributes, row))
-        };
-        self.rules.iter().find_map(find)
+        matching::row(&self.rules, self.equivalent, attributes, equivalents)
     }
 
     /// Whether its selectors want to see the write.
     pub(super) async fn selects(&self, registry: &Registry, attributes: &Attributes) -> Result<bool, Status> {
-        Ok(self.selects_namespace(registry, attributes).await? && self.selects_object(attributes)?)
+        self.selection.selects(registry, attributes).await
     }
 
-    async fn selects_namespace(&self, registry: &Registry, attributes: &Attributes) -> Result<bool, Status> {
-        let (namespace, is_namespace) = (attributes.about_namespace(), is_namespace(&attributes.requested));
-        if namespace.is_empty() && !is_namespace {
-            // Objects of the cluster are of no namespace that could be left out.
+    /// Whether the write meets its conditions. One that cannot be evaluated refuses the write, or leaves the webhook out.
+    pub(super) async fn meets(
+        &self,
+        registry: &Registry,
+        attributes: &Attributes,
+        row: &Resource,
+        object: &Value,
+        old: &Value,
+    ) -> Result<bool, Status> {
+        if self.conditions.is_empty() {
             return Ok(true);
         }
-        let selector = self.namespaces.as_ref().map_err(Status::internal)?;
-        if selector.is_everything() {
-            return Ok(true);
+        let request = expressions::request(attributes, row);
+        let answers = Answers::new(registry.authorizer().map(|authorizer| &**authorizer), attributes);
+        match self.conditions.met(&Inputs::new(object, old, &request, &answers)).await {
+            Ok(met) => Ok(met),
+            Err(why) if self.fails_open => {
+                tracing::warn!(webhook = self.name, why, "match conditions failed, and the webhook is left out");
+                Ok(false)
+            }
+            Err(why) => Err(attributes.forbidden(why)),
         }
-        if is_namespace && attributes.subresource.is_empty() && matches!(attributes.verb, Verb::Create | Verb::Update) {
-            return Ok(selector.matches(&labels(&attributes.object)));
-        }
-        let found = match registry.namespace(namespace) {
-            Some(found) => Some(found),
-            None => registry.namespace_now(namespace).await?,
-        };
-        let found = found.ok_or_else(|| Status::not_found("", "namespaces", namespace))?;
-        Ok(selector.matches(&found.meta.labels))
-    }
-
-    fn selects_object(&self, attributes: &Attributes) -> Result<bool, Status> {
-        let selector = self.objects.as_ref().map_err(Status::internal)?;
-        // A scale has no labels, whatever it is the scale of.
-        let scale = attributes.subresource == "scale";
-        let matches = |object: &Value| match object.at("metadata") {
-            None => false,
-            Some(_) if scale => selector.matches(&Map::new()),
-            Some(_) => selector.matches(&labels(object)),
-        };
-        Ok(selector.is_everything() || matches(&attributes.object) || matches(&attributes.old))
     }
 
     /// Asks the webhook. `object` and `old` are as `row` shows them.
@@ -219,6 +187,13 @@ impl Hook {
     }
 }
 
+fn conditions(conditions: &[Value]) -> MatchConditions {
+    if conditions.is_empty() {
+        return MatchConditions::default();
+    }
+    MatchConditions::compile(conditions, &Names { authorizer: true, ..Names::default() }.environment())
+}
+
 impl ClientConfig {
     fn target(self, client: &Client) -> Result<Arc<Target>, String> {
         let place = match (self.url, self.service) {
@@ -235,45 +210,4 @@ impl ClientConfig {
         let bundle = bundle.map_err(|_| "the caBundle is not base64".to_owned())?;
         client.target(&Access::new(place, &bundle)).map_err(|error| error.to_string())
     }
-}
-
-impl Rule {
-    fn matches(&self, attributes: &Attributes, row: &Resource) -> bool {
-        let has = |items: &[String], wanted: &str| items.iter().any(|item| item == "*" || item == wanted);
-        self.in_scope(attributes, row)
-            && has(&self.operations, attributes.verb.name())
-            && has(&self.api_groups, &row.group)
-            && has(&self.api_versions, &row.version)
-            && self.resources.iter().any(|named| {
-                let (plural, subresource) = named.split_once('/').unwrap_or((named, ""));
-                (plural == "*" || *plural == *row.plural)
-                    && (subresource == "*" || subresource == attributes.subresource)
-            })
-    }
-
-    fn in_scope(&self, attributes: &Attributes, row: &Resource) -> bool {
-        let of_cluster = attributes.namespace.is_empty() || is_namespace(row);
-        match self.scope.as_deref() {
-            None | Some("*" | "") => true,
-            Some("Namespaced") => !of_cluster,
-            Some("Cluster") => of_cluster,
-            Some(_) => false,
-        }
-    }
-}
-
-fn is_namespace(row: &Resource) -> bool {
-    row.is_core() && &*row.plural == "namespaces"
-}
-
-/// No selector selects everything, as its default says.
-fn selector(selector: Option<Value>) -> Result<LabelSelector, SelectorError> {
-    match selector.filter(|selector| !selector.is_null()) {
-        None => Ok(LabelSelector::everything()),
-        some => LabelSelector::from_object(some.as_ref()),
-    }
-}
-
-fn labels(object: &Value) -> Map<String, Value> {
-    object.at("metadata.labels").and_then(Value::as_object).cloned().unwrap_or_default()
 }

@@ -25,8 +25,13 @@ pub(super) async fn dispatch(hooks: &Hooks, registry: &Registry, attributes: &mu
         if !hook.selects(registry, attributes).await? || second && !called.must.contains(&hook.id) {
             continue;
         }
+        let object = registry.show_admitted(attributes, &row, &attributes.whole());
+        let old = registry.show_admitted(attributes, &row, &attributes.whole_old());
+        if !hook.meets(registry, attributes, &row, &object, &old).await? {
+            continue;
+        }
         let place = format!("round_{}_index_{index}", u8::from(second));
-        let outcome = change(hook, registry, attributes, &row, &place).await;
+        let outcome = change(hook, registry, attributes, &row, (object, old), &place).await;
         let about =
             json!({"configuration": hook.configuration, "webhook": hook.name, "mutated": matches!(outcome, Ok(true))});
         notes::annotate(format!("mutation.webhook.admission.k8s.io/{place}"), about.to_string());
@@ -60,10 +65,9 @@ async fn change(
     registry: &Registry,
     attributes: &mut Attributes,
     row: &Arc<Resource>,
+    (object, old): (Value, Value),
     place: &str,
 ) -> Result<bool, Failure> {
-    let object = registry.show_admitted(attributes, row, &attributes.whole());
-    let old = registry.show_admitted(attributes, row, &attributes.whole_old());
     let answer = hook.ask(attributes, row, &object, &old, true).await?;
     let Some(bytes) = answer.patch else { return Ok(false) };
     let undecodable = |error: &dyn std::fmt::Display| {

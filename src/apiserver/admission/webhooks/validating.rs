@@ -37,7 +37,9 @@ pub(super) async fn dispatch(hooks: &Hooks, registry: &Registry, attributes: &At
             let old = registry.show_admitted(attributes, row, &attributes.whole_old());
             Arc::new(Seen { row: row.clone(), object, old })
         });
-        calls.push(Call { hook, seen });
+        if hook.meets(registry, attributes, row, &seen.object, &seen.old).await? {
+            calls.push(Call { hook, seen });
+        }
     }
     let asked = calls.iter().enumerate().map(async |(index, Call { hook, seen })| {
         match hook.ask(attributes, &seen.row, &seen.object, &seen.old, false).await {

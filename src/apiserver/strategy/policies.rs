@@ -1,0 +1,347 @@
+//! Admission policies and their bindings: what they may say. Expressions are compiled as admission will compile them.
+
+use api::validation::field::{Error, ErrorList, Path};
+use api::validation::{dns1035_label, dns1123_subdomain, path_segment_name, qualified_name, validate_label_selector};
+use cel::Type;
+use serde_json::Value;
+
+use super::Strategy;
+use super::webhooks::validate_rule;
+use crate::admission::expressions::{Names, compile};
+use crate::defaults::Defaults;
+use crate::tree::Tree;
+
+/// How many match conditions there may be.
+const CONDITIONS: usize = 64;
+/// How many audit annotations there may be.
+const ANNOTATIONS: usize = 20;
+/// The longest expression of an audit annotation. Bytes.
+const ANNOTATION: usize = 5 * 1024;
+
+pub(super) const VALIDATING: Strategy = Strategy {
+    generation: true,
+    status: Some("{}"),
+    defaults: Some(|| {
+        Defaults::new(&[
+            ("spec.failurePolicy", r#""Fail""#),
+            ("spec.matchConstraints.matchPolicy", r#""Equivalent""#),
+            ("spec.matchConstraints.namespaceSelector", "{}"),
+            ("spec.matchConstraints.objectSelector", "{}"),
+            ("spec.matchConstraints.resourceRules[].scope", r#""*""#),
+            ("spec.matchConstraints.excludeResourceRules[].scope", r#""*""#),
+        ])
+    }),
+    validate: validate_policy,
+    ..Strategy::DEFAULT
+};
+
+pub(super) const VALIDATING_BINDING: Strategy = Strategy {
+    generation: true,
+    defaults: Some(|| {
+        Defaults::new(&[
+            ("spec.matchResources.matchPolicy", r#""Equivalent""#),
+            ("spec.matchResources.namespaceSelector", "{}"),
+            ("spec.matchResources.objectSelector", "{}"),
+            ("spec.matchResources.resourceRules[].scope", r#""*""#),
+            ("spec.matchResources.excludeResourceRules[].scope", r#""*""#),
+        ])
+    }),
+    validate: |binding, errors| {
+        validate_binding(binding, errors);
+        validate_actions(binding.items("spec.validationActions"), &spec().child("validationActions"), errors);
+    },
+    ..Strategy::DEFAULT
+};
+
+fn spec() -> Path {
+    Path::root("spec")
+}
+
+fn validate_policy(policy: &Value, errors: &mut ErrorList) {
+    let (names, variables) = validate_common(policy, Names { authorizer: true, ..Names::default() }, errors);
+    let environment = names.environment().with_lazy("variables", &variables);
+    let plain = Names { authorizer: false, ..names }.environment().with_lazy("variables", &variables);
+    let validations = policy.items("spec.validations");
+    let annotations = policy.items("spec.auditAnnotations");
+    if validations.is_empty() && annotations.is_empty() {
+        let why = "validations or auditAnnotations must contain at least one item";
+        errors.push(Error::required(&spec().child("validations"), why));
+        errors.push(Error::required(&spec().child("auditAnnotations"), why));
+    }
+    for (at, validation) in validations.iter().enumerate() {
+        validate_validation(validation, &environment, &plain, &spec().child("validations").index(at), errors);
+    }
+    let path = spec().child("auditAnnotations");
+    if annotations.len() > ANNOTATIONS {
+        let why = format!("must not have more than {ANNOTATIONS} auditAnnotations");
+        errors.push(Error::invalid(&path, annotations.to_vec(), why));
+    }
+    for (at, annotation) in annotations.iter().enumerate() {
+        let (path, key) = (path.index(at), annotation.text("key"));
+        let whole = format!("{}/{key}", policy.text("metadata.name"));
+        errors.invalid_each(&path.child("key"), &whole, qualified_name(&whole));
+        if annotations[..at].iter().any(|other| other.text("key") == key) {
+            errors.push(Error::duplicate(&path.child("key"), key));
+        }
+        let (path, source) = (path.child("valueExpression"), annotation.text("valueExpression"));
+        if source.trim().is_empty() {
+            errors.push(Error::required(&path, "valueExpression is not specified"));
+        } else if source.trim().len() > ANNOTATION {
+            errors.push(Error::required(&path, format!("must not exceed {ANNOTATION} bytes in length")));
+        } else if let Err(why) = compile(source.trim(), &environment, &[Type::String, Type::Null]) {
+            errors.push(Error::invalid(&path, source, why));
+        }
+    }
+}
+
+/// What both kinds of policies have in common. Gives the names their expressions can use, and the variables with their types.
+fn validate_common(policy: &Value, names: Names, errors: &mut ErrorList) -> (Names, Vec<(std::sync::Arc<str>, Type)>) {
+    let names = Names { params: policy.at("spec.paramKind").is_some(), ..names };
+    const FAILURE: [&str; 2] = ["Fail", "Ignore"];
+    match policy.text("spec.failurePolicy") {
+        "" => errors.push(Error::required(&spec().child("failurePolicy"), "")),
+        said if !FAILURE.contains(&said) => {
+            errors.push(Error::not_supported(&spec().child("failurePolicy"), said, &FAILURE));
+        }
+        _ => {}
+    }
+    if let Some(kind) = policy.at("spec.paramKind") {
+        validate_param_kind(kind, &spec().child("paramKind"), errors);
+    }
+    let constraints = spec().child("matchConstraints");
+    match policy.at("spec.matchConstraints") {
+        None => errors.push(Error::required(&constraints, "")),
+        Some(resources) => {
+            validate_match_resources(resources, &constraints, errors);
+            if resources.items("resourceRules").is_empty() {
+                errors.push(Error::required(&constraints.child("resourceRules"), ""));
+            }
+        }
+    }
+    let conditions = Names { objects: false, ..names };
+    validate_conditions(policy.items("spec.matchConditions"), conditions, &spec().child("matchConditions"), errors);
+    (names, validate_variables(policy.items("spec.variables"), names, errors))
+}
+
+fn validate_variables(variables: &[Value], names: Names, errors: &mut ErrorList) -> Vec<(std::sync::Arc<str>, Type)> {
+    let mut types = Vec::new();
+    for (at, variable) in variables.iter().enumerate() {
+        let path = spec().child("variables").index(at);
+        let (name, source) = (variable.text("name"), variable.text("expression"));
+        if name.trim().is_empty() {
+            errors.push(Error::required(&path.child("name"), "name is not specified"));
+        } else if !is_identifier(name) {
+            errors.push(Error::invalid(&path.child("name"), name, "name is not a valid CEL identifier"));
+        }
+        if source.trim().is_empty() {
+            errors.push(Error::required(&path.child("expression"), "expression is not specified"));
+            continue;
+        }
+        let environment = names.environment().with_lazy("variables", &types);
+        let ty = match compile(source, &environment, &[]) {
+            Ok(program) => program.returns().clone(),
+            Err(why) => {
+                errors.push(Error::invalid(&path.child("expression"), source, why));
+                Type::Dyn
+            }
+        };
+        types.push((name.into(), ty));
+    }
+    types
+}
+
+/// A name that expressions can use as it is.
+fn is_identifier(name: &str) -> bool {
+    cel::escape(name).is_some_and(|escaped| escaped == name) && !name.contains(['.', '-', '/'])
+}
+
+fn validate_validation(
+    validation: &Value,
+    environment: &cel::Environment,
+    plain: &cel::Environment,
+    path: &Path,
+    errors: &mut ErrorList,
+) {
+    let source = validation.text("expression");
+    if source.trim().is_empty() {
+        errors.push(Error::required(&path.child("expression"), "expression is not specified"));
+    } else if let Err(why) = compile(source, environment, &[Type::Bool]) {
+        errors.push(Error::invalid(&path.child("expression"), source, why));
+    }
+    let source = validation.text("messageExpression");
+    if !source.is_empty() && source.trim().is_empty() {
+        let why = "must be non-empty if specified";
+        errors.push(Error::invalid(&path.child("messageExpression"), source, why));
+    } else if !source.is_empty()
+        && let Err(why) = compile(source, plain, &[Type::String])
+    {
+        errors.push(Error::invalid(&path.child("messageExpression"), source, why));
+    }
+    let message = validation.text("message");
+    if !message.is_empty() && message.trim().is_empty() {
+        errors.push(Error::invalid(&path.child("message"), message, "message must be non-empty if specified"));
+    } else if message.trim().contains(['\n', '\r']) {
+        errors.push(Error::invalid(&path.child("message"), message, "message must not contain line breaks"));
+    }
+    const REASONS: [&str; 4] = ["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"];
+    let reason = validation.text("reason");
+    if !reason.is_empty() && !REASONS.contains(&reason) {
+        errors.push(Error::not_supported(&path.child("reason"), reason, &REASONS));
+    }
+}
+
+/// Conditions of a webhook or a policy.
+pub(super) fn validate_conditions(conditions: &[Value], names: Names, path: &Path, errors: &mut ErrorList) {
+    if conditions.len() > CONDITIONS {
+        errors.push(Error::too_many(path, conditions.len(), CONDITIONS));
+    }
+    if conditions.is_empty() {
+        return;
+    }
+    let environment = names.environment();
+    for (at, condition) in conditions.iter().enumerate() {
+        let path = path.index(at);
+        let (name, source) = (condition.text("name"), condition.text("expression").trim());
+        if source.is_empty() {
+            errors.push(Error::required(&path.child("expression"), ""));
+        } else if let Err(why) = compile(source, &environment, &[Type::Bool]) {
+            errors.push(Error::invalid(&path.child("expression"), source, why));
+        }
+        if name.is_empty() {
+            errors.push(Error::required(&path.child("name"), ""));
+        } else {
+            errors.invalid_each(&path.child("name"), name, qualified_name(name));
+        }
+        if !name.is_empty() && conditions[..at].iter().any(|other| other.text("name") == name) {
+            errors.push(Error::duplicate(&path.child("name"), name));
+        }
+    }
+}
+
+fn validate_param_kind(kind: &Value, path: &Path, errors: &mut ErrorList) {
+    let (api_version, name) = (kind.text("apiVersion"), kind.text("kind"));
+    let version_path = path.child("apiVersion");
+    let parts: Vec<&str> = api_version.split('/').collect();
+    match parts.as_slice() {
+        [""] => errors.push(Error::required(&version_path, "")),
+        [version] => errors.invalid_each(&version_path, version, dns1035_label(version)),
+        [group, version] => {
+            let complaints = dns1123_subdomain(group);
+            if !group.is_empty() && !complaints.is_empty() {
+                errors.push(Error::invalid(&version_path, *group, complaints.join(",")));
+            }
+            let complaints = dns1035_label(version);
+            if version.is_empty() {
+                errors.push(Error::invalid(&version_path, api_version, "version must be specified"));
+            } else if !complaints.is_empty() {
+                errors.push(Error::invalid(&version_path, *version, complaints.join(",")));
+            }
+        }
+        _ => {
+            let why = format!("unexpected GroupVersion string: {api_version}");
+            errors.push(Error::invalid(&version_path, api_version, why));
+        }
+    }
+    let complaints = dns1035_label(&name.to_lowercase());
+    if name.is_empty() {
+        errors.push(Error::required(&path.child("kind"), ""));
+    } else if !complaints.is_empty() {
+        let why = format!("may have mixed case, but should otherwise match: {}", complaints.join(","));
+        errors.push(Error::invalid(&path.child("kind"), name, why));
+    }
+}
+
+fn validate_match_resources(resources: &Value, path: &Path, errors: &mut ErrorList) {
+    const POLICIES: [&str; 2] = ["Equivalent", "Exact"];
+    match resources.text("matchPolicy") {
+        "" => errors.push(Error::required(&path.child("matchPolicy"), "")),
+        said if !POLICIES.contains(&said) => {
+            errors.push(Error::not_supported(&path.child("matchPolicy"), said, &POLICIES));
+        }
+        _ => {}
+    }
+    for field in ["namespaceSelector", "objectSelector"] {
+        match resources.at(field) {
+            None => errors.push(Error::required(&path.child(field), "")),
+            Some(selector) => errors.extend(validate_label_selector(selector, &path.child(field))),
+        }
+    }
+    for field in ["resourceRules", "excludeResourceRules"] {
+        for (at, rule) in resources.items(field).iter().enumerate() {
+            let path = path.child(field).index(at);
+            let names = rule.items("resourceNames");
+            for (at, name) in names.iter().enumerate() {
+                let path = path.child("resourceNames").index(at);
+                let text = name.as_str().unwrap_or_default();
+                errors.invalid_each(&path, text, path_segment_name(text));
+                if names[..at].contains(name) {
+                    errors.push(Error::duplicate(&path, text));
+                }
+            }
+            validate_rule(rule, &path, errors);
+        }
+    }
+}
+
+fn validate_binding(binding: &Value, errors: &mut ErrorList) {
+    let path = spec().child("policyName");
+    match binding.text("spec.policyName") {
+        "" => errors.push(Error::required(&path, "")),
+        name => errors.invalid_each(&path, name, dns1123_subdomain(name)),
+    }
+    if let Some(reference) = binding.at("spec.paramRef") {
+        validate_param_ref(reference, &spec().child("paramRef"), errors);
+    }
+    if let Some(resources) = binding.at("spec.matchResources") {
+        // Upstream's path has this name.
+        validate_match_resources(resources, &spec().child("matchResouces"), errors);
+    }
+}
+
+fn validate_param_ref(reference: &Value, path: &Path, errors: &mut ErrorList) {
+    let (name, selector) = (reference.text("name"), reference.at("selector"));
+    if !name.is_empty() {
+        errors.invalid_each(&path.child("name"), name, path_segment_name(name));
+    }
+    if let Some(selector) = selector {
+        errors.extend(validate_label_selector(selector, &path.child("selector")));
+    }
+    match (name.is_empty(), selector.is_some()) {
+        (false, true) => {
+            let why = "name and selector are mutually exclusive";
+            errors.push(Error::forbidden(&path.child("name"), why));
+            errors.push(Error::forbidden(&path.child("selector"), why));
+        }
+        (true, false) => errors.push(Error::required(path, "one of name or selector must be specified")),
+        _ => {}
+    }
+    const ACTIONS: [&str; 2] = ["Deny", "Allow"];
+    let path = path.child("parameterNotFoundAction");
+    match reference.text("parameterNotFoundAction") {
+        "" => errors.push(Error::required(&path, "")),
+        said if !ACTIONS.contains(&said) => errors.push(Error::not_supported(&path, said, &ACTIONS)),
+        _ => {}
+    }
+}
+
+fn validate_actions(actions: &[Value], path: &Path, errors: &mut ErrorList) {
+    const ACTIONS: [&str; 3] = ["Audit", "Deny", "Warn"];
+    for (at, action) in actions.iter().enumerate() {
+        let text = action.as_str().unwrap_or_default();
+        if !ACTIONS.contains(&text) {
+            errors.push(Error::not_supported(&path.index(at), text, &ACTIONS));
+        }
+        if actions[..at].contains(action) {
+            errors.push(Error::duplicate(&path.index(at), text));
+        }
+    }
+    let has = |wanted: &str| actions.iter().any(|action| action == wanted);
+    if has("Deny") && has("Warn") {
+        let why = "must not contain both Deny and Warn (repeating the same validation failure information in the API \
+                   response and headers serves no purpose)";
+        errors.push(Error::invalid(path, actions.to_vec(), why));
+    }
+    if actions.is_empty() {
+        errors.push(Error::required(path, "at least one validation action is required"));
+    }
+}
