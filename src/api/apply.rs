@@ -1,6 +1,7 @@
 //! Server-side apply without a server: merging what is applied into what is there, who owns which fields, and what differs
 //! between two states. The rules are those of upstream's structured-merge-diff.
 
+mod atomics;
 mod compare;
 mod elements;
 mod last_applied;
@@ -13,6 +14,7 @@ mod tests;
 mod update;
 mod validate;
 
+pub use atomics::atomics;
 pub use compare::{Difference, compare};
 pub use last_applied::{from_last_applied, sync_last_applied};
 pub use merge::merge;

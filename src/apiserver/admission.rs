@@ -13,7 +13,7 @@ mod node_restriction;
 mod owners;
 mod pod_security;
 mod pod_topology_labels;
-mod policy;
+pub(crate) mod policy;
 mod priority;
 mod resource_quota;
 mod runtime_class;
@@ -100,6 +100,7 @@ pub(crate) fn plugins(more: &[Plugin], disabled: &[String]) -> Vec<Plugin> {
         pod_topology_labels::plugin(),
     ];
     all.extend(more.iter().cloned());
+    all.push(policy::mutating());
     all.push(webhooks::mutating());
     all.push(policy::validating());
     all.push(webhooks::validating());

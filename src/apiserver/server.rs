@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::Registry;
+use crate::admission;
 use crate::aggregation::{self, Aggregator, FrontProxyIdentity};
 use crate::audit::{self, Audit, AuditError, AuditOptions};
 use crate::authentication::service_account::ServiceAccounts;
@@ -208,6 +209,7 @@ impl ApiServer {
             tokio::spawn(roles::run(registry.clone(), rbac.clone())),
             tokio::spawn(custom::run(registry.clone(), openapi.clone(), customs_ready)),
             tokio::spawn(published::publish(registry.clone(), published)),
+            tokio::spawn(admission::policy::status::run(registry.clone())),
             tokio::spawn(aggregation::register(registry.clone())),
             tokio::spawn(aggregation::watch_availability(aggregator.clone(), registry.clone())),
             tokio::spawn(fairness::upkeep::rebalance(fairness.clone())),

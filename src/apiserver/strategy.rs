@@ -180,6 +180,8 @@ fn rows() -> Vec<(&'static str, &'static str, Strategy)> {
         ("", "serviceaccounts", config::SERVICE_ACCOUNT),
         ("", "services", service::SERVICE),
         ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", webhooks::MUTATING),
+        ("admissionregistration.k8s.io", "mutatingadmissionpolicies", policies::MUTATING),
+        ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings", policies::MUTATING_BINDING),
         ("admissionregistration.k8s.io", "validatingadmissionpolicies", policies::VALIDATING),
         ("admissionregistration.k8s.io", "validatingadmissionpolicybindings", policies::VALIDATING_BINDING),
         ("admissionregistration.k8s.io", "validatingwebhookconfigurations", webhooks::VALIDATING),

@@ -88,6 +88,8 @@ fn kind(resource: &Resource) -> Option<Kind> {
         ("admissionregistration.k8s.io", "mutatingwebhookconfigurations" | "validatingwebhookconfigurations") => {
             policy::WEBHOOKS
         }
+        ("admissionregistration.k8s.io", "mutatingadmissionpolicies") => policy::MUTATING_POLICY,
+        ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings") => policy::VALIDATING_POLICY_BINDING,
         ("admissionregistration.k8s.io", "validatingadmissionpolicies") => policy::VALIDATING_POLICY,
         ("admissionregistration.k8s.io", "validatingadmissionpolicybindings") => policy::VALIDATING_POLICY_BINDING,
         ("apiregistration.k8s.io", "apiservices") => cluster::API_SERVICE,

@@ -72,6 +72,11 @@ impl Environment {
         self
     }
 
+    /// The type of `Object{…}`, which apply configurations are.
+    pub fn object_type() -> Type {
+        Type::Object(DeclType::open("Object"))
+    }
+
     /// Parses, checks and plans an expression.
     pub fn compile(&self, source: &str) -> Result<Program, CompileErrors> {
         let errors = |issues| CompileErrors::new(source, issues);

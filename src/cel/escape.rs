@@ -33,8 +33,8 @@ pub fn escape(name: &str) -> Option<Cow<'_, str>> {
     if first.is_ascii_digit() {
         return None;
     }
-    if RESERVED.contains(&name) {
-        return Some(Cow::Owned(format!("__{name}__")));
+    if let Some(escaped) = reserved(name) {
+        return Some(Cow::Owned(escaped));
     }
     if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'/')) {
         return None;
@@ -44,6 +44,11 @@ pub fn escape(name: &str) -> Option<Cow<'_, str>> {
     }
     let escaped = name.replace("__", "\u{0}").replace('.', "__dot__").replace('-', "__dash__");
     Some(Cow::Owned(escaped.replace('/', "__slash__").replace('\u{0}', "__underscores__")))
+}
+
+/// The identifier for a word that the language keeps to itself.
+pub(crate) fn reserved(name: &str) -> Option<String> {
+    RESERVED.contains(&name).then(|| format!("__{name}__"))
 }
 
 #[cfg(test)]

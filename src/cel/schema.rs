@@ -6,7 +6,7 @@ use std::sync::Arc;
 use api::schema::{Message, Type as ApiType};
 use serde_json::Value as Json;
 
-use crate::escape::escape;
+use crate::escape::{self, escape};
 use crate::types::Type;
 
 mod structural;
@@ -225,7 +225,9 @@ impl DeclType {
     /// A field by the name expressions use.
     pub(crate) fn field(&self, name: &str) -> Option<&DeclField> {
         let DeclKind::Object { fields, .. } = &self.kind else { return None };
-        let at = fields.binary_search_by(|field| (*field.name).cmp(name)).ok()?;
+        let find = |name: &str| fields.binary_search_by(|field| (*field.name).cmp(name)).ok();
+        // `metadata.namespace`: words the language keeps may stand behind a dot as they are.
+        let at = find(name).or_else(|| find(&escape::reserved(name)?))?;
         Some(&fields[at])
     }
 

@@ -147,6 +147,10 @@ const TABLE: &[(&str, &str, &[Row])] = &[
         cl("validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding").category(&["api-extensions"]),
         cl("validatingwebhookconfigurations", "ValidatingWebhookConfiguration").category(&["api-extensions"]),
     ]),
+    ("admissionregistration.k8s.io", "v1beta1", &[
+        cl("mutatingadmissionpolicies", "MutatingAdmissionPolicy").category(&["api-extensions"]),
+        cl("mutatingadmissionpolicybindings", "MutatingAdmissionPolicyBinding").category(&["api-extensions"]),
+    ]),
     ("apiextensions.k8s.io", "v1", &[
         cl("customresourcedefinitions", "CustomResourceDefinition").short(&["crd", "crds"]).category(&["api-extensions"]).sub(STATUS),
     ]),

@@ -219,14 +219,14 @@ impl<'a> Activation<'a> for Inputs<'a> {
 /// What the authorizer has answered for one write, and what it is still to be asked.
 pub(crate) struct Answers<'a> {
     authorizer: Option<&'a Authorizer>,
-    user: &'a User,
+    user: Arc<User>,
     /// The question about the request's own resource.
     own: Check,
     known: Mutex<HashMap<Check, Option<Decision>>>,
 }
 
 impl<'a> Answers<'a> {
-    pub(crate) fn new(authorizer: Option<&'a Authorizer>, attributes: &'a Attributes) -> Answers<'a> {
+    pub(crate) fn new(authorizer: Option<&'a Authorizer>, attributes: &Attributes) -> Answers<'a> {
         let own = Check {
             group: Some(attributes.requested.group.to_string()),
             resource: attributes.requested.plural.to_string(),
@@ -235,7 +235,7 @@ impl<'a> Answers<'a> {
             name: attributes.name.clone(),
             ..Check::default()
         };
-        Answers { authorizer, user: &attributes.user, own, known: Mutex::default() }
+        Answers { authorizer, user: attributes.user.clone(), own, known: Mutex::default() }
     }
 
     /// Asks whatever is to be asked.
@@ -268,7 +268,7 @@ impl<'a> Answers<'a> {
             path: check.path.as_deref().unwrap_or_default(),
             field_selector: check.field_selector.as_deref().unwrap_or_default(),
         };
-        match authorizer.decide(account.as_ref().unwrap_or(self.user), &what).await {
+        match authorizer.decide(account.as_ref().unwrap_or(&self.user), &what).await {
             authorization::Decision::Allow(reason) => Decision { allowed: true, reason, error: None },
             authorization::Decision::NoOpinion(reason) => Decision { allowed: false, reason, error: None },
         }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{Attributes, Verb};
 use crate::Registry;
+use crate::catalog::Catalog;
 use crate::tree::Tree;
 
 /// The group of all that configures admission.
@@ -41,6 +42,18 @@ impl Rule {
                     && (subresource == "*" || subresource == attributes.subresource)
             })
             && (self.resource_names.is_empty() || self.resource_names.contains(&attributes.name))
+    }
+
+    /// The rows that the rule names as they are, without asterisks and subresources.
+    pub(super) fn named(&self, catalog: &Catalog) -> impl Iterator<Item = Arc<Resource>> {
+        let plain = |items: &[String]| !items.iter().any(|item| item.contains('*'));
+        let named = plain(&self.api_groups) && plain(&self.api_versions);
+        let resources = self.resources.iter().filter(move |resource| named && !resource.contains(['*', '/']));
+        let of = |resource: &String| {
+            let versions = self.api_groups.iter().flat_map(|group| self.api_versions.iter().map(move |v| (group, v)));
+            versions.filter_map(|(group, version)| catalog.get(group, version, resource)).collect::<Vec<_>>()
+        };
+        resources.flat_map(of)
     }
 
     fn in_scope(&self, attributes: &Attributes, row: &Resource) -> bool {

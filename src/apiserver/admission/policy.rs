@@ -5,6 +5,8 @@
 //! the caches. A request that no rule is about costs a look at the rules.
 
 mod binding;
+mod mutating;
+pub(crate) mod status;
 #[cfg(test)]
 mod tests;
 mod validating;
@@ -23,7 +25,24 @@ use super::expressions::{Expression, MatchConditions, Names};
 use super::matching::{self, Equivalents, GROUP, Rule, Selection, is_exempt};
 use super::{Attributes, Plugin, Step};
 use crate::Registry;
+use crate::registry::show_value;
 use binding::Binding;
+
+pub(crate) use mutating::result_types;
+
+pub(super) fn mutating() -> Plugin {
+    let source = Arc::new(Source::<mutating::Policy>::new(
+        ["mutatingadmissionpolicies", "mutatingadmissionpolicybindings"],
+        "v1beta1",
+    ));
+    let step = Step::Later(Arc::new(move |registry, attributes| {
+        let Some(policies) = source.policies(registry, attributes) else {
+            return futures::future::ready(Ok(())).boxed();
+        };
+        async move { mutating::dispatch(&policies, registry, attributes).await }.boxed()
+    }));
+    Plugin::mutating(mutating::NAME, step)
+}
 
 pub(super) fn validating() -> Plugin {
     let source = Arc::new(Source::<validating::Policy>::new(
@@ -106,17 +125,36 @@ impl Common {
         (common, names, types)
     }
 
+    /// The row through which the policy is about the write; upstream's words for a policy that cannot work.
+    async fn matches(
+        &self,
+        registry: &Registry,
+        attributes: &Attributes,
+        equivalents: &Equivalents,
+    ) -> Result<Option<Arc<Resource>>, String> {
+        let Some(constraints) = &self.constraints else {
+            return Err("policy contained no match constraints, a required field".to_owned());
+        };
+        let row = constraints.matches(registry, attributes, equivalents).await.map_err(|status| status.message)?;
+        let Some(row) = row.cloned() else { return Ok(None) };
+        if let Some(kind) = self.param_kind.as_ref().filter(|kind| kind.row(registry).is_none()) {
+            let kind = format!("{}, Kind={}", kind.api_version, kind.kind);
+            return Err(format!("failed to find resource referenced by paramKind: '{kind}'"));
+        }
+        Ok(Some(row))
+    }
+
     /// Whether the rules alone let the policy be about such a write.
     fn may_match(&self, attributes: &Attributes, equivalents: &Equivalents) -> bool {
         self.constraints.as_ref().is_none_or(|constraints| constraints.row(attributes, equivalents).is_some())
     }
 }
 
+/// Variables by name: what they are, and their types.
+type Variables = (Vec<(Arc<str>, Expression)>, Vec<(Arc<str>, cel::Type)>);
+
 /// Each variable can use those before it.
-fn compile_variables(
-    variables: &[Variable],
-    names: Names,
-) -> (Vec<(Arc<str>, Expression)>, Vec<(Arc<str>, cel::Type)>) {
+fn compile_variables(variables: &[Variable], names: Names) -> Variables {
     let (mut compiled, mut types) = (Vec::new(), Vec::new());
     for variable in variables {
         let environment = names.environment().with_lazy("variables", &types);
@@ -181,6 +219,22 @@ impl Constraints {
         let Some(row) = self.row(attributes, equivalents) else { return Ok(None) };
         Ok(self.selection.selects(registry, attributes).await?.then_some(row))
     }
+}
+
+/// The namespace of the object, as clients see it; null for objects of the cluster, and for namespaces.
+async fn namespace_of(registry: &Registry, attributes: &Attributes) -> Result<Value, Status> {
+    let name = &attributes.namespace;
+    let is_namespace = attributes.resource.is_core() && &*attributes.resource.plural == "namespaces";
+    if name.is_empty() || is_namespace {
+        return Ok(Value::Null);
+    }
+    let found = match registry.namespace(name) {
+        Some(found) => Some(found),
+        None => registry.namespace_now(name).await?,
+    };
+    let found = found.ok_or_else(|| Status::not_found("", "namespaces", name))?;
+    let row = registry.catalog().get("", "v1", "namespaces");
+    row.map_or(Ok(Value::Null), |row| show_value(&row, &found))
 }
 
 /// One kind of policies and their bindings, compiled as often as they change.

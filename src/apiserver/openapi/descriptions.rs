@@ -67,6 +67,8 @@ fn roots(group: &str, version: &str) -> &'static [Add] {
         ("admissionregistration.k8s.io", "v1") => types!(k8s_openapi::api::admissionregistration::v1 =>
             MutatingWebhookConfiguration ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding
             ValidatingWebhookConfiguration),
+        ("admissionregistration.k8s.io", "v1beta1") => types!(k8s_openapi::api::admissionregistration::v1beta1 =>
+            MutatingAdmissionPolicy MutatingAdmissionPolicyBinding),
         ("apiextensions.k8s.io", "v1") => {
             types!(k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1 => CustomResourceDefinition)
         }

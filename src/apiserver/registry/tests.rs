@@ -151,7 +151,18 @@ pub(crate) fn sample(row: &Resource) -> Value {
             "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}),
         ("", "events") => json!({"involvedObject": {"kind": "Pod", "name": "p", "namespace": "a"}}),
         ("admissionregistration.k8s.io", "validatingadmissionpolicies") => {
-            json!({"spec": {"validations": [{"expression": "true"}]}})
+            let rule = json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"], "resources": ["secrets"]});
+            json!({"spec": {"matchConstraints": {"resourceRules": [rule]}, "validations": [{"expression": "true"}]}})
+        }
+        ("admissionregistration.k8s.io", "mutatingadmissionpolicies") => {
+            let rule = json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"], "resources": ["secrets"]});
+            let mutation = json!({"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": "Object{}"}});
+            json!({"spec": {"matchConstraints": {"resourceRules": [rule]}, "mutations": [mutation],
+                "reinvocationPolicy": "Never"}})
+        }
+        ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings") => json!({"spec": {"policyName": "p"}}),
+        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings") => {
+            json!({"spec": {"policyName": "p", "validationActions": ["Deny"]}})
         }
         ("networking.k8s.io", "networkpolicies") => json!({"spec": {"podSelector": {}}}),
         ("events.k8s.io", "events") => json!({"regarding": {"kind": "Pod", "name": "p", "namespace": "a"}}),

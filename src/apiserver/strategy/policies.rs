@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::Strategy;
 use super::webhooks::validate_rule;
 use crate::admission::expressions::{Names, compile};
+use crate::admission::policy::result_types;
 use crate::defaults::Defaults;
 use crate::tree::Tree;
 
@@ -18,40 +19,50 @@ const ANNOTATIONS: usize = 20;
 /// The longest expression of an audit annotation. Bytes.
 const ANNOTATION: usize = 5 * 1024;
 
+fn policy_defaults() -> Defaults {
+    Defaults::new(&[
+        ("spec.failurePolicy", r#""Fail""#),
+        ("spec.matchConstraints.matchPolicy", r#""Equivalent""#),
+        ("spec.matchConstraints.namespaceSelector", "{}"),
+        ("spec.matchConstraints.objectSelector", "{}"),
+        ("spec.matchConstraints.resourceRules[].scope", r#""*""#),
+        ("spec.matchConstraints.excludeResourceRules[].scope", r#""*""#),
+    ])
+}
+
+fn binding_defaults() -> Defaults {
+    Defaults::new(&[
+        ("spec.matchResources.matchPolicy", r#""Equivalent""#),
+        ("spec.matchResources.namespaceSelector", "{}"),
+        ("spec.matchResources.objectSelector", "{}"),
+        ("spec.matchResources.resourceRules[].scope", r#""*""#),
+        ("spec.matchResources.excludeResourceRules[].scope", r#""*""#),
+    ])
+}
+
 pub(super) const VALIDATING: Strategy = Strategy {
     generation: true,
     status: Some("{}"),
-    defaults: Some(|| {
-        Defaults::new(&[
-            ("spec.failurePolicy", r#""Fail""#),
-            ("spec.matchConstraints.matchPolicy", r#""Equivalent""#),
-            ("spec.matchConstraints.namespaceSelector", "{}"),
-            ("spec.matchConstraints.objectSelector", "{}"),
-            ("spec.matchConstraints.resourceRules[].scope", r#""*""#),
-            ("spec.matchConstraints.excludeResourceRules[].scope", r#""*""#),
-        ])
-    }),
+    defaults: Some(policy_defaults),
     validate: validate_policy,
     ..Strategy::DEFAULT
 };
 
 pub(super) const VALIDATING_BINDING: Strategy = Strategy {
     generation: true,
-    defaults: Some(|| {
-        Defaults::new(&[
-            ("spec.matchResources.matchPolicy", r#""Equivalent""#),
-            ("spec.matchResources.namespaceSelector", "{}"),
-            ("spec.matchResources.objectSelector", "{}"),
-            ("spec.matchResources.resourceRules[].scope", r#""*""#),
-            ("spec.matchResources.excludeResourceRules[].scope", r#""*""#),
-        ])
-    }),
+    defaults: Some(binding_defaults),
     validate: |binding, errors| {
         validate_binding(binding, errors);
         validate_actions(binding.items("spec.validationActions"), &spec().child("validationActions"), errors);
     },
     ..Strategy::DEFAULT
 };
+
+pub(super) const MUTATING: Strategy =
+    Strategy { generation: true, defaults: Some(policy_defaults), validate: validate_mutating, ..Strategy::DEFAULT };
+
+pub(super) const MUTATING_BINDING: Strategy =
+    Strategy { generation: true, defaults: Some(binding_defaults), validate: validate_binding, ..Strategy::DEFAULT };
 
 fn spec() -> Path {
     Path::root("spec")
@@ -91,6 +102,57 @@ fn validate_policy(policy: &Value, errors: &mut ErrorList) {
         } else if let Err(why) = compile(source.trim(), &environment, &[Type::String, Type::Null]) {
             errors.push(Error::invalid(&path, source, why));
         }
+    }
+}
+
+fn validate_mutating(policy: &Value, errors: &mut ErrorList) {
+    let names = Names { authorizer: true, objects: true, ..Names::default() };
+    let (names, variables) = validate_common(policy, names, errors);
+    let environment = names.environment().with_lazy("variables", &variables);
+    let mutations = policy.items("spec.mutations");
+    if mutations.is_empty() {
+        errors.push(Error::required(&spec().child("mutations"), "mutations must contain at least one item"));
+    }
+    let (configuration, patch) = result_types();
+    for (at, mutation) in mutations.iter().enumerate() {
+        let path = spec().child("mutations").index(at);
+        const KINDS: [&str; 2] = ["ApplyConfiguration", "JSONPatch"];
+        let (field, other, returns) = match mutation.text("patchType") {
+            "ApplyConfiguration" => ("applyConfiguration", "jsonPatch", &configuration),
+            "JSONPatch" => ("jsonPatch", "applyConfiguration", &patch),
+            "" => {
+                errors.push(Error::required(&path.child("patchType"), ""));
+                continue;
+            }
+            said => {
+                errors.push(Error::not_supported(&path.child("patchType"), said, &KINDS));
+                continue;
+            }
+        };
+        let kind = mutation.text("patchType");
+        if mutation.at(other).is_some() {
+            let why = format!("must not be set when patchType is {kind}");
+            errors.push(Error::invalid(&path.child(other), mutation[other].clone(), why));
+        }
+        let Some(holder) = mutation.at(field) else {
+            let why = format!("must be specified when patchType is {kind}");
+            errors.push(Error::required(&path.child(field), why));
+            continue;
+        };
+        let (path, source) = (path.child(field).child("expression"), holder.text("expression"));
+        if source.trim().is_empty() {
+            errors.push(Error::required(&path, "expression is not specified"));
+        } else if let Err(why) = compile(source, &environment, std::slice::from_ref(returns)) {
+            errors.push(Error::invalid(&path, source, why));
+        }
+    }
+    const POLICIES: [&str; 2] = ["IfNeeded", "Never"];
+    match policy.text("spec.reinvocationPolicy") {
+        "" => errors.push(Error::required(&spec().child("reinvocationPolicy"), "")),
+        said if !POLICIES.contains(&said) => {
+            errors.push(Error::not_supported(&spec().child("reinvocationPolicy"), said, &POLICIES));
+        }
+        _ => {}
     }
 }
 

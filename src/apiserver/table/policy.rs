@@ -109,6 +109,25 @@ pub(super) const VALIDATING_POLICY: Kind = (
     },
 );
 
+pub(super) const MUTATING_POLICY: Kind = (
+    &[
+        NAME,
+        number("Mutations", "How many mutations the policy has."),
+        text("ParamKind", "The kind of the policy's parameters."),
+        AGE,
+    ],
+    |object, now| {
+        view! {
+            Policy { spec: Spec }
+            Spec { mutations: view::Count, param_kind: Option<ParamKind> }
+            ParamKind { api_version: String, kind: String }
+        }
+        let Policy { spec } = view::read(object)?;
+        let kind = spec.param_kind.map(|param| format!("{}/{}", param.api_version, param.kind));
+        row![name(object), spec.mutations.0, kind.unwrap_or_else(|| UNSET.to_owned()), age(object, now)]
+    },
+);
+
 pub(super) const VALIDATING_POLICY_BINDING: Kind = (
     &[NAME, text("PolicyName", "The policy that is bound."), text("ParamRef", "The policy's parameters."), AGE],
     |object, now| {

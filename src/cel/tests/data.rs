@@ -58,6 +58,7 @@ fn declared_data_is_read_as_declared() {
         ("self.spec.labels.all(k, k == 'l')", "true"),
         ("has(self.spec.labels.x)", "false"),
         ("has(self.spec.free)", "true"),
+        ("self.spec.namespace", r#""ns""#),
         ("self.metadata.name", r#""n""#),
         ("self.spec.nothing", "compile: undefined field 'nothing'"),
         ("self.metadata.labels", "compile: undefined field 'labels'"),

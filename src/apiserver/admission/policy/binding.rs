@@ -9,13 +9,15 @@ use serde_json::Value;
 
 use super::{Constraints, MatchResources, ParamKind};
 use crate::Registry;
+use crate::admission::Attributes;
+use crate::admission::matching::Equivalents;
 use crate::registry::show_value;
 
 /// One binding.
 #[derive(Debug)]
 pub(super) struct Binding {
     pub(super) name: String,
-    pub(super) constraints: Option<Constraints>,
+    constraints: Option<Constraints>,
     param_ref: Option<ParamRef>,
     /// `Deny`, `Warn`, `Audit`; validating policies only.
     pub(super) actions: Vec<String>,
@@ -56,6 +58,18 @@ impl Binding {
             actions: spec.validation_actions,
         };
         Ok((spec.policy_name, binding))
+    }
+
+    /// Whether the binding puts the policy to work on the write.
+    pub(super) async fn matches(
+        &self,
+        registry: &Registry,
+        attributes: &Attributes,
+        equivalents: &Equivalents,
+    ) -> Result<bool, String> {
+        let Some(constraints) = &self.constraints else { return Ok(true) };
+        let row = constraints.matches(registry, attributes, equivalents).await;
+        row.map(|row| row.is_some()).map_err(|status| status.message)
     }
 
     /// The parameters a policy is evaluated with, once for each; null where the policy or the binding has none. What is

@@ -79,13 +79,13 @@ async fn a_policy_denies_in_upstreams_words() {
 async fn messages_reasons_and_variables() {
     let spec = json!({
         "variables": [
-            {"name": "a", "expression": "object.data.?a.orValue('none')"},
+            {"name": "a", "expression": "object.?data.?a.orValue('none')"},
             {"name": "twice", "expression": "variables.a + variables.a"},
         ],
         "validations": [
             {"expression": "variables.a != 'one'", "message": " said "},
             {"expression": "variables.a != 'two'", "messageExpression": "'got ' + variables.twice", "reason": "Forbidden"},
-            {"expression": "variables.a != 'three'", "messageExpression": "object.data.nothing", "message": "fallback"},
+            {"expression": "variables.a != 'three'", "messageExpression": "'' + object.data.nothing", "message": "fallback"},
             {"expression": "variables.a != 'four'", "messageExpression": "'two\\nlines'", "reason": "Unauthorized"},
         ],
     });
@@ -414,4 +414,173 @@ async fn policies_are_compiled_once_for_each_generation() {
     server.registry.catch_up().await.unwrap();
     let third = source.policies(&server.registry, &attributes).unwrap();
     assert!(!Arc::ptr_eq(&second.bound[0].0, &third.bound[0].0));
+}
+
+const MUTATING: &str = "mutatingadmissionpolicies";
+const MUTATING_BINDINGS: &str = "mutatingadmissionpolicybindings";
+
+async fn with_mutations(mutations: Value, spec: Value) -> Server {
+    let server = server().await;
+    let mut whole = json!({"mutations": mutations, "reinvocationPolicy": "Never"});
+    merge(&mut whole, spec);
+    server.create(MUTATING, policy("p", whole)).await.unwrap();
+    let bound = json!({"metadata": {"name": "b"}, "spec": {"policyName": "p"}});
+    server.create(MUTATING_BINDINGS, bound).await.unwrap();
+    server.registry.catch_up().await.unwrap();
+    server
+}
+
+fn configuration(expression: &str) -> Value {
+    json!({"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}})
+}
+
+fn json_patch(expression: &str) -> Value {
+    json!({"patchType": "JSONPatch", "jsonPatch": {"expression": expression}})
+}
+
+#[tokio::test]
+async fn mutating_policies_change_objects() {
+    for (mutation, expect) in [
+        (configuration("Object{data: {'b': object.data.a + '!'}}"), json!({"a": "x", "b": "x!"})),
+        (
+            configuration("Object{metadata: Object.metadata{labels: {'l': 'm'}}, data: {'b': request.operation}}"),
+            json!({"a": "x", "b": "CREATE"}),
+        ),
+        (json_patch("[JSONPatch{op: 'add', path: '/data/b', value: 'y'}]"), json!({"a": "x", "b": "y"})),
+        (
+            json_patch(
+                "[JSONPatch{op: 'test', path: '/data/a', value: 'z'}, JSONPatch{op: 'remove', path: '/data/a'}]",
+            ),
+            json!({"a": "x"}),
+        ),
+        (
+            json_patch("[JSONPatch{op: 'add', path: '/data/' + jsonpatch.escapeKey('k'), value: object.data.a}]"),
+            json!({"a": "x", "k": "x"}),
+        ),
+    ] {
+        let server = with_mutations(json!([mutation]), json!({})).await;
+        let made = server.create("configmaps", map("m", json!({"a": "x"}))).await.unwrap();
+        assert_eq!(made["data"], expect, "{mutation}");
+    }
+}
+
+#[tokio::test]
+async fn mutations_follow_each_other() {
+    let mutations = json!([
+        json_patch("[JSONPatch{op: 'add', path: '/data/n', value: '1'}]"),
+        configuration("Object{data: {'n': object.data.n + variables.suffix}}"),
+    ]);
+    let spec = json!({
+        "variables": [{"name": "suffix", "expression": "'-' + object.metadata.name"}],
+        "matchConditions": [{"name": "named-m", "expression": "object.metadata.name == 'm'"}],
+    });
+    let server = with_mutations(mutations, spec).await;
+    let made = server.create("configmaps", map("m", json!({}))).await;
+    // The first mutation's path is not there yet.
+    let status = made.unwrap_err();
+    assert!(
+        status.message.starts_with("policy 'p' with binding 'b' denied request: JSON Patch: "),
+        "{}",
+        status.message
+    );
+    let made = server.create("configmaps", map("m", json!({"a": "b"}))).await.unwrap();
+    assert_eq!(made["data"], json!({"a": "b", "n": "1-m"}));
+    let made = server.create("configmaps", map("other", json!({"a": "b"}))).await.unwrap();
+    assert_eq!(made["data"], json!({"a": "b"}));
+}
+
+#[tokio::test]
+async fn mutations_that_cannot_be_made_refuse_in_upstreams_words() {
+    for (mutation, failure, expect) in [
+        (
+            configuration("Object{data: {'b': object.data.none}}"),
+            "Fail",
+            Some(
+                "policy 'p' with binding 'b' denied request: expression 'Object{data: {'b': object.data.none}}' resulted in error: no such key: none",
+            ),
+        ),
+        (configuration("Object{data: {'b': object.data.none}}"), "Ignore", None),
+        (
+            configuration("Object{metadata: Object.spec{}}"),
+            "Fail",
+            Some(
+                "policy 'p' with binding 'b' denied request: type mismatch: unexpected type name \"Object.spec\", expected \"Object.metadata\", which matches field name path from root Object type",
+            ),
+        ),
+        (
+            configuration(
+                "Object{metadata: Object.metadata{finalizers: ['a/b'], ownerReferences: []}, immutable: 'x'}",
+            ),
+            "Fail",
+            Some(
+                "policy 'p' with binding 'b' denied request: error applying patch: failed to convert patch object to typed object: ",
+            ),
+        ),
+    ] {
+        let server = with_mutations(json!([mutation]), json!({"failurePolicy": failure})).await;
+        match (server.create("configmaps", map("m", json!({"a": "x"}))).await, expect) {
+            (Ok(_), None) => {}
+            (Err(status), Some(expect)) => assert!(status.message.starts_with(expect), "{}", status.message),
+            (found, _) => panic!("{mutation}: {found:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn mutating_policies_are_validated() {
+    let server = server().await;
+    for (spec, expect) in [
+        (json!({"mutations": []}), "spec.mutations: Required value"),
+        (json!({"mutations": [{"patchType": "Other"}]}), "spec.mutations[0].patchType: Unsupported value: \"Other\""),
+        (json!({"mutations": [{"patchType": "JSONPatch"}]}), "spec.mutations[0].jsonPatch: Required value"),
+        (
+            json!({"mutations": [configuration("1")]}),
+            "spec.mutations[0].applyConfiguration.expression: Invalid value: \"1\": must evaluate to Object but got int",
+        ),
+        (json!({"mutations": [json_patch("Object{}")]}), "must evaluate to list(JSONPatch) but got Object"),
+        (
+            json!({"mutations": [configuration("Object{}")], "reinvocationPolicy": ""}),
+            "spec.reinvocationPolicy: Required value",
+        ),
+    ] {
+        let mut whole = json!({"reinvocationPolicy": "Never"});
+        merge(&mut whole, spec.clone());
+        let status = server.create(MUTATING, policy("p", whole)).await.unwrap_err();
+        assert!(status.message.contains(expect), "{spec}: {}", status.message);
+    }
+}
+
+/// The status of the policy `p` once its present generation is checked.
+async fn checked(server: &Server) -> Value {
+    loop {
+        let policy = server.get(&format!("{POLICIES}/p")).await.unwrap();
+        if policy["status"]["observedGeneration"] == policy["metadata"]["generation"] {
+            return policy["status"].clone();
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn types_are_checked_in_the_background() {
+    let rule = json!({"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["*"], "resources": ["deployments"]});
+    let spec = |expression: &str| {
+        json!({"matchConstraints": {"resourceRules": [rule]}, "validations": [
+            {"expression": expression, "messageExpression": "'has ' + string(object.spec.replicas)"},
+        ]})
+    };
+    let server = server().await;
+    let checking = tokio::spawn(super::status::run(server.registry.clone()));
+    server
+        .create(POLICIES, policy("p", spec("object.spec.replicas > 1 && object.metadata.namespace != 'x'")))
+        .await
+        .unwrap();
+    assert_eq!(checked(&server).await["typeChecking"], json!({}));
+    server.merge(&format!("{POLICIES}/p"), policy("p", spec("object.spec.replicaz > 1"))).await.unwrap();
+    let warnings = json!([{
+        "fieldRef": "spec.validations[0].expression",
+        "warning": "apps/v1, Kind=Deployment: ERROR: <input>:1:12: undefined field 'replicaz'\n | object.spec.replicaz > 1\n | ...........^\n",
+    }]);
+    assert_eq!(checked(&server).await["typeChecking"]["expressionWarnings"], warnings);
+    checking.abort();
 }

@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 use api::{Cause, Object, ObjectError, Status};
 use cel::{Budget, Type};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::binding::Binding;
-use super::{Common, CommonSpec, Compiled, Policies};
+use super::{Common, CommonSpec, Compiled, Policies, namespace_of};
 use crate::Registry;
 use crate::admission::Attributes;
 use crate::admission::expressions::{self, Answers, Expression, Inputs, Problem};
 use crate::notes;
-use crate::registry::show_value;
 
 /// The longest message an expression may make. Bytes.
 const LONGEST_MESSAGE: usize = 5 * 1024;
@@ -137,33 +136,23 @@ impl Asked<'_> {
     /// Asks through all bindings; gives the first refusal.
     async fn bindings(&self, bindings: &[Binding]) -> Result<Option<Status>, Status> {
         let (common, equivalents) = (&self.policy.common, &self.policies.equivalents);
-        let Some(constraints) = &common.constraints else {
-            let why = "policy contained no match constraints, a required field";
-            return Ok(self.misconfigured(None, why));
-        };
-        let row = match constraints.matches(self.registry, self.attributes, equivalents).await {
-            Ok(Some(row)) => row.clone(),
+        let row = match common.matches(self.registry, self.attributes, equivalents).await {
+            Ok(Some(row)) => row,
             Ok(None) => return Ok(None),
-            Err(status) => return Ok(self.misconfigured(None, &status.message)),
+            Err(why) => return Ok(self.misconfigured(None, &why)),
         };
-        if let Some(kind) = common.param_kind.as_ref().filter(|kind| kind.row(self.registry).is_none()) {
-            let kind = format!("{}, Kind={}", kind.api_version, kind.kind);
-            return Ok(self.misconfigured(None, &format!("failed to find resource referenced by paramKind: '{kind}'")));
-        }
-        let object = self.registry.show_admitted(self.attributes, &row, &self.attributes.object);
-        let old = self.registry.show_admitted(self.attributes, &row, &self.attributes.old);
+        let object = self.registry.show_admitted(self.attributes, &row, &self.attributes.whole());
+        let old = self.registry.show_admitted(self.attributes, &row, &self.attributes.whole_old());
         let request = expressions::request(self.attributes, &row);
-        let namespace = self.namespace().await?;
+        let namespace = namespace_of(self.registry, self.attributes).await?;
         let (mut first, mut annotations) = (None, BTreeMap::new());
         for binding in bindings {
-            if let Some(constraints) = &binding.constraints {
-                match constraints.matches(self.registry, self.attributes, equivalents).await {
-                    Ok(Some(_)) => {}
-                    Ok(None) => continue,
-                    Err(status) => {
-                        first = first.or(self.misconfigured(Some(binding), &status.message));
-                        continue;
-                    }
+            match binding.matches(self.registry, self.attributes, equivalents).await {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(why) => {
+                    first = first.or(self.misconfigured(Some(binding), &why));
+                    continue;
                 }
             }
             let params = binding.params(common.param_kind.as_ref(), self.registry, &self.attributes.namespace);
@@ -188,22 +177,6 @@ impl Asked<'_> {
             notes::annotate(format!("{}/{key}", common.name), values.join(", "));
         }
         Ok(first)
-    }
-
-    /// The namespace of the object, as clients see it; null for objects of the cluster, and for namespaces.
-    async fn namespace(&self) -> Result<Value, Status> {
-        let name = &self.attributes.namespace;
-        let of_namespace = self.attributes.resource.is_core() && &*self.attributes.resource.plural == "namespaces";
-        if name.is_empty() || of_namespace {
-            return Ok(Value::Null);
-        }
-        let found = match self.registry.namespace(name) {
-            Some(found) => Some(found),
-            None => self.registry.namespace_now(name).await?,
-        };
-        let found = found.ok_or_else(|| Status::not_found("", "namespaces", name))?;
-        let row = self.registry.catalog().get("", "v1", "namespaces");
-        row.map_or(Ok(Value::Null), |row| show_value(&row, &found))
     }
 
     /// A refusal because policy or binding cannot work, unless the policy fails open.

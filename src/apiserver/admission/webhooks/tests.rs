@@ -571,13 +571,37 @@ async fn configurations_are_checked_in_upstreams_words() {
     check(json!({"rules": [rule(&["*", "CREATE"], "", "pods")]}), "webhooks[0].rules[0].operations: Invalid value: [\"*\",\"CREATE\"]: if '*' is present, must not specify other operations").await;
     check(json!({"rules": [rule(&["READ"], "", "pods")]}), "webhooks[0].rules[0].operations[0]: Unsupported value: \"READ\": supported values: \"*\", \"CONNECT\", \"CREATE\", \"DELETE\", \"UPDATE\"").await;
     check(
-        json!({"matchConditions": [{"name": "x", "expression": "true"}]}),
-        "webhooks[0].matchConditions: Forbidden: match conditions are not supported yet",
+        json!({"matchConditions": [{"name": "x", "expression": "1"}]}),
+        "webhooks[0].matchConditions[0].expression: Invalid value: \"1\": must evaluate to bool but got int",
     )
     .await;
     let twice = json!({"metadata": {"name": "x"}, "webhooks": [good, good]});
     let status = server.create(MUTATING, twice).await.unwrap_err();
     assert!(status.message.ends_with("webhooks[1].name: Duplicate value: \"a.b.c\""), "{}", status.message);
+}
+
+#[tokio::test]
+async fn match_conditions_leave_webhooks_out() {
+    for (expression, failure, asked, passes) in [
+        ("object.metadata.name == 'm'", "Fail", true, true),
+        ("object.metadata.name != 'm'", "Fail", false, true),
+        ("request.userInfo.username == 'alice'", "Fail", true, true),
+        ("object.data.none == 'x'", "Fail", false, false),
+        ("object.data.none == 'x'", "Ignore", false, true),
+    ] {
+        let (server, reviewer) = (server().await, Reviewer::new(|_| allow()).await);
+        let conditions = json!([{"name": "c", "expression": expression}]);
+        let entry = with(reviewer.entry("a.b"), json!({"matchConditions": conditions, "failurePolicy": failure}));
+        let body = json!({"metadata": {"name": "x"}, "webhooks": [entry]});
+        server.create("validatingwebhookconfigurations", body).await.unwrap();
+        server.registry.catch_up().await.unwrap();
+        let made = server.create("configmaps", json!({"metadata": {"name": "m"}, "data": {"a": "b"}})).await;
+        assert_eq!((!reviewer.take().is_empty(), made.is_ok()), (asked, passes), "{expression}: {made:?}");
+        if let Err(status) = made {
+            let why = "configmaps \"m\" is forbidden: expression 'object.data.none == 'x'' resulted in error: no such key: none";
+            assert_eq!((status.code, &*status.message), (403, why));
+        }
+    }
 }
 
 #[tokio::test]
