@@ -41,7 +41,7 @@
 //!
 //! The crate `cel` has a parser and an evaluator, on the runtime of ANTLR and with its own dates: 54 crates and 5 MiB of
 //! binary for a probe. Kubernetes needs what it has not: a checker whose complaints clients see, costs before and after
-//! evaluation that equal upstream's to the unit, views of JSON by schema, and a dozen libraries. With those written, the
+//! evaluation that are counted as upstream counts them, views of JSON by schema, and a dozen libraries. With those written, the
 //! parser is the smaller part.
 //!
 //! # The parts
