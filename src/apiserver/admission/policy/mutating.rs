@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::shape::Form;
+use api::shape::{Form, Shape};
 use api::{Cause, Object, ObjectError, Patch, Resource, Status, apply, schema};
 use cel::{Budget, Environment, LibraryType, Type};
 use serde::Deserialize;
@@ -322,7 +322,8 @@ fn applied(row: &Resource, object: &Value, mut configuration: Value) -> Result<V
         configuration.put(field, object.text(field));
     }
     let message = schema::for_kind(&row.group, &row.version, &row.kind).filter(|_| row.builtin);
-    let form = message.map_or(Form::Deduced, Form::of_message);
+    let shape = row.custom.as_ref().and_then(|custom| custom.definition.shape(&row.version));
+    let form = message.map(Form::of_message).or(shape.map(Shape::form)).unwrap_or(Form::Deduced);
     let failed = |why: String| format!("error applying patch: {why}");
     apply::validate(form, &configuration, false)
         .map_err(|why| failed(format!("failed to convert patch object to typed object: {why}")))?;

@@ -131,6 +131,9 @@ fn kinds(registry: &Registry, spec: &Spec) -> BTreeSet<(String, String, String)>
 /// The declaration of a kind; none where its schema is not known.
 fn declared(registry: &Registry, group: &str, version: &str, kind: &str) -> Option<Arc<DeclType>> {
     let row: Arc<Resource> = registry.catalog().by_kind(group, version, kind)?;
+    if let Some(custom) = &row.custom {
+        return DeclType::from_structural(&custom.definition.schema_text(version), true, kind);
+    }
     let message = schema::for_kind(group, version, kind).filter(|_| row.builtin)?;
     Some(DeclType::of_message(message, kind))
 }
