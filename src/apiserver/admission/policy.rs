@@ -234,7 +234,10 @@ async fn namespace_of(registry: &Registry, attributes: &Attributes) -> Result<Va
     };
     let found = found.ok_or_else(|| Status::not_found("", "namespaces", name))?;
     let row = registry.catalog().get("", "v1", "namespaces");
-    row.map_or(Ok(Value::Null), |row| show_value(&row, &found))
+    match row {
+        Some(row) => show_value(&row, &found).await,
+        None => Ok(Value::Null),
+    }
 }
 
 /// One kind of policies and their bindings, compiled as often as they change.

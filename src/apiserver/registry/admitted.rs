@@ -12,8 +12,8 @@ use crate::admission::{Attributes, Verb};
 use crate::discovery::subresource;
 
 /// A cached object as clients of the row see it.
-pub(crate) fn show_value(row: &Arc<Resource>, object: &Arc<Object>) -> Result<Value, Status> {
-    let shown = versions::show(row, object.clone())?;
+pub(crate) async fn show_value(row: &Arc<Resource>, object: &Arc<Object>) -> Result<Value, Status> {
+    let shown = versions::show(row, object.clone()).await?;
     serde_json::from_slice(&shown.to_json()).map_err(Status::internal)
 }
 

@@ -74,7 +74,7 @@ impl Binding {
 
     /// The parameters a policy is evaluated with, once for each; null where the policy or the binding has none. What is
     /// wrong is told in upstream's words.
-    pub(super) fn params(
+    pub(super) async fn params(
         &self,
         kind: Option<&ParamKind>,
         registry: &Registry,
@@ -105,6 +105,10 @@ impl Binding {
         if found.is_empty() && wanted.parameter_not_found_action == "Deny" {
             return Err("no params found for policy binding with `Deny` parameterNotFoundAction".into());
         }
-        found.iter().map(|object| show_value(&row, object).map_err(|status| status.message)).collect()
+        let mut shown = Vec::new();
+        for object in &found {
+            shown.push(show_value(&row, object).await.map_err(|status| status.message)?);
+        }
+        Ok(shown)
     }
 }

@@ -224,7 +224,7 @@ async fn bound(
     if !binding.matches(registry, attributes, &policies.equivalents).await? {
         return Ok(Vec::new());
     }
-    binding.params(policy.common.param_kind.as_ref(), registry, &attributes.namespace)
+    binding.params(policy.common.param_kind.as_ref(), registry, &attributes.namespace).await
 }
 
 fn key(policy: &str, binding: &str, params: &Value) -> Arc<str> {

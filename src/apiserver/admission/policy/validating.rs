@@ -155,7 +155,7 @@ impl Asked<'_> {
                     continue;
                 }
             }
-            let params = binding.params(common.param_kind.as_ref(), self.registry, &self.attributes.namespace);
+            let params = binding.params(common.param_kind.as_ref(), self.registry, &self.attributes.namespace).await;
             let params = match params {
                 Ok(params) => params,
                 Err(why) => {
