@@ -267,10 +267,14 @@ impl<'a> Answers<'a> {
             is_resource: check.path.is_none(),
             path: check.path.as_deref().unwrap_or_default(),
             field_selector: check.field_selector.as_deref().unwrap_or_default(),
+            label_selector: check.label_selector.as_deref().unwrap_or_default(),
         };
         match authorizer.decide(account.as_ref().unwrap_or(&self.user), &what).await {
-            authorization::Decision::Allow(reason) => Decision { allowed: true, reason, error: None },
-            authorization::Decision::NoOpinion(reason) => Decision { allowed: false, reason, error: None },
+            authorization::Decision::Allow(why) => Decision { allowed: true, reason: why.to_string(), error: None },
+            authorization::Decision::NoOpinion(reason) | authorization::Decision::Deny(reason) => {
+                Decision { allowed: false, reason, error: None }
+            }
+            authorization::Decision::Failed(why) => Decision { error: Some(why), ..Decision::default() },
         }
     }
 }
