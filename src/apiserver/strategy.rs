@@ -16,8 +16,8 @@ mod networking;
 mod pod;
 mod pod_validation;
 mod pod_warnings;
-mod resource_names;
 mod policies;
+mod resource_names;
 mod service;
 mod storage;
 #[cfg(test)]
