@@ -128,12 +128,14 @@ pub(super) fn validate(object: &Value, resource: &Resource, strategy: &Strategy)
     errors.extend(validate_labels(pairs("metadata.labels"), &meta.child("labels")));
     errors.extend(validate_annotations(pairs("metadata.annotations"), &meta.child("annotations")));
     owners(object, &meta.child("ownerReferences"), &mut errors);
+    // Definitions and API services are not of the kinds whose finalizers have to be qualified: theirs has no slash.
+    let qualified = resource.builtin && !matches!(&*resource.group, "apiextensions.k8s.io" | "apiregistration.k8s.io");
     for (at, finalizer) in object.items("metadata.finalizers").iter().enumerate() {
         let finalizer = finalizer.as_str().unwrap_or_default();
         let path = meta.child("finalizers");
         errors.invalid_each(&path, finalizer, qualified_name(finalizer));
         let known = matches!(finalizer, "kubernetes" | "orphan" | "foregroundDeletion") || finalizer.contains('/');
-        if resource.builtin && !known {
+        if qualified && !known {
             let why = "name is neither a standard finalizer name nor is it fully qualified";
             errors.push(Error::invalid(&path.index(at), finalizer, why));
         }

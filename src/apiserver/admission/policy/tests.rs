@@ -243,7 +243,7 @@ async fn warnings_and_audit_annotations_let_pass() {
     });
     let server = with_policy(spec, json!({"validationActions": ["Warn", "Audit"]})).await;
     let request = server.request("configmaps", Operation::Create(map("m", json!({})), WriteOptions::default()));
-    let (outcome, notes) = notes::of(server.registry.call(&request)).await;
+    let (outcome, notes) = notes::of(Box::pin(server.registry.call(&request))).await;
     outcome.unwrap();
     assert_eq!(notes.warnings, ["Validation failed for ValidatingAdmissionPolicy 'p' with binding 'b': not so"]);
     let failure = json!([{"message": "not so", "policy": "p", "binding": "b", "expressionIndex": 0, "validationActions": ["Warn", "Audit"]}]);

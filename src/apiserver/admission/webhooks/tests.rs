@@ -125,7 +125,7 @@ async fn pods_and_config_maps_are_denied() {
     let expect = "admission webhook \"deny.k8s.io\" denied the request: the pod contains unwanted container name";
     assert_eq!((status.code, &*status.message), (400, expect));
     assert!(server.get("pods/p").await.unwrap_err().is_not_found());
-    let (made, notes) = notes::of(server.create("configmaps", config_map("good", "admit", "this"))).await;
+    let (made, notes) = notes::of(Box::pin(server.create("configmaps", config_map("good", "admit", "this")))).await;
     let mut made = made.unwrap();
     assert_eq!(notes.warnings, ["so be it"]);
     assert_eq!(notes.annotations, [("deny.k8s.io/k".to_owned(), "v".to_owned())]);
@@ -250,7 +250,7 @@ async fn what_cannot_be_asked_fails_closed_or_open() {
     let mut open = with(reviewer.entry("open"), json!({"failurePolicy": "Ignore"}));
     open["clientConfig"]["caBundle"] = stranger.into();
     configure(&server, VALIDATING, "open", &[open]).await;
-    let (made, notes) = notes::of(server.create("configmaps", config_map("c", "k", "v"))).await;
+    let (made, notes) = notes::of(Box::pin(server.create("configmaps", config_map("c", "k", "v")))).await;
     made.unwrap();
     let failed =
         ("failed-open.validating.webhook.admission.k8s.io/round_0_index_0".to_owned(), "open.k8s.io".to_owned());
@@ -288,7 +288,8 @@ async fn mutations_follow_each_other() {
     // Configurations go by name, whichever was made first; webhooks by their place.
     configure(&server, MUTATING, "b", &[reviewer.entry("second")]).await;
     configure(&server, MUTATING, "a", &[reviewer.entry("first")]).await;
-    let (made, notes) = notes::of(server.create("configmaps", config_map("c", "mutation-start", "yes"))).await;
+    let (made, notes) =
+        notes::of(Box::pin(server.create("configmaps", config_map("c", "mutation-start", "yes")))).await;
     let expect = json!({"mutation-start": "yes", "mutation-stage-1": "yes", "mutation-stage-2": "yes"});
     assert_eq!(made.unwrap()["data"], expect);
     assert_eq!(reviewer.take()[1]["object"]["data"]["mutation-stage-1"], "yes");

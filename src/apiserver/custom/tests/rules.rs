@@ -58,7 +58,10 @@ async fn objects_that_broke_a_rule_before_it_was_made_can_be_changed_elsewhere()
     let merge = client.with("content-type", "application/merge-patch+json");
     let patch = async |body: Value| merge.send(&format!("PATCH {CRON_TABS}/a"), body.to_string()).await;
     let began = Instant::now();
-    while patch(json!({ "spec": { "replicas": 8 } })).await.code != 422 {
+    // Another value each time: one that stays is let be.
+    let mut replicas = 8;
+    while patch(json!({ "spec": { "replicas": replicas } })).await.code != 422 {
+        replicas += 1;
         assert!(began.elapsed() < Duration::from_secs(30), "the rule is not enforced");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
