@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod bad_requests;
+mod clients;
 mod computer;
 mod images;
 mod install;
@@ -56,6 +57,10 @@ fn main() {
         trial("tokens_admit_workers_until_they_end", tools::tokens_admit_workers_until_they_end),
         trial("images_come_from_a_private_registry", private_registry::mirrors_credentials_and_certificates),
         trial("images_completion_and_version", tools::images_and_the_rest),
+        trial("helm_releases_a_chart_with_crds_and_hooks", clients::helm_releases_a_chart),
+        trial("a_controller_runtime_operator_reconciles", clients::an_operator_reconciles),
+        trial("a_kube_rs_operator_works", clients::a_kube_rs_operator_works),
+        trial("a_python_program_works", clients::a_python_program_works),
         trial("a_killed_server_comes_back_and_containers_go_on", restart::containers_go_on),
         trial("install_upgrade_kill_and_uninstall_a_server", install::server_from_install_to_uninstall),
         trial("install_from_the_checkout", install::built_from_the_checkout),
