@@ -137,11 +137,23 @@ fn apply_operations(object: &mut Value, operations: &Value) -> Result<(), PatchE
         serde::Deserialize::deserialize(operations).map_err(|error| PatchError::Malformed(error.to_string()))?;
     let mut budget = MAX_VALUES;
     for operation in patch.iter() {
+        if is_absence(object, operation) {
+            continue;
+        }
         check_growth(object, operation, &mut budget)?;
         json_patch::patch_unsafe(object, std::slice::from_ref(operation))
             .map_err(|error| PatchError::Unprocessable(error.to_string()))?;
     }
     Ok(())
+}
+
+/// Whether an operation tests that a member is not there and it is not: upstream's library, other than the standard, takes
+/// null for that, and clients rely on it (kube-rs adds the first finalizer so).
+fn is_absence(object: &Value, operation: &PatchOperation) -> bool {
+    let PatchOperation::Test(test) = operation else { return false };
+    let path = test.path.as_str();
+    let parent = path.rfind('/').map(|at| &path[..at]).and_then(|parent| object.pointer(parent));
+    test.value.is_null() && parent.is_some() && object.pointer(path).is_none()
 }
 
 /// Refuses an operation that would make the object too deep, or that copies without end.

@@ -21,7 +21,7 @@ cd / && exec "$@""#;
 const TRACES: &str = r#"
 find /etc /usr/local /run /var/lib /var/log -xdev -printf 'file %p\n'
 find /sys/fs/cgroup -type d -printf 'control group %p\n'
-for process in /proc/[0-9]*; do readlink "$process/exe"; done 2>/dev/null | sed 's/^/process /'
+for process in /proc/[0-9]*; do readlink "$process/exe"; done 2>/dev/null | sed -n '/\/sed$/!s/^/process /p'
 awk '{ print "mount " $5 }' /proc/self/mountinfo
 ip -o link | sed 's/^[0-9]*: /link /; s/[@:] .*//; s/@.*//'
 ip -o -4 addr | awk '{ print "address " $2 " " $4 }'

@@ -40,6 +40,10 @@ fn applies_json_patches() {
             json!({"data": {"a": "2"}, "metadata": {"finalizers": ["x", "y"]}}),
         ),
         (
+            json!([{"op": "test", "path": "/metadata/labels", "value": null}, {"op": "remove", "path": "/data/a"}]),
+            json!({"data": {}, "metadata": {"finalizers": ["x", "y"]}}),
+        ),
+        (
             json!([{"op": "add", "path": "/metadata/finalizers/-", "value": "z"}, {"op": "remove", "path": "/data/a"}]),
             json!({"data": {}, "metadata": {"finalizers": ["x", "y", "z"]}}),
         ),
@@ -52,6 +56,8 @@ fn applies_json_patches() {
     }
     for operations in [
         json!([{"op": "test", "path": "/data/a", "value": "2"}]),
+        json!([{"op": "test", "path": "/data/a", "value": null}]),
+        json!([{"op": "test", "path": "/nothing/here", "value": null}]),
         json!([{"op": "remove", "path": "/data/z"}]),
         json!([{"op": "add", "path": "/nothing/here", "value": 1}]),
         json!([{"op": "copy", "from": "/nothing", "path": "/data/z"}]),

@@ -134,7 +134,11 @@ async fn custom_resources(client: &Client, namespace: &str) -> Result<()> {
     let operator = Controller::new(carts.clone(), streaming.clone())
         .owns(lists.clone(), streaming)
         .run(reconcile, |_, _, _| Action::requeue(Duration::from_secs(1)), Arc::new(client.clone()))
-        .for_each(|_| std::future::ready(()));
+        .for_each(|outcome| async move {
+            if let Err(error) = outcome {
+                eprintln!("the controller: {error:?}");
+            }
+        });
     let operator = tokio::spawn(operator);
 
     let wrong = json!({
