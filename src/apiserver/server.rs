@@ -193,6 +193,10 @@ impl ApiServer {
         let fairness = Arc::new(Fairness::new(flows, counted.clone()));
         let recorded = audit::Counters::default();
         let audit = Audit::start(config.audit, registry.webhooks(), recorded.clone())?;
+        // Before the first task writes: admission asks it.
+        let authorizer = Authorizer::new(config.authorization, rbac.clone(), graph, registry.webhooks());
+        let authorizer = Arc::new(authorizer.map_err(BuildError::Webhook)?);
+        registry.set_authorizer(authorizer.clone());
         let background = vec![
             tokio::spawn({
                 let (registry, rbac) = (registry.clone(), rbac.clone());
@@ -216,9 +220,6 @@ impl ApiServer {
             tokio::spawn(fairness::upkeep::tell(registry.clone(), fairness.clone())),
             tokio::spawn(legacy_tokens::run(registry.clone(), reported)),
         ];
-        let authorizer = Authorizer::new(config.authorization, rbac, graph, registry.webhooks());
-        let authorizer = Arc::new(authorizer.map_err(BuildError::Webhook)?);
-        registry.set_authorizer(authorizer.clone());
         let server = Server {
             tls: Arc::new(tls::config(config.serving)?),
             aggregator,

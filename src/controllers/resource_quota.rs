@@ -8,6 +8,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,8 +98,13 @@ impl Quotas {
     fn used(&self, quota: &Value, namespace: &str) -> std::result::Result<Amounts, ObjectError> {
         let limited = hard(quota).map(|(name, _)| (name.clone(), Quantity::zero()));
         let mut used: Amounts = limited.collect();
+        // A custom kind has a row for each of its versions, and the same objects in all of them.
+        let mut seen = HashSet::new();
         for kind in self.client.resources() {
             if !kind.is_namespaced() || !kind.stored || kind.stored_as.is_some() || !counts(&kind, &used) {
+                continue;
+            }
+            if !seen.insert(kind.store_prefix()) {
                 continue;
             }
             for object in self.client.cache(&kind).list(namespace) {

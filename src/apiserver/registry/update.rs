@@ -227,17 +227,17 @@ impl Registry {
     async fn finish(
         &self,
         storage: &Arc<Resource>,
-        current: Current,
+        mut current: Current,
         after: After,
         dry_run: bool,
         unconditional: bool,
     ) -> Result<Outcome, Status> {
         let After { object: mut new, owners, needed } = after;
         let gone = may_go(&new, &current.value);
-        let mut old = current.value.clone();
-        old.cut("metadata.resourceVersion");
+        // What is compared, and written, has no version.
+        current.value.cut("metadata.resourceVersion");
         new.cut("metadata.resourceVersion");
-        let same = new == old && !gone && same_owners(owners.as_ref(), &current);
+        let same = new == current.value && !gone && same_owners(owners.as_ref(), &current);
         let outdated = current.outdated || same && !dry_run && self.is_stale(storage, &current.object).await?;
         if same && (dry_run || !outdated) {
             return Ok(Outcome::Done(current.object));
@@ -246,11 +246,12 @@ impl Registry {
             Some(owners) => super::write::Owners { text: ownership::write(owners), needed },
             None => current.owners(),
         };
-        let object = super::write::encode(&new, &owners, storage)?;
+        let made = |owners| super::write::encode(&new, owners, storage);
         if dry_run {
-            return Ok(Outcome::Done(Arc::new(object.at_revision(current.revision()))));
+            return Ok(Outcome::Done(Arc::new(made(&owners)?.at_revision(current.revision()))));
         }
         let written = if gone {
+            let object = made(&owners)?;
             let last = self.remove(storage, &current).await?;
             last.map(|last| Outcome::Gone(Arc::new(object.at_revision(last.meta.resource_version))))
         } else {

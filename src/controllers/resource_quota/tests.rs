@@ -34,6 +34,25 @@ async fn what_goes_is_given_back() {
     running.stop().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_custom_object_counts_once_however_many_versions_show_it() {
+    let cluster = Cluster::new();
+    let (client, quotas) = (cluster.client(), kinds::resource_quotas());
+    let mut row = (*kinds::config_maps()).clone();
+    (row.group, row.plural, row.kind, row.builtin) = ("x.io".into(), "widgets".into(), "Widget".into(), false);
+    for version in ["v1", "v2"] {
+        row.version = version.into();
+        cluster.serve(Arc::new(row.clone()));
+    }
+    cluster.seed(&Arc::new(row), json!({ "metadata": { "namespace": "a", "name": "w" } }));
+    let hard = json!({ "count/widgets.x.io": "2" });
+    client.create(&quotas, "a", json!({ "metadata": { "name": "q" }, "spec": { "hard": hard } })).await.unwrap();
+    let running = Running::start(&cluster, &["resourcequota-controller"], Options::default());
+    let now = running.until(&quotas, |all| !all[0]["status"]["used"].is_null()).await;
+    assert_eq!(now[0]["status"]["used"], json!({ "count/widgets.x.io": "1" }));
+    running.stop().await;
+}
+
 #[test]
 fn the_status_is_written_only_when_it_differs() {
     let check = |status: Value, expect: Option<Value>| {
