@@ -7,6 +7,7 @@ mod bad_input;
 mod bad_requests;
 mod clients;
 mod computer;
+mod conformance;
 mod images;
 mod install;
 mod kubectl;
@@ -67,6 +68,7 @@ fn main() {
         trial("install_a_service_of_systemd", install::service_of_systemd),
         trial("install_a_worker_by_environment", install::worker_joins_by_environment),
         trial("install_says_what_is_wrong", install::mistakes_are_named),
+        trial("upstreams_conformance_tests", conformance::upstreams_tests_pass).with_ignored_flag(true),
     ];
     // One after the other: two cores, and the scenarios share two machines.
     let arguments = Arguments { test_threads: Some(1), ..arguments };

@@ -8,7 +8,6 @@ use futures::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::selection::Selection;
 use super::write::Current;
 use super::{Registry, error, versions, write};
 use crate::admission::{self, Attributes, Options, Verb};
@@ -66,8 +65,7 @@ impl Registry {
         options: &DeleteOptions,
         which: &ListOptions,
     ) -> Result<Reply, Status> {
-        let selection = Selection::parse(&request.resource.storage(), which)?;
-        let mut list = self.stored_list(&request.resource, &request.namespace, &selection, which).await?;
+        let list = self.list(request, which).await?;
         futures::stream::iter(list.items.iter().map(Ok))
             .try_for_each_concurrent(CONCURRENT, |object| async {
                 let meta = &object.meta;
@@ -77,7 +75,6 @@ impl Registry {
                 }
             })
             .await?;
-        list.items = versions::show_all(&request.resource, list.items).await?;
         Ok(Reply::List(list))
     }
 

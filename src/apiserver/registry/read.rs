@@ -67,7 +67,7 @@ impl Registry {
     }
 
     /// A page of a collection, in the form in which it is stored.
-    pub(crate) async fn stored_list(
+    async fn stored_list(
         &self,
         resource: &Arc<Resource>,
         namespace: &str,
