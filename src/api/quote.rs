@@ -1,6 +1,8 @@
-//! Go's `%q`: how upstream puts a string between double quotes in its error texts.
+//! Go's ways of writing values, which upstream's error texts show: `%q`, `%v` and `%T`.
 
 use std::fmt::Write;
+
+use serde_json::Value;
 
 /// The string in double quotes with Go's escapes, as `strconv.Quote` writes it.
 pub fn quote(text: &str) -> String {
@@ -37,6 +39,19 @@ pub fn float(float: f64) -> String {
     }
     let sign = if exponent < 0 { '-' } else { '+' };
     format!("{digits}e{sign}{:02}", exponent.abs())
+}
+
+/// Go's `%T` of a decoded value.
+pub fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    }
 }
 
 #[cfg(test)]

@@ -171,7 +171,7 @@ impl Controller {
         if known.as_ref().is_some_and(|known| known.revision == meta.resource_version) {
             return Ok(());
         }
-        let view: View = object.view()?;
+        let mut view: View = object.view()?;
         let fingerprint = (meta.generation, meta.is_deleting());
         if let Some(known) = known {
             // The mark of a deletion counts as a change, and is none.
@@ -184,8 +184,8 @@ impl Controller {
                 return Ok(());
             }
         }
-        let conversion = match &view.spec.conversion {
-            Some(conversion) => conversion.build(&self.registry),
+        let conversion = match view.spec.conversion.take() {
+            Some(conversion) => conversion.build(&self.registry, &meta.name),
             None => Conversion::None,
         };
         let definition = Arc::new(Definition::read(object.clone(), conversion, rules::of_schema)?);

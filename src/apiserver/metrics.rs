@@ -75,8 +75,12 @@ fn durations() -> Histogram {
 }
 
 impl Metrics {
-    /// `fairness` and `audit` count for themselves.
-    pub(crate) fn new(fairness: &crate::fairness::Metrics, audit: &Counters) -> Self {
+    /// `fairness`, `audit` and `webhooks` count for themselves.
+    pub(crate) fn new(
+        fairness: &crate::fairness::Metrics,
+        audit: &Counters,
+        webhooks: &crate::webhook::Client,
+    ) -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
             requests: Family::default(),
@@ -107,6 +111,7 @@ impl Metrics {
         to.register("apiserver_panics", "Requests that ended in a panic", metrics.panics.clone());
         fairness.register(to);
         audit.register(to);
+        webhooks.register(to);
         to.register("isopod_apiserver_connections", "Open connections", metrics.connections.clone());
         to.register("apiserver_tls_handshake_errors", "TLS handshakes that failed", metrics.handshake_errors.clone());
         metrics

@@ -226,11 +226,11 @@ impl ApiServer {
             proxy: Proxy::new(config.kubelet, registry.endpoints(), &cache)?,
             chain: Chain {
                 authorizer,
+                metrics: Arc::new(Metrics::new(&counted, &recorded, registry.webhooks())),
                 registry,
                 authenticator,
                 fairness,
                 audit,
-                metrics: Arc::new(Metrics::new(&counted, &recorded)),
             },
             jwks_uri: config.jwks_uri.unwrap_or_else(|| format!("https://{}/openid/v1/jwks", config.advertised)),
             discovery: Discovery::new(config.advertised),

@@ -4,7 +4,9 @@
 //! that calls are spread and none goes to an endpoint that is gone; connections are kept by endpoint.
 
 mod access;
+mod client_config;
 mod kubeconfig;
+mod metrics;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -28,7 +30,9 @@ use crate::trust::{self, Trust};
 
 pub use crate::trust::TrustError;
 pub use access::{Access, Identity, Place};
+pub(crate) use client_config::ClientConfig;
 pub use kubeconfig::KubeconfigError;
+pub(crate) use metrics::ConversionCounters;
 
 /// An answer may be so much longer than twice the request (conversions answer with as much as they were asked).
 const ANSWER_MAX: usize = 3 << 20;
@@ -76,6 +80,7 @@ impl CallError {
 pub struct Client {
     endpoints: ServiceEndpoints,
     targets: Mutex<HashMap<Access, Weak<Target>>>,
+    conversions: ConversionCounters,
 }
 
 /// One webhook, ready to be called.
@@ -106,7 +111,17 @@ impl std::fmt::Debug for Target {
 
 impl Client {
     pub(crate) fn new(endpoints: ServiceEndpoints) -> Self {
-        Self { endpoints, targets: Mutex::default() }
+        Self { endpoints, targets: Mutex::default(), conversions: ConversionCounters::default() }
+    }
+
+    /// Adds what is counted to what `/metrics` shows.
+    pub(crate) fn register(&self, to: &mut prometheus_client::registry::Registry) {
+        self.conversions.register(to);
+    }
+
+    /// What reviews of conversions are counted by.
+    pub(crate) fn conversions(&self) -> &ConversionCounters {
+        &self.conversions
     }
 
     /// What `access` describes, ready to be called. Connects to nobody yet.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::elements;
 use crate::fields::Step;
-use crate::quote::quote;
+use crate::quote::{go_type, quote};
 use crate::schema::ListType;
 use crate::shape::{Form, List, MapForm, Scalar};
 
@@ -111,19 +111,6 @@ impl Walk {
                 None => return self.inside(&step, |walk| walk.complain("field not declared in schema")),
             }
         }
-    }
-}
-
-/// Go's `%T` of a decoded value.
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
     }
 }
 

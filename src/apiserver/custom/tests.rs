@@ -1,5 +1,6 @@
 //! Definitions over HTTP, as clients use them.
 
+mod conversion;
 mod definitions;
 mod rules;
 mod versions;

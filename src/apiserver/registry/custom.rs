@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use api::custom::{Custom, Scale};
+use api::quote::go_type;
 use api::validation::field::{Error, ErrorList, ErrorType, Path};
 use api::validation::qualified_name;
 use api::{Object, Resource, Status};
@@ -47,8 +48,24 @@ pub(super) async fn stored(row: &Resource, value: &Value, owners: &Owners) -> Re
     write::encode(&value, owners, row).map(Some)
 }
 
+/// What was stored for an object of the row's version, as the row shows it: what the conversion made of it both ways.
+pub(super) async fn read_back(row: &Resource, stored: Object) -> Result<Object, Status> {
+    let (value, managed) = stored.split().map_err(Status::internal)?;
+    current(row, stored, value, managed.as_deref()).await.map(|(shown, ..)| shown)
+}
+
 fn one(values: Vec<Value>) -> Result<Value, Status> {
     values.into_iter().next().ok_or_else(|| Status::internal("an object was lost in its conversion"))
+}
+
+/// An object that is in the version of one row of a custom kind in the version of another; of other kinds as it is.
+pub(super) async fn converted(from: &Resource, to: &Resource, value: Value) -> Result<Value, Status> {
+    match (&from.custom, &to.custom) {
+        (Some(_), Some(custom)) if from.version != to.version => {
+            one(Box::pin(custom.definition.convert(vec![value], &to.version)).await?)
+        }
+        _ => Ok(value),
+    }
 }
 
 /// Objects as they are stored, in the version of the row. Those that are in it are passed on as they are.
@@ -177,18 +194,6 @@ fn walk<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
 /// Go's `%v`.
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_i64() => "int64",
-        Value::Number(_) => "float64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
 }
 
 /// Warnings about finalizers that are new on an object.

@@ -181,8 +181,7 @@ impl Watch {
     /// Waits for what comes next, at least one delivery; `None` when the watch is over. Safe to drop and call again.
     pub async fn next_batch(&mut self) -> Option<Vec<Delivery>> {
         if let Some(status) = self.failed.take() {
-            self.subscription = None;
-            return Some(vec![Delivery::Error(status)]);
+            return Some(self.ended(status));
         }
         if let Some(batch) = self.initial_batch().await {
             return Some(batch);
@@ -215,9 +214,8 @@ impl Watch {
                 changes = subscription.next() => match changes {
                     Ok(changes) => self.pending = changes.into(),
                     Err(_) => {
-                        self.subscription = None;
                         let status = Status::expired("too old resource version: the watch fell behind the history");
-                        return Some(vec![Delivery::Error(Box::new(status))]);
+                        return Some(self.ended(Box::new(status)));
                     }
                 },
                 () = replaced(self.catalog.as_mut()) => {
@@ -251,7 +249,7 @@ impl Watch {
             self.initial.drain(..many);
             let mut shown = match shown {
                 Ok(shown) => shown,
-                Err(status) => return Some(vec![Delivery::Error(Box::new(status))]),
+                Err(status) => return Some(self.ended(Box::new(status))),
             };
             if self.selection.is_by_custom_field() {
                 shown.retain(|object| self.selection.matches(object));
@@ -264,27 +262,38 @@ impl Watch {
         Some(vec![Delivery::Bookmark { revision, initial_events_end: true }])
     }
 
-    /// The changes this watcher sees, of those that are pending.
+    /// The changes this watcher sees, of those that are pending. One that cannot be converted ends the watch.
     async fn judge(&mut self) -> Vec<Delivery> {
-        let mut seen = Vec::new();
+        let many = self.pending.len().min(BATCH);
+        let batch: Vec<Arc<Change>> = self.pending.iter().take(many).cloned().collect();
+        let judged = self.judged(batch).await;
+        // Only now: whoever stopped waiting above finds them where they were.
+        self.pending.drain(..many);
+        judged.unwrap_or_else(|status| self.ended(status))
+    }
+
+    /// Ends the watch with an error: whoever watches has to begin anew.
+    fn ended(&mut self, status: Box<Status>) -> Vec<Delivery> {
+        (self.subscription, self.initial_end) = (None, None);
+        self.initial.clear();
+        self.pending.clear();
+        vec![Delivery::Error(status)]
+    }
+
+    async fn judged(&self, changes: Vec<Arc<Change>>) -> Result<Vec<Delivery>, Box<Status>> {
+        let delivery = |change: Arc<Change>| self.verdict(&change).map(|verdict| Delivery::Change { change, verdict });
         // Selectors name the fields of the version that is watched.
-        let by_shown = self.selection.is_by_custom_field();
-        while let Some(change) = self.pending.front().cloned() {
-            let delivery = if by_shown {
-                let shown = self.converted(change).await;
-                shown.map(|change| self.verdict(&change).map(|verdict| Delivery::Change { change, verdict }))
-            } else {
-                match self.verdict(&change) {
-                    None => Ok(None),
-                    Some(verdict) => {
-                        self.converted(change).await.map(|change| Some(Delivery::Change { change, verdict }))
-                    }
-                }
-            };
-            self.pending.pop_front();
-            seen.extend(delivery.unwrap_or_else(|status| Some(Delivery::Error(status))));
+        if self.selection.is_by_custom_field() {
+            let wanted = changes.into_iter().map(|change| (change, true)).collect();
+            return Ok(self.converted(wanted).await?.into_iter().filter_map(delivery).collect());
         }
-        seen
+        let seen: Vec<(Arc<Change>, Verdict)> =
+            changes.into_iter().filter_map(|change| self.verdict(&change).map(|verdict| (change, verdict))).collect();
+        // What was there before is told of what has left the view, and else of nothing.
+        let wanted = seen.iter().map(|(change, verdict)| (change.clone(), *verdict == Verdict::Left)).collect();
+        let shown = self.converted(wanted).await?;
+        let verdicts = seen.into_iter().map(|(_, verdict)| verdict);
+        Ok(shown.into_iter().zip(verdicts).map(|(change, verdict)| Delivery::Change { change, verdict }).collect())
     }
 
     fn verdict(&self, change: &Change) -> Option<Verdict> {
@@ -306,28 +315,32 @@ impl Watch {
         }
     }
 
-    async fn shown(&self, object: Arc<Object>) -> Result<Arc<Object>, Box<Status>> {
-        versions::show(&self.resource, object).await.map_err(Box::new)
-    }
-
-    /// The change in the form of the watched row. Rows that show another's objects have few watchers: each makes its own.
-    async fn converted(&self, change: Arc<Change>) -> Result<Arc<Change>, Box<Status>> {
-        let foreign = |object: &Object| custom::is_foreign(&self.resource, object);
-        let as_it_is = !foreign(&change.object) && !change.previous.as_deref().is_some_and(foreign);
-        if self.resource.stored_as.is_none() && as_it_is {
-            return Ok(change);
+    /// The changes in the form of the watched row, all that is not in it converted at once; the states before only where it
+    /// says so. Rows that show another's objects have few watchers: each makes its own.
+    async fn converted(&self, changes: Vec<(Arc<Change>, bool)>) -> Result<Vec<Arc<Change>>, Box<Status>> {
+        let foreign = |object: &Object| self.resource.stored_as.is_some() || custom::is_foreign(&self.resource, object);
+        let before = |(change, before): &(Arc<Change>, bool)| change.previous.clone().filter(|_| *before);
+        let is_foreign = |one: &(Arc<Change>, bool)| foreign(&one.0.object) || before(one).is_some_and(|o| foreign(&o));
+        let mut objects = Vec::new();
+        for one in changes.iter().filter(|one| is_foreign(one)) {
+            objects.push(one.0.object.clone());
+            objects.extend(before(one));
         }
-        let previous = match change.previous.clone() {
-            Some(previous) => Some(self.shown(previous).await?),
-            None => None,
+        if objects.is_empty() {
+            return Ok(changes.into_iter().map(|(change, _)| change).collect());
+        }
+        let shown = versions::show_all(&self.resource, objects).await.map_err(Box::new)?;
+        let mut shown = shown.into_iter();
+        let mut own = |one: (Arc<Change>, bool)| {
+            if !is_foreign(&one) {
+                return one.0;
+            }
+            let object = shown.next().unwrap_or_else(|| one.0.object.clone());
+            let previous = before(&one).map(|previous| shown.next().unwrap_or(previous));
+            let (kind, revision) = (one.0.kind, one.0.revision);
+            Arc::new(Change { kind, object, previous, revision, frame: std::sync::OnceLock::new() })
         };
-        Ok(Arc::new(Change {
-            kind: change.kind,
-            object: self.shown(change.object.clone()).await?,
-            previous,
-            revision: change.revision,
-            frame: std::sync::OnceLock::new(),
-        }))
+        Ok(changes.into_iter().map(&mut own).collect())
     }
 
     fn set_alarm(&mut self) {

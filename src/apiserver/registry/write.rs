@@ -65,7 +65,8 @@ impl Registry {
         }
     }
 
-    /// Writes an object. `Ok(Err(current))` says that the key is not as expected, and what it is.
+    /// Writes an object, and answers it as it can be read from now on. `Ok(Err(current))` says that the key is not as
+    /// expected, and what it is.
     pub(super) async fn put(
         &self,
         storage: &Resource,
@@ -79,7 +80,13 @@ impl Registry {
         let change = Change::Put(stored.as_ref().unwrap_or(&object).stored_bytes().clone());
         let write = Write { key, expect, change, durability: strategy::of(storage).durability };
         match self.store.0.write(write).await {
-            Ok(written) => Ok(Ok(Arc::new(object.at_revision(written.entry.revision)))),
+            Ok(written) => {
+                let shown = match stored {
+                    Some(stored) => custom::read_back(storage, stored).await?,
+                    None => object,
+                };
+                Ok(Ok(Arc::new(shown.at_revision(written.entry.revision))))
+            }
             Err(StoreError::Conflict { current }) => Ok(Err(decode_some(current.as_ref(), storage).await?)),
             Err(failure) => Err(error::store(failure)),
         }

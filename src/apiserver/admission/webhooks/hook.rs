@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Object, ObjectError, Resource, Status};
-use base64::Engine;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -13,7 +12,7 @@ use crate::Registry;
 use crate::admission::Attributes;
 use crate::admission::expressions::{self, Answers, Inputs, MatchConditions, Names};
 use crate::admission::matching::{self, Equivalents, Rule, Selection};
-use crate::webhook::{Access, Client, Place, Target};
+use crate::webhook::{Client, ClientConfig, Target};
 
 /// One webhook.
 #[derive(Debug)]
@@ -67,24 +66,6 @@ struct Entry {
     match_conditions: Vec<Value>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ClientConfig {
-    url: Option<String>,
-    service: Option<Service>,
-    ca_bundle: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Service {
-    namespace: String,
-    name: String,
-    #[serde(default)]
-    path: Option<String>,
-    #[serde(default)]
-    port: Option<u16>,
-}
-
 impl Hook {
     /// All webhooks of a configuration.
     pub(super) fn compile(configuration: &Object, client: &Client) -> Result<Vec<Self>, ObjectError> {
@@ -108,7 +89,7 @@ impl Hook {
             dry_runs: matches!(&*entry.side_effects, "None" | "NoneOnDryRun"),
             timeout: Duration::from_secs(entry.timeout_seconds.unwrap_or(10)),
             version: entry.admission_review_versions.iter().find_map(|version| Version::named(version)),
-            target: entry.client_config.target(client),
+            target: target(entry.client_config, client),
             name: entry.name,
         }
     }
@@ -194,20 +175,6 @@ fn conditions(conditions: &[Value]) -> MatchConditions {
     MatchConditions::compile(conditions, &Names { authorizer: true, ..Names::default() }.environment())
 }
 
-impl ClientConfig {
-    fn target(self, client: &Client) -> Result<Arc<Target>, String> {
-        let place = match (self.url, self.service) {
-            (Some(url), _) => Place::Url(url.parse().map_err(|error| format!("Unparsable URL: {error}"))?),
-            (None, Some(service)) => Place::Service {
-                namespace: service.namespace,
-                name: service.name,
-                path: service.path.unwrap_or_default(),
-                port: service.port.unwrap_or(443),
-            },
-            (None, None) => return Err("webhook configuration must have either service or URL".into()),
-        };
-        let bundle = base64::engine::general_purpose::STANDARD.decode(self.ca_bundle.unwrap_or_default());
-        let bundle = bundle.map_err(|_| "the caBundle is not base64".to_owned())?;
-        client.target(&Access::new(place, &bundle)).map_err(|error| error.to_string())
-    }
+fn target(config: ClientConfig, client: &Client) -> Result<Arc<Target>, String> {
+    client.target(&config.access()?).map_err(|error| error.to_string())
 }
