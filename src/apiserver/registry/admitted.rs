@@ -7,7 +7,7 @@ use api::{FieldValidation, Object, Resource, Status, WriteOptions, prune, schema
 use serde_json::Value;
 
 use super::part::Part;
-use super::{Registry, versions, write};
+use super::{Registry, custom, versions, write};
 use crate::admission::{Attributes, Verb};
 use crate::discovery::subresource;
 
@@ -18,17 +18,24 @@ pub(crate) async fn show_value(row: &Arc<Resource>, object: &Arc<Object>) -> Res
 }
 
 impl Registry {
-    /// An object of a write (the new or the old one) as `row` shows it. Null stays null.
-    pub(crate) fn show_admitted(&self, attributes: &Attributes, row: &Arc<Resource>, object: &Value) -> Value {
-        let Some(part) = own_part(attributes).filter(|_| !object.is_null()) else { return object.clone() };
+    /// An object of a write (the new or the old one) as `row` shows it. Null stays null. Fails only where the objects of a
+    /// custom kind cannot be converted.
+    pub(crate) async fn show_admitted(
+        &self,
+        attributes: &Attributes,
+        row: &Arc<Resource>,
+        object: &Value,
+    ) -> Result<Value, Status> {
+        let Some(part) = own_part(attributes).filter(|_| !object.is_null()) else { return Ok(object.clone()) };
         let mut whole = object.clone();
         write::canonical(&mut whole, &attributes.resource);
-        part.show(row, versions::from_storage(row, whole))
+        let whole = custom::converted(&attributes.resource, row, whole).await.map_err(Status::internal)?;
+        Ok(part.show(row, versions::from_storage(row, whole)))
     }
 
     /// The new object of a write after somebody changed it as `row` shows it: pruned, defaulted, in stored form. Its managed
     /// fields are still there: see [`Attributes::put_whole`].
-    pub(crate) fn take_admitted(
+    pub(crate) async fn take_admitted(
         &self,
         attributes: &Attributes,
         row: &Arc<Resource>,
@@ -50,7 +57,7 @@ impl Registry {
         let object = self.decode(row, part, changed, &options, &mut Vec::new())?;
         match part {
             Part::Scale => part.merge(&attributes.resource, object, &attributes.old),
-            _ => Ok(object),
+            _ => custom::converted(row, &attributes.resource, object).await,
         }
     }
 }

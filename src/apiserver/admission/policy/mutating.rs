@@ -248,12 +248,17 @@ impl Policy {
 }
 
 impl Invocation<'_> {
+    /// An object of the write as the policy wants to see it.
+    async fn shown(&self, registry: &Registry, attributes: &Attributes, object: &Value) -> Result<Value, String> {
+        registry.show_admitted(attributes, &self.row, object).await.map_err(|status| status.message)
+    }
+
     async fn meets(&self, registry: &Registry, attributes: &Attributes, namespace: &Value) -> Result<bool, String> {
         if self.policy.common.conditions.is_empty() {
             return Ok(true);
         }
-        let object = registry.show_admitted(attributes, &self.row, &attributes.object);
-        let old = registry.show_admitted(attributes, &self.row, &attributes.old);
+        let object = self.shown(registry, attributes, &attributes.object).await?;
+        let old = self.shown(registry, attributes, &attributes.old).await?;
         let request = expressions::request(attributes, &self.row);
         let answers = Answers::new(registry.authorizer().map(|authorizer| &**authorizer), attributes);
         let mut inputs = Inputs::new(&object, &old, &request, &answers);
@@ -269,8 +274,8 @@ impl Invocation<'_> {
         attributes: &mut Attributes,
         namespace: &Value,
     ) -> Result<bool, String> {
-        let object = registry.show_admitted(attributes, &self.row, &attributes.whole());
-        let old = registry.show_admitted(attributes, &self.row, &attributes.whole_old());
+        let object = self.shown(registry, attributes, &attributes.whole()).await?;
+        let old = self.shown(registry, attributes, &attributes.whole_old()).await?;
         let made = {
             let request = expressions::request(attributes, &self.row);
             let answers = Answers::new(registry.authorizer().map(|authorizer| &**authorizer), attributes);
@@ -288,7 +293,7 @@ impl Invocation<'_> {
         if changed == object {
             return Ok(false);
         }
-        let taken = registry.take_admitted(attributes, &self.row, changed).map_err(|status| status.message)?;
+        let taken = registry.take_admitted(attributes, &self.row, changed).await.map_err(|status| status.message)?;
         Ok(attributes.put_whole(taken))
     }
 }

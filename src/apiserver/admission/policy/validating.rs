@@ -141,8 +141,8 @@ impl Asked<'_> {
             Ok(None) => return Ok(None),
             Err(why) => return Ok(self.misconfigured(None, &why)),
         };
-        let object = self.registry.show_admitted(self.attributes, &row, &self.attributes.whole());
-        let old = self.registry.show_admitted(self.attributes, &row, &self.attributes.whole_old());
+        let object = self.registry.show_admitted(self.attributes, &row, &self.attributes.whole()).await?;
+        let old = self.registry.show_admitted(self.attributes, &row, &self.attributes.whole_old()).await?;
         let request = expressions::request(self.attributes, &row);
         let namespace = namespace_of(self.registry, self.attributes).await?;
         let (mut first, mut annotations) = (None, BTreeMap::new());

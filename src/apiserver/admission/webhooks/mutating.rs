@@ -25,8 +25,8 @@ pub(super) async fn dispatch(hooks: &Hooks, registry: &Registry, attributes: &mu
         if !hook.selects(registry, attributes).await? || second && !called.must.contains(&hook.id) {
             continue;
         }
-        let object = registry.show_admitted(attributes, &row, &attributes.whole());
-        let old = registry.show_admitted(attributes, &row, &attributes.whole_old());
+        let object = registry.show_admitted(attributes, &row, &attributes.whole()).await?;
+        let old = registry.show_admitted(attributes, &row, &attributes.whole_old()).await?;
         if !hook.meets(registry, attributes, &row, &object, &old).await? {
             continue;
         }
@@ -90,7 +90,7 @@ async fn change(
     }
     let mut patched = object;
     Patch::Json(operations.clone()).apply(&mut patched, None).map_err(|error| failed(&error))?;
-    let taken = registry.take_admitted(attributes, row, patched).map_err(|status| failed(&status))?;
+    let taken = registry.take_admitted(attributes, row, patched).await.map_err(|status| failed(&status))?;
     let about = json!({"configuration": hook.configuration, "webhook": hook.name, "patch": operations, "patchType": "JSONPatch"});
     notes::annotate(format!("patch.webhook.admission.k8s.io/{place}"), about.to_string());
     Ok(attributes.put_whole(taken))

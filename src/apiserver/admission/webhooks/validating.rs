@@ -32,11 +32,14 @@ pub(super) async fn dispatch(hooks: &Hooks, registry: &Registry, attributes: &At
             continue;
         }
         let known = calls.iter().find(|call| Arc::ptr_eq(&call.seen.row, row)).map(|call| call.seen.clone());
-        let seen = known.unwrap_or_else(|| {
-            let object = registry.show_admitted(attributes, row, &attributes.whole());
-            let old = registry.show_admitted(attributes, row, &attributes.whole_old());
-            Arc::new(Seen { row: row.clone(), object, old })
-        });
+        let seen = match known {
+            Some(known) => known,
+            None => {
+                let object = registry.show_admitted(attributes, row, &attributes.whole()).await?;
+                let old = registry.show_admitted(attributes, row, &attributes.whole_old()).await?;
+                Arc::new(Seen { row: row.clone(), object, old })
+            }
+        };
         if hook.meets(registry, attributes, row, &seen.object, &seen.old).await? {
             calls.push(Call { hook, seen });
         }
