@@ -6,6 +6,7 @@ use api::{Reply, Request, Resource, Status};
 use apiserver::ApiServer;
 use client::Transport;
 use futures::future::BoxFuture;
+use tokio::sync::watch;
 use watch_cache::Cache;
 
 /// The API server as a transport. It is set once, right after it is built and before anything calls.
@@ -35,5 +36,9 @@ impl Transport for Loopback {
 
     fn resources(&self) -> Vec<Arc<Resource>> {
         self.api().map(|api| api.registry().catalog().all()).unwrap_or_default()
+    }
+
+    fn served(&self) -> Option<watch::Receiver<u64>> {
+        self.api().map(|api| api.registry().catalog().changed())
     }
 }

@@ -61,6 +61,11 @@ impl Catalog {
         *self.generation.borrow()
     }
 
+    /// Changes with every change of the table.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
+    }
+
     /// Tells when a row is taken away or replaced.
     pub(crate) fn changes(&self, row: &Arc<Resource>) -> CatalogChanges {
         CatalogChanges { row: row.clone(), rows: self.rows.clone(), generation: self.generation.subscribe() }

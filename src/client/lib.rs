@@ -10,6 +10,7 @@ mod https;
 pub mod kinds;
 pub mod queue;
 mod reflector;
+pub mod served;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod trust;
@@ -53,6 +54,11 @@ pub trait Transport: Send + Sync + 'static {
 
     /// Every kind served at the moment, custom resources included, each at every served version.
     fn resources(&self) -> Vec<Arc<Resource>>;
+
+    /// Changes whenever [`Transport::resources`] does; `None` where it never does.
+    fn served(&self) -> Option<tokio::sync::watch::Receiver<u64>> {
+        None
+    }
 }
 
 /// A caller: a transport and an identity. Cheap to clone.

@@ -18,6 +18,7 @@ use api::{
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use watch_cache::Cache;
 
 use crate::{Client, Transport};
@@ -33,6 +34,7 @@ struct State {
     revision: u64,
     kinds: HashMap<String, Kind>,
     extra: Vec<Arc<Resource>>,
+    served: watch::Sender<u64>,
     /// Changes that held caches have not seen yet, by kind.
     held: HashMap<String, Vec<Change>>,
     faults: Vec<Fault>,
@@ -77,7 +79,17 @@ impl Cluster {
 
     /// Serves one more kind: a custom resource.
     pub fn serve(&self, resource: Arc<Resource>) {
-        self.state.lock().extra.push(resource);
+        let mut state = self.state.lock();
+        state.extra.push(resource);
+        state.served.send_modify(|served| *served += 1);
+    }
+
+    /// Serves a kind no longer, whatever its versions; its objects and its cache are gone.
+    pub fn withdraw(&self, resource: &Arc<Resource>) {
+        let mut state = self.state.lock();
+        state.extra.retain(|row| row.qualified() != resource.qualified());
+        state.kinds.remove(&resource.storage().qualified());
+        state.served.send_modify(|served| *served += 1);
     }
 
     /// The stored object as a tree, or null.
@@ -143,6 +155,10 @@ impl Transport for Cluster {
 
     fn resources(&self) -> Vec<Arc<Resource>> {
         api::resource::builtin().iter().chain(&self.state.lock().extra).cloned().collect()
+    }
+
+    fn served(&self) -> Option<watch::Receiver<u64>> {
+        Some(self.state.lock().served.subscribe())
     }
 }
 

@@ -90,7 +90,7 @@ const CONTROLLERS: &[Row] = &[
     row("replicationcontroller-controller", "replication-controller", |s| {
         s.start(replicaset::replication_controllers(s))
     }),
-    row("resourcequota-controller", "resourcequota-controller", |s| s.start(resource_quota::controller(s))),
+    row("resourcequota-controller", "resourcequota-controller", resource_quota::start),
     row("root-ca-certificate-publisher-controller", "root-ca-cert-publisher", |s| s.start(root_ca::controller(s))),
     row("service-cidr-controller", "service-cidrs-controller", |s| s.start(service_cidr::controller(s))),
     row("serviceaccount-controller", "service-account-controller", |s| s.start(serviceaccount::controller(s))),

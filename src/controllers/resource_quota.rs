@@ -1,10 +1,11 @@
 //! resourcequota-controller: sums up what a namespace uses of its quotas.
 //!
-//! Watches: resource quotas; every built-in kind in namespaces.
+//! Watches: resource quotas; every kind in namespaces, custom resources that appear at run time included.
 //! Writes: the quotas' status.
 //! Invariant: `status.used` is what the objects that exist count for. Admission charges what comes as it comes; this loop
 //! gives back what goes, and corrects what was charged for writes that failed.
 
+mod custom;
 #[cfg(test)]
 mod tests;
 
@@ -22,15 +23,22 @@ use client::queue::Key;
 use serde_json::{Map, Value, json};
 use watch_cache::{Cache, Change, ChangeKind};
 
-use crate::Setup;
 use crate::expectations::seen;
+use crate::{Loop, Setup};
 
 /// New objects were charged by admission; the sum is only checked, after those that come with them.
 const CHECK: Duration = Duration::from_secs(5);
-/// Custom resources are counted but not watched.
+/// Whatever was missed is noticed after this time.
 const RESYNC: Duration = Duration::from_secs(300);
 
-pub(crate) fn controller(setup: &Setup) -> Controller<Quotas> {
+/// The loop, and what wakes it for custom resources beside it.
+pub(crate) fn start(setup: &Setup) -> Loop {
+    let controller = controller(setup);
+    let beside = custom::follow(setup.client.clone(), controller.queue().clone());
+    setup.start_with(controller, beside)
+}
+
+fn controller(setup: &Setup) -> Controller<Quotas> {
     let client = setup.client.clone();
     let quotas = kinds::resource_quotas();
     let state = Arc::new(Quotas { quotas: client.cache(&quotas), client });

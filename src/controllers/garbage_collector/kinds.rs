@@ -2,19 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use api::{Object, OwnerReference, Resource};
 use client::controller::group_of;
-use client::kinds::custom_resource_definitions;
+use client::served;
 use parking_lot::RwLock;
-use tokio::task::{AbortHandle, JoinSet};
 use watch_cache::Cache;
 
 use super::Collector;
-
-/// A new kind is served a moment after its definition was written; the table is read again after these.
-const LOOK_AGAIN: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(10)];
 
 /// The collected kinds by `plural.group`, each at one of its versions, with their caches.
 #[derive(Default)]
@@ -58,43 +53,14 @@ fn is_collected(resource: &Resource) -> bool {
 
 /// Keeps a feeder running for every collected kind, for ever.
 pub(super) async fn follow(collector: Arc<Collector>) {
-    let definitions = collector.client.cache(&custom_resource_definitions());
-    let mut feeders = JoinSet::new();
-    let mut running = HashMap::new();
-    loop {
-        let (_, mut changes) = definitions.subscribe();
-        for pause in LOOK_AGAIN {
-            tokio::time::sleep(pause).await;
-            refresh(&collector, &mut feeders, &mut running);
-        }
-        // Behind in history or not: the table is read as a whole.
-        let _ = changes.next().await;
-    }
-}
-
-fn refresh(collector: &Arc<Collector>, feeders: &mut JoinSet<()>, running: &mut HashMap<String, AbortHandle>) {
-    let mut served = HashMap::new();
-    for resource in collector.client.resources().into_iter().filter(|resource| is_collected(resource)) {
-        // Any version reaches all objects; the first served is as good as another.
-        served.entry(resource.qualified()).or_insert(resource);
-    }
-    running.retain(|name, feeder| {
-        let keep = served.contains_key(name);
-        if !keep {
-            tracing::debug!(kind = name, "kind is no longer served");
-            feeder.abort();
-            if let Some((resource, _)) = collector.kinds.0.write().remove(name) {
-                let gone = collector.graph.lock().retain(&resource, |_, _| None);
-                gone.into_iter().for_each(|key| collector.add(key));
-            }
-        }
-        keep
-    });
-    for (name, resource) in served {
-        running.entry(name).or_insert_with_key(|name| {
-            let cache = collector.client.cache(&resource);
-            collector.kinds.0.write().insert(name.clone(), (resource.clone(), cache.clone()));
-            feeders.spawn(collector.clone().feed(resource, cache))
-        });
-    }
+    let begin = |resource: Arc<Resource>, cache: Arc<Cache>| {
+        collector.kinds.0.write().insert(resource.qualified(), (resource.clone(), cache.clone()));
+        collector.clone().feed(resource, cache)
+    };
+    let end = |resource: &Arc<Resource>| {
+        collector.kinds.0.write().remove(&resource.qualified());
+        let gone = collector.graph.lock().retain(resource, |_, _| None);
+        gone.into_iter().for_each(|key| collector.add(key));
+    };
+    served::follow(&collector.client, is_collected, begin, end).await;
 }

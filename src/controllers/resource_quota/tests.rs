@@ -53,6 +53,35 @@ async fn a_custom_object_counts_once_however_many_versions_show_it() {
     running.stop().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn custom_kinds_are_followed_as_they_come_and_go() {
+    let cluster = Cluster::new();
+    let (client, quotas) = (cluster.client(), kinds::resource_quotas());
+    let hard = json!({ "count/widgets.x.io": "2" });
+    client.create(&quotas, "a", json!({ "metadata": { "name": "q" }, "spec": { "hard": hard } })).await.unwrap();
+    let running = Running::start(&cluster, &["resourcequota-controller"], Options::default());
+    let used = |count: &'static str| move |all: &[Value]| all[0]["status"]["used"]["count/widgets.x.io"] == count;
+    running.until(&quotas, used("0")).await;
+    let began = tokio::time::Instant::now();
+    let mut widgets = (*kinds::config_maps()).clone();
+    (widgets.group, widgets.plural, widgets.kind) = ("x.io".into(), "widgets".into(), "Widget".into());
+    widgets.builtin = false;
+    let widgets = Arc::new(widgets);
+    for name in ["v", "w"] {
+        cluster.seed(&widgets, json!({ "metadata": { "namespace": "a", "name": name } }));
+    }
+    cluster.serve(widgets.clone());
+    running.until(&quotas, used("2")).await;
+    client.delete(&widgets, "a", "w", DeleteOptions::default()).await.unwrap();
+    running.until(&quotas, used("1")).await;
+    client.create(&widgets, "a", json!({ "metadata": { "name": "x" } })).await.unwrap();
+    running.until(&quotas, used("2")).await;
+    cluster.withdraw(&widgets);
+    running.until(&quotas, used("0")).await;
+    assert!(began.elapsed() < RESYNC, "all this was noticed, not merely found");
+    running.stop().await;
+}
+
 #[test]
 fn the_status_is_written_only_when_it_differs() {
     let check = |status: Value, expect: Option<Value>| {
