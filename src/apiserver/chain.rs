@@ -32,6 +32,7 @@ use crate::http::REQUEST_TIME;
 use crate::impersonation;
 use crate::metrics::Metrics;
 use crate::notes;
+use crate::tree::Tree;
 
 /// Everything a request passes.
 pub(crate) struct Chain {
@@ -154,11 +155,23 @@ impl Chain {
         if resource.is_core() && &*resource.plural == "serviceaccounts" && request.subresource == "token" {
             return Some(Box::pin(self.make_token(request, body, options)).await);
         }
-        if resource.stored || !request.subresource.is_empty() {
+        if !request.subresource.is_empty() || !review::is_review(resource) {
             return None;
         }
-        let answer = Box::pin(review::answer(&self.authenticator, &self.authorizer, request, body)).await?;
-        Some(answer.map(|review| (review, Vec::new())))
+        Some(Box::pin(self.review(request, body, options)).await)
+    }
+
+    /// A review, answered if admission has nothing against it.
+    async fn review(&self, request: &Request, body: &Value, options: &WriteOptions) -> Answer {
+        let mut write = admission::Attributes::new(request, Verb::Create, admission::Options::Create(options.clone()));
+        write.object = body.clone();
+        write.object.put("kind", &*request.resource.kind);
+        write.object.put("apiVersion", request.resource.api_version());
+        admission::mutate(&self.registry, &mut write).await?;
+        let question = review::Question::read(request, &write.object)?;
+        admission::validate(&self.registry, &mut write).await?;
+        let answer = question.answer(&self.authenticator, &self.authorizer, request, write.object).await;
+        Ok((answer, write.warnings))
     }
 
     /// A service account's token, if admission has nothing against it.

@@ -32,7 +32,7 @@ pub use crate::trust::TrustError;
 pub use access::{Access, Identity, Place};
 pub(crate) use client_config::ClientConfig;
 pub use kubeconfig::KubeconfigError;
-pub(crate) use metrics::ConversionCounters;
+pub(crate) use metrics::{AdmissionCounters, Called, ConversionCounters};
 
 /// An answer may be so much longer than twice the request (conversions answer with as much as they were asked).
 const ANSWER_MAX: usize = 3 << 20;
@@ -63,6 +63,14 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// What the failure counts as: the webhook's own code, or that it is not there.
+    pub fn code(&self) -> u16 {
+        match self {
+            Self::NoAnswer { .. } => 503,
+            Self::Refused(status) => status.code,
+        }
+    }
+
     /// Whether upstream would try again, where it tries again at all (authentication and authorization).
     pub fn is_transient(&self) -> bool {
         match self {
@@ -81,6 +89,7 @@ pub struct Client {
     endpoints: ServiceEndpoints,
     targets: Mutex<HashMap<Access, Weak<Target>>>,
     conversions: ConversionCounters,
+    admissions: AdmissionCounters,
 }
 
 /// One webhook, ready to be called.
@@ -111,12 +120,23 @@ impl std::fmt::Debug for Target {
 
 impl Client {
     pub(crate) fn new(endpoints: ServiceEndpoints) -> Self {
-        Self { endpoints, targets: Mutex::default(), conversions: ConversionCounters::default() }
+        Self {
+            endpoints,
+            targets: Mutex::default(),
+            conversions: ConversionCounters::default(),
+            admissions: AdmissionCounters::default(),
+        }
     }
 
     /// Adds what is counted to what `/metrics` shows.
     pub(crate) fn register(&self, to: &mut prometheus_client::registry::Registry) {
         self.conversions.register(to);
+        self.admissions.register(to);
+    }
+
+    /// What calls of admission webhooks are counted by.
+    pub(crate) fn admissions(&self) -> &AdmissionCounters {
+        &self.admissions
     }
 
     /// What reviews of conversions are counted by.

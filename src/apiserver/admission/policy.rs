@@ -25,6 +25,7 @@ use super::expressions::{Expression, MatchConditions, Names};
 use super::matching::{self, Equivalents, GROUP, Rule, Selection, is_exempt};
 use super::{Attributes, Plugin, Step};
 use crate::Registry;
+use crate::authorization::review::is_review;
 use crate::registry::show_value;
 use binding::Binding;
 
@@ -267,7 +268,8 @@ impl<P: Compiled> Source<P> {
     fn policies(&self, registry: &Registry, attributes: &Attributes) -> Option<Arc<Policies<P>>> {
         let caches = || self.plurals.map(|plural| registry.cached(GROUP, self.version, plural));
         let [policies, bindings] = self.caches.get_or_init(caches);
-        if policies.is_empty() || bindings.is_empty() || is_exempt(attributes) {
+        // Nobody can keep others from finding out who somebody is and what they may do, either.
+        if policies.is_empty() || bindings.is_empty() || is_exempt(attributes) || is_review(&attributes.requested) {
             return None;
         }
         let state = (policies.revision(), bindings.revision(), registry.catalog().generation());

@@ -21,7 +21,8 @@ pub(super) fn plugin() -> Plugin {
 }
 
 async fn admit(registry: &Registry, attributes: &mut Attributes) -> Result<(), Status> {
-    let counts = attributes.subresource.is_empty() || attributes.subresource == "resize";
+    let counts =
+        attributes.resource.stored && (attributes.subresource.is_empty() || attributes.subresource == "resize");
     if !counts || attributes.verb == Verb::Delete || attributes.namespace.is_empty() {
         return Ok(());
     }

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use api::{Request, Status, User};
+use api::{Request, Resource, Status, User};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Attributes, Authorizer, Decision, Rule};
 use crate::authentication::Authenticator;
+use crate::tree::Tree;
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct AccessSpec {
+pub(crate) struct AccessSpec {
     resource_attributes: Option<ResourceAttributes>,
     non_resource_attributes: Option<NonResourceAttributes>,
     user: String,
@@ -56,35 +57,73 @@ struct NonResourceAttributes {
     verb: String,
 }
 
-/// Answers a create of a review with the review, its status filled in; `None` for kinds that are no reviews.
-pub(crate) async fn answer(
-    authenticator: &Authenticator,
-    authorizer: &Authorizer,
-    request: &Request,
-    body: &Value,
-) -> Option<Result<Value, Status>> {
-    let kind = &*request.resource.kind;
-    let outcome = match (&*request.resource.group, kind) {
-        ("authentication.k8s.io", "TokenReview") => token(authenticator, body).await,
-        ("authentication.k8s.io", "SelfSubjectReview") => Ok(json!({ "userInfo": user_info(&request.user) })),
-        ("authorization.k8s.io", "SelfSubjectRulesReview") => rules(authorizer, request, body),
-        ("authorization.k8s.io", "SubjectAccessReview" | "LocalSubjectAccessReview" | "SelfSubjectAccessReview") => {
-            access(authorizer, request, body).await
+/// A review that was read and found to make sense.
+pub(crate) enum Question {
+    /// Whose token that is, and for which audiences it is to be.
+    Token(String, Vec<String>),
+    /// Who asks.
+    Myself,
+    /// What whoever asks may do in a namespace.
+    Rules(String),
+    /// What somebody may do.
+    Access(Box<AccessSpec>),
+}
+
+/// Whether the row is about reviews, which are answered and not stored.
+pub(crate) fn is_review(resource: &Resource) -> bool {
+    let kind = &*resource.kind;
+    match &*resource.group {
+        "authentication.k8s.io" => matches!(kind, "TokenReview" | "SelfSubjectReview"),
+        "authorization.k8s.io" => matches!(
+            kind,
+            "SubjectAccessReview" | "LocalSubjectAccessReview" | "SelfSubjectAccessReview" | "SelfSubjectRulesReview"
+        ),
+        _ => false,
+    }
+}
+
+impl Question {
+    /// Reads a review that a request creates.
+    pub(crate) fn read(request: &Request, body: &Value) -> Result<Self, Status> {
+        match &*request.resource.kind {
+            "TokenReview" => token(body),
+            "SelfSubjectReview" => Ok(Self::Myself),
+            "SelfSubjectRulesReview" => match body.text("spec.namespace") {
+                "" => Err(Status::bad_request("no namespace on request")),
+                namespace => Ok(Self::Rules(namespace.to_owned())),
+            },
+            _ => access(request, body).map(|spec| Self::Access(Box::new(spec))),
         }
-        _ => return None,
-    };
-    Some(outcome.map(|status| {
-        let mut review = body.clone();
-        if kind == "SelfSubjectReview" {
-            review["metadata"] = json!({ "creationTimestamp": api::time::format(jiff::Timestamp::now()) });
-        } else if !review["metadata"].is_object() {
-            review["metadata"] = json!({});
-        }
-        review["kind"] = json!(kind);
+    }
+
+    /// The review, answered.
+    pub(crate) async fn answer(
+        self,
+        authenticator: &Authenticator,
+        authorizer: &Authorizer,
+        request: &Request,
+        mut review: Value,
+    ) -> Value {
+        let metadata = match self {
+            Self::Myself => json!({ "creationTimestamp": api::time::format(jiff::Timestamp::now()) }),
+            _ => review.at("metadata").filter(|metadata| metadata.is_object()).cloned().unwrap_or_else(|| json!({})),
+        };
+        review["status"] = match self {
+            Self::Token(token, audiences) => match authenticator.token(&token, &audiences).await {
+                Ok(found) => {
+                    json!({ "authenticated": true, "user": user_info(&found.user), "audiences": found.audiences })
+                }
+                Err(why) => json!({ "user": {}, "error": why }),
+            },
+            Self::Myself => json!({ "userInfo": user_info(&request.user) }),
+            Self::Rules(namespace) => rules(authorizer, &request.user, &namespace),
+            Self::Access(spec) => decided(authorizer, request, *spec).await,
+        };
+        review["metadata"] = metadata;
+        review["kind"] = json!(request.resource.kind);
         review["apiVersion"] = json!(request.resource.api_version());
-        review["status"] = status;
         review
-    }))
+    }
 }
 
 fn user_info(user: &User) -> Value {
@@ -98,20 +137,16 @@ fn user_info(user: &User) -> Value {
     info
 }
 
-async fn token(authenticator: &Authenticator, body: &Value) -> Result<Value, Status> {
-    let token = body.pointer("/spec/token").and_then(Value::as_str).unwrap_or_default();
+fn token(body: &Value) -> Result<Question, Status> {
+    let token = body.text("spec.token");
     if token.is_empty() {
         return Err(Status::bad_request("token is required for TokenReview in authentication"));
     }
-    let asked = body.pointer("/spec/audiences").and_then(Value::as_array).into_iter().flatten();
-    let asked: Vec<String> = asked.filter_map(|a| a.as_str().map(str::to_owned)).collect();
-    Ok(match authenticator.token(token, &asked).await {
-        Ok(found) => json!({ "authenticated": true, "user": user_info(&found.user), "audiences": found.audiences }),
-        Err(why) => json!({ "user": {}, "error": why }),
-    })
+    let audiences = body.items("spec.audiences").iter();
+    Ok(Question::Token(token.to_owned(), audiences.filter_map(|a| a.as_str().map(str::to_owned)).collect()))
 }
 
-async fn access(authorizer: &Authorizer, request: &Request, body: &Value) -> Result<Value, Status> {
+fn access(request: &Request, body: &Value) -> Result<AccessSpec, Status> {
     let kind = &*request.resource.kind;
     let spec: AccessSpec = match body.get("spec") {
         Some(spec) => Deserialize::deserialize(spec)
@@ -152,19 +187,27 @@ async fn access(authorizer: &Authorizer, request: &Request, body: &Value) -> Res
             }
         }
     }
-    let mut named = (*request.user).clone();
-    if kind != "SelfSubjectAccessReview" {
-        let groups = spec.groups.unwrap_or_default();
-        if spec.user.is_empty() && groups.is_empty() {
-            return Err(invalid("spec.user", "\"\": at least one of user or group must be specified"));
-        }
-        named = User { name: spec.user, uid: spec.uid, groups, extra: spec.extra.unwrap_or_default() };
+    let nobody = spec.user.is_empty() && spec.groups.as_ref().is_none_or(Vec::is_empty);
+    if kind != "SelfSubjectAccessReview" && nobody {
+        return Err(invalid("spec.user", "\"\": at least one of user or group must be specified"));
     }
+    let elsewhere = spec.resource_attributes.as_ref().is_some_and(|what| what.namespace != request.namespace);
+    if kind == "LocalSubjectAccessReview" && elsewhere {
+        return Err(invalid("spec.resourceAttributes.namespace", "must match metadata.namespace"));
+    }
+    Ok(spec)
+}
+
+async fn decided(authorizer: &Authorizer, request: &Request, spec: AccessSpec) -> Value {
+    let named = match &*request.resource.kind {
+        "SelfSubjectAccessReview" => (*request.user).clone(),
+        _ => {
+            let (groups, extra) = (spec.groups.unwrap_or_default(), spec.extra.unwrap_or_default());
+            User { name: spec.user, uid: spec.uid, groups, extra }
+        }
+    };
     let decision = match (&spec.resource_attributes, &spec.non_resource_attributes) {
         (Some(what), _) => {
-            if kind == "LocalSubjectAccessReview" && what.namespace != request.namespace {
-                return Err(invalid("spec.resourceAttributes.namespace", "must match metadata.namespace"));
-            }
             let fields = what.field_selector.as_ref().map(selector_text).unwrap_or_default();
             let labels = what.label_selector.as_ref().map(selector_text).unwrap_or_default();
             let asked = Attributes {
@@ -204,7 +247,7 @@ async fn access(authorizer: &Authorizer, request: &Request, body: &Value) -> Res
     if !reason.is_empty() {
         status["reason"] = json!(reason);
     }
-    Ok(status)
+    status
 }
 
 /// A selector as it stands in a request. Requirements that cannot be written so are left out: what is asked about is then
@@ -224,12 +267,8 @@ fn selector_text(selector: &Selector) -> String {
     if terms.is_empty() { selector.raw_selector.clone() } else { terms.join(",") }
 }
 
-fn rules(authorizer: &Authorizer, request: &Request, body: &Value) -> Result<Value, Status> {
-    let namespace = body.pointer("/spec/namespace").and_then(Value::as_str).unwrap_or_default();
-    if namespace.is_empty() {
-        return Err(Status::bad_request("no namespace on request"));
-    }
-    let (rules, unlisted) = authorizer.rules(&request.user, namespace);
+fn rules(authorizer: &Authorizer, user: &User, namespace: &str) -> Value {
+    let (rules, unlisted) = authorizer.rules(user, namespace);
     let (paths, resources): (Vec<Rule>, Vec<Rule>) =
         rules.into_iter().partition(|rule| !rule.non_resource_urls.is_empty());
     let mut status =
@@ -237,5 +276,5 @@ fn rules(authorizer: &Authorizer, request: &Request, body: &Value) -> Result<Val
     if !unlisted.is_empty() {
         status["evaluationError"] = json!(unlisted.join(", "));
     }
-    Ok(status)
+    status
 }

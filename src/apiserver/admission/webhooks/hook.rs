@@ -12,7 +12,7 @@ use crate::Registry;
 use crate::admission::Attributes;
 use crate::admission::expressions::{self, Answers, Inputs, MatchConditions, Names};
 use crate::admission::matching::{self, Equivalents, Rule, Selection};
-use crate::webhook::{Client, ClientConfig, Target};
+use crate::webhook::{Called, Client, ClientConfig, Target};
 
 /// One webhook.
 #[derive(Debug)]
@@ -37,10 +37,21 @@ pub(super) struct Hook {
 
 /// Why a webhook did not let a write pass.
 pub(super) enum Failure {
-    /// It could not be asked, or gave no answer that makes sense: `failurePolicy` decides. In upstream's words.
-    Call(String),
-    /// It refused, or it can never be asked about such a write.
+    /// It could not be asked, or gave no answer that makes sense: `failurePolicy` decides. In upstream's words, and with the
+    /// code it counts as.
+    Call { why: String, code: u16 },
+    /// It refused.
     Refusal(Box<Status>),
+    /// It can never be asked about such a write, or what it wants cannot be done.
+    Broken(Box<Status>),
+}
+
+impl Failure {
+    /// Of the webhook `name`.
+    pub(super) fn call(name: &str, code: u16, why: impl std::fmt::Display) -> Self {
+        let name = api::quote::quote(name);
+        Self::Call { why: format!("failed calling webhook {name}: {why}"), code }
+    }
 }
 
 #[derive(Deserialize)]
@@ -132,6 +143,24 @@ impl Hook {
         }
     }
 
+    /// Counts a call of the webhook, `admit` or `validating`, and how it ended.
+    pub(super) fn count<T>(
+        &self,
+        kind: &'static str,
+        registry: &Registry,
+        attributes: &Attributes,
+        outcome: &Result<T, Failure>,
+        took: Duration,
+    ) {
+        let called = match outcome {
+            Ok(_) => Called::Allowed,
+            Err(Failure::Call { code, .. }) => Called::Failed { code: *code, open: self.fails_open },
+            Err(Failure::Refusal(status)) => Called::Rejected(status.code),
+            Err(Failure::Broken(_)) => Called::Broken,
+        };
+        registry.webhooks().admissions().observe(&self.name, kind, attributes.verb.name(), called, took);
+    }
+
     /// Asks the webhook. `object` and `old` are as `row` shows them.
     pub(super) async fn ask(
         &self,
@@ -141,21 +170,20 @@ impl Hook {
         old: &Value,
         mutating: bool,
     ) -> Result<Answer, Failure> {
-        let quoted = api::quote::quote(&self.name);
-        let call = |why: String| Failure::Call(format!("failed calling webhook {quoted}: {why}"));
+        let call = |code: u16, why: String| Failure::call(&self.name, code, why);
         if attributes.dry_run && !self.dry_runs {
-            let why = format!("admission webhook {quoted} does not support dry run");
-            return Err(Failure::Refusal(Box::new(Status::bad_request(why))));
+            let why = format!("admission webhook {} does not support dry run", api::quote::quote(&self.name));
+            return Err(Failure::Broken(Box::new(Status::bad_request(why))));
         }
         let version = self.version.ok_or_else(|| {
             let why = "webhook does not accept known AdmissionReview versions (v1, v1beta1)";
-            call(format!("could not create admission objects: {why}"))
+            call(400, format!("could not create admission objects: {why}"))
         })?;
-        let target = self.target.as_ref().map_err(|why| call(format!("could not get REST client: {why}")))?;
+        let target = self.target.as_ref().map_err(|why| call(500, format!("could not get REST client: {why}")))?;
         let (uid, body) = review::question(version, attributes, row, object, old);
         let answered = target.post(body, self.timeout).await;
-        let bytes = answered.map_err(|error| call(format!("failed to call webhook: {error}")))?;
-        let answer = review::answer(version, &uid, &bytes, mutating).map_err(|error| call(error.to_string()))?;
+        let bytes = answered.map_err(|error| call(error.code(), format!("failed to call webhook: {error}")))?;
+        let answer = review::answer(version, &uid, &bytes, mutating).map_err(|error| call(503, error.to_string()))?;
         for (key, value) in &answer.audit_annotations {
             crate::notes::annotate(format!("{}/{key}", self.name), value.clone());
         }

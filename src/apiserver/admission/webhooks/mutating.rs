@@ -1,6 +1,7 @@
 //! Mutating webhooks, one after the other: each sees what those before it made of the object.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use api::{Patch, Resource, Status};
 use serde_json::{Value, json};
@@ -31,7 +32,9 @@ pub(super) async fn dispatch(hooks: &Hooks, registry: &Registry, attributes: &mu
             continue;
         }
         let place = format!("round_{}_index_{index}", u8::from(second));
+        let began = Instant::now();
         let outcome = change(hook, registry, attributes, &row, (object, old), &place).await;
+        hook.count("admit", registry, attributes, &outcome, began.elapsed());
         let about =
             json!({"configuration": hook.configuration, "webhook": hook.name, "mutated": matches!(outcome, Ok(true))});
         notes::annotate(format!("mutation.webhook.admission.k8s.io/{place}"), about.to_string());
@@ -44,12 +47,12 @@ pub(super) async fn dispatch(hooks: &Hooks, registry: &Registry, attributes: &mu
         }
         match outcome {
             Ok(_) => {}
-            Err(Failure::Call(why)) if hook.fails_open => {
+            Err(Failure::Call { why, .. }) if hook.fails_open => {
                 tracing::warn!(webhook = hook.name, why, "a webhook failed, and the write goes on");
                 notes::annotate(format!("failed-open.mutation.webhook.admission.k8s.io/{place}"), hook.name.clone());
             }
-            Err(Failure::Call(why)) => return Err(Status::internal(why)),
-            Err(Failure::Refusal(status)) => return Err(*status),
+            Err(Failure::Call { why, .. }) => return Err(Status::internal(why)),
+            Err(Failure::Refusal(status) | Failure::Broken(status)) => return Err(*status),
         }
     }
     if !called.may.is_empty() && !second {
@@ -71,16 +74,14 @@ async fn change(
     let answer = hook.ask(attributes, row, &object, &old, true).await?;
     let Some(bytes) = answer.patch else { return Ok(false) };
     let undecodable = |error: &dyn std::fmt::Display| {
-        let name = api::quote::quote(&hook.name);
-        let why = format!("received undecodable patch in webhook response: {error}");
-        Failure::Call(format!("failed calling webhook {name}: {why}"))
+        Failure::call(&hook.name, 503, format!("received undecodable patch in webhook response: {error}"))
     };
     let operations: Value = serde_json::from_slice(&bytes).map_err(|error| undecodable(&error))?;
     let count = operations.as_array().ok_or_else(|| undecodable(&"it is no list of operations"))?.len();
     if count == 0 {
         return Ok(false);
     }
-    let failed = |why: &dyn std::fmt::Display| Failure::Refusal(Box::new(Status::internal(why)));
+    let failed = |why: &dyn std::fmt::Display| Failure::Broken(Box::new(Status::internal(why)));
     if object.is_null() {
         let name = api::quote::quote(&hook.name);
         let why = format!(

@@ -2,6 +2,7 @@
 //! end-to-end tests of admission webhooks. Long, because each behaviour has its test and they share one reviewer.
 
 mod custom;
+mod reviews;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -524,7 +525,7 @@ async fn dry_runs_need_webhooks_without_side_effects() {
     let attributes =
         super::Attributes::new(&request, crate::admission::Verb::Update, crate::admission::Options::Update(options));
     let refused = hooks[0].ask(&attributes, &request.resource, &json!({}), &json!({}), false).await;
-    let Err(super::hook::Failure::Refusal(status)) = refused else { panic!("refused") };
+    let Err(super::hook::Failure::Broken(status)) = refused else { panic!("refused") };
     assert_eq!((status.code, &*status.message), (400, "admission webhook \"x.k8s.io\" does not support dry run"));
 }
 

@@ -1,6 +1,7 @@
 //! Validating webhooks, all at once: the object is final, and one refusal is enough.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use api::{Resource, Status};
 use futures::future::join_all;
@@ -45,16 +46,19 @@ pub(super) async fn dispatch(hooks: &Hooks, registry: &Registry, attributes: &At
         }
     }
     let asked = calls.iter().enumerate().map(async |(index, Call { hook, seen })| {
-        match hook.ask(attributes, &seen.row, &seen.object, &seen.old, false).await {
+        let began = Instant::now();
+        let outcome = hook.ask(attributes, &seen.row, &seen.object, &seen.old, false).await;
+        hook.count("validating", registry, attributes, &outcome, began.elapsed());
+        match outcome {
             Ok(_) => Ok(()),
-            Err(Failure::Call(why)) if hook.fails_open => {
+            Err(Failure::Call { why, .. }) if hook.fails_open => {
                 tracing::warn!(webhook = hook.name, why, "a webhook failed, and the write goes on");
                 let key = format!("failed-open.validating.webhook.admission.k8s.io/round_0_index_{index}");
                 notes::annotate(key, hook.name.clone());
                 Ok(())
             }
-            Err(Failure::Call(why)) => Err(Status::internal(why)),
-            Err(Failure::Refusal(status)) => Err(*status),
+            Err(Failure::Call { why, .. }) => Err(Status::internal(why)),
+            Err(Failure::Refusal(status) | Failure::Broken(status)) => Err(*status),
         }
     });
     join_all(asked).await.into_iter().collect()
