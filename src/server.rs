@@ -1,5 +1,6 @@
 //! `isopod server`: the control plane, and this machine as a node.
 
+mod mark_control_plane;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -343,6 +344,15 @@ impl Server {
                 () = stop.cancelled() => {}
             }
         });
+        if !self.args.disable_agent {
+            let (client, name, stop) = (plane.client.clone(), self.name.clone(), shutdown.clone());
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = mark_control_plane::run(client, name) => {}
+                    () = stop.cancelled() => {}
+                }
+            });
+        }
         if self.settings.dns {
             let (client, address) = (plane.client.clone(), self.settings.cluster.cluster_dns);
             tasks.spawn(async move {

@@ -47,7 +47,8 @@ pub(crate) fn helm_releases_a_chart(lab: &Lab) {
         assert!(history.contains("Rollback to 1"), "{history}");
         assert!(helm("list").contains("deployed"), "the release is listed");
         helm("uninstall shop --wait");
-        assert_eq!(k.run(&format!("-n {space} get all,greetings -o name")), "", "uninstall leaves nothing");
+        // Helm waits for what the chart names; the pods of its Deployment go in the background.
+        k.until_is(&format!("-n {space} get all,greetings -o name"), "");
         k.run(&format!("delete namespace {space}"));
         k.run("delete crd greetings.shop.example.org");
     }

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
-use crate::lab::{Lab, wait};
+use crate::lab::{Lab, Machine, wait};
 
 const IMAGE: &str = "busybox.local/busybox:1";
 const READY: &str =
@@ -13,6 +13,7 @@ const READY: &str =
 pub(crate) fn both_nodes_become_ready(lab: &Lab) {
     let pair = lab.pair();
     pair.kubectl.until_is(READY, "server=True,worker=True,");
+    pair.kubectl.until_is("get nodes -l node-role.kubernetes.io/control-plane -o name", "node/server");
     let wide = pair.kubectl.run("get nodes -o wide");
     for expect in ["INTERNAL-IP", "containerd://", &pair.server.address, &pair.worker.address] {
         assert!(wide.contains(expect), "{expect} is missing in:\n{wide}");
@@ -62,10 +63,7 @@ pub(crate) fn deployment_from_create_to_delete(lab: &Lab) {
             "http://{}:{node_port}/",
             if node == "server" { &pair.server.address } else { &pair.worker.address }
         );
-        wait(&url, || {
-            let output = pair.worker.run("busybox", &["timeout", "3", "busybox", "wget", "-q", "-O", "-", &url]);
-            String::from_utf8_lossy(&output.stdout).starts_with("web-").then_some(())
-        });
+        answers(&pair.worker, &url, "web-");
     }
     let resolv = k.run("-n shop exec client-worker -- cat /etc/resolv.conf");
     assert!(resolv.contains("search shop.svc.cluster.local svc.cluster.local cluster.local"), "{resolv}");
@@ -228,10 +226,19 @@ spec:
     k.run("delete namespace conf --timeout=100s");
 }
 
-/// Jobs run to completion; a DaemonSet has a pod on every node.
+/// Waits until a machine gets an answer that begins so.
+fn answers(from: &Machine, url: &str, begins: &str) {
+    wait(url, || {
+        let output = from.run("busybox", &["timeout", "3", "busybox", "wget", "-q", "-O", "-", url]);
+        String::from_utf8_lossy(&output.stdout).starts_with(begins).then_some(())
+    });
+}
+
+/// Jobs run to completion; a DaemonSet has a pod on every node, and a port of the node leads to it.
 pub(crate) fn jobs_and_daemonsets(lab: &Lab) {
     both_nodes_become_ready(lab);
-    let k = &lab.pair().kubectl;
+    let pair = lab.pair();
+    let k = &pair.kubectl;
     k.run("create namespace work");
     k.run(&format!("-n work create job sum --image={IMAGE} -- sh -c 'echo $((40+2))'"));
     k.run("-n work wait --for=condition=complete job/sum --timeout=60s");
@@ -247,12 +254,19 @@ spec:
     metadata: {{labels: {{app: everywhere}}}}
     spec:
       terminationGracePeriodSeconds: 1
-      containers: [{{name: main, image: {IMAGE}, command: [sleep, "100000"]}}]
+      containers:
+      - name: main
+        image: {IMAGE}
+        command: [sh, -c, "echo here > /tmp/index.html && exec httpd -f -p 80 -h /tmp"]
+        ports: [{{containerPort: 80, hostPort: 8099}}]
 "#
     ));
     k.run("-n work rollout status daemonset/everywhere --timeout=60s");
     let nodes = k.run("-n work get pods -l app=everywhere -o jsonpath={.items[*].spec.nodeName}");
     assert!(nodes.contains("server") && nodes.contains("worker"), "{nodes}");
+    for node in [&pair.server, &pair.worker] {
+        answers(&pair.worker, &format!("http://{}:8099/", node.address), "here");
+    }
     k.run("-n work delete daemonset everywhere");
     k.until_is("-n work get pods -l app=everywhere -o name", "");
     k.run("delete namespace work --timeout=100s");

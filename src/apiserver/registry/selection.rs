@@ -28,6 +28,8 @@ enum Source {
     Custom(usize),
     /// Place in `Meta::fields`, and what an absent field counts as.
     Row(usize, &'static str),
+    /// Places in `Meta::fields`: the second counts where the first is absent.
+    Either(usize, usize),
 }
 
 impl Selection {
@@ -52,9 +54,8 @@ impl Selection {
                 Source::Name => &meta.name,
                 Source::Namespace => &meta.namespace,
                 Source::Custom(at) => custom.get(at).map_or("", |value| value),
-                Source::Row(at, absent) => {
-                    meta.fields.get(at).map(|v| &**v).filter(|v| !v.is_empty()).unwrap_or(absent)
-                }
+                Source::Row(at, absent) => said(meta, at).unwrap_or(absent),
+                Source::Either(at, or) => said(meta, at).or_else(|| said(meta, or)).unwrap_or_default(),
             };
             (value == field.value) == field.equals
         }) && self.labels.matches(&meta.labels)
@@ -91,6 +92,10 @@ impl Selection {
     }
 }
 
+fn said(meta: &api::Meta, at: usize) -> Option<&str> {
+    meta.fields.get(at).map(|value| &**value).filter(|value| !value.is_empty())
+}
+
 fn source(resource: &Resource, path: &str, custom: &mut Vec<Box<str>>) -> Result<Source, Status> {
     match path {
         "metadata.name" => return Ok(Source::Name),
@@ -111,6 +116,10 @@ fn source(resource: &Resource, path: &str, custom: &mut Vec<Box<str>>) -> Result
         path => path,
     };
     match resource.field(stands) {
+        // Whoever reports an event of today's kind is its source.
+        Some(at) if path == "source" => {
+            Ok(resource.field("reportingComponent").map_or(Source::Row(at, ""), |or| Source::Either(at, or)))
+        }
         Some(at) => Ok(Source::Row(at, absent(path))),
         None => Err(Status::bad_request(unsupported(resource, path))),
     }
@@ -137,5 +146,37 @@ fn absent(path: &str) -> &'static str {
         "status.replicas" | "status.successful" => "0",
         "spec.unschedulable" | "spec.hostNetwork" => "false",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(plural: &str, object: api::Value, selector: &str, expect: bool) {
+        let row = api::resource::find("", "v1", plural).unwrap();
+        let options = ListOptions { field_selector: selector.into(), ..ListOptions::default() };
+        let selection = Selection::parse(row, &options).unwrap();
+        assert_eq!(selection.matches(&Object::encode(&object, 1, row).unwrap()), expect, "{selector} of {object}");
+    }
+
+    #[test]
+    fn the_source_of_an_event_is_who_reports_it() {
+        let old = json!({ "source": { "component": "a" }, "reportingComponent": "b" });
+        check("events", old.clone(), "source=a", true);
+        check("events", old.clone(), "source=b", false);
+        check("events", old, "reportingComponent=b", true);
+        check("events", json!({ "reportingComponent": "b" }), "source=b", true);
+        check("events", json!({}), "source=b", false);
+        check("events", json!({}), "source=", true);
+    }
+
+    #[test]
+    fn what_is_absent_counts_as_its_zero() {
+        check("pods", json!({ "spec": {} }), "spec.hostNetwork=false", true);
+        check("nodes", json!({}), "spec.unschedulable=true", false);
+        check("nodes", json!({ "spec": { "unschedulable": true } }), "spec.unschedulable=true", true);
     }
 }

@@ -69,16 +69,18 @@ pub(super) struct RuntimeConfig {
     pub(super) port_mappings: Option<Vec<PortMapping>>,
 }
 
-/// A port of the node that leads to the container.
+/// A port of the node that leads to the container. Older containerd spells the members as its Go structure does, and gets
+/// away with it because plugins in Go read them in any case.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PortMapping {
-    #[serde(default)]
+    #[serde(default, alias = "HostPort")]
     pub(super) host_port: u16,
+    #[serde(alias = "ContainerPort")]
     pub(super) container_port: u16,
-    #[serde(default)]
+    #[serde(default, alias = "Protocol")]
     pub(super) protocol: String,
-    #[serde(default, rename = "hostIP")]
+    #[serde(default, rename = "hostIP", alias = "HostIP")]
     pub(super) host_ip: String,
 }
 

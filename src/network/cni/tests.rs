@@ -125,7 +125,7 @@ fn host_ports_lead_to_the_pod_and_go_with_it() {
     let mappings = json!([
         { "hostPort": 8080, "containerPort": 80, "protocol": "tcp" },
         { "hostPort": 8080, "containerPort": 80, "protocol": "udp" },
-        { "hostPort": 8081, "containerPort": 80, "protocol": "TCP", "hostIP": "192.168.9.1" },
+        { "HostPort": 8081, "ContainerPort": 80, "Protocol": "TCP", "HostIP": "192.168.9.1" },
         { "containerPort": 81, "protocol": "tcp" },
     ]);
     let pod = node.pod("web", mappings.clone());
