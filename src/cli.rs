@@ -5,6 +5,7 @@
 
 mod agent;
 pub(crate) mod config_file;
+mod familiar;
 mod node;
 mod server;
 #[cfg(test)]

@@ -45,14 +45,7 @@ impl ServerSettings {
         if service_cidr.prefix > 28 || service_cidr.prefix < 12 {
             bail!("--service-cidr {service_cidr}: its prefix must lie between /12 and /28");
         }
-        if let Some(endpoint) = &args.datastore_endpoint {
-            // With its password it would be in the log.
-            let scheme = endpoint.split("://").next().unwrap_or_default();
-            bail!(
-                "--datastore-endpoint {scheme}://…: there is no driver for a datastore elsewhere yet; without the flag \
-                 isopod keeps the cluster's state in <data-dir>/server/db"
-            );
-        }
+        args.familiar.check()?;
         let known = |name: &&String| DISABLABLE.contains(&name.as_str()) || ABSENT.contains(&name.as_str());
         if let Some(unknown) = args.disable.iter().find(|name| !known(name)) {
             bail!("--disable {unknown}: there is no such component; there is {}", DISABLABLE.join(", "));

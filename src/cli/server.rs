@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::NodeArgs;
+use super::familiar::FamiliarArgs;
 
 /// The flags of a server.
 #[derive(Args, Debug, Clone)]
@@ -113,16 +114,6 @@ pub(crate) struct ServerArgs {
     /// Group that the kubeconfig belongs to, with a mode such as 640
     #[arg(long, env = "ISOPOD_WRITE_KUBECONFIG_GROUP", value_name = "GROUP", help_heading = "Cluster")]
     pub(crate) write_kubeconfig_group: Option<String>,
-    /// A datastore elsewhere. There is no driver for one yet; the flag says so.
-    #[arg(
-        long,
-        env = "ISOPOD_DATASTORE_ENDPOINT",
-        value_name = "URL",
-        hide = true,
-        hide_env_values = true,
-        help_heading = "Cluster"
-    )]
-    pub(crate) datastore_endpoint: Option<String>,
     /// Keep all of the cluster's state in memory: for tests and CI
     #[arg(long, env = "ISOPOD_EPHEMERAL", help_heading = "Cluster")]
     pub(crate) ephemeral: bool,
@@ -147,6 +138,9 @@ pub(crate) struct ServerArgs {
     /// Arguments for single components.
     #[command(flatten)]
     pub(crate) components: ComponentArgs,
+    /// What scripts for k3s say.
+    #[command(flatten)]
+    pub(crate) familiar: FamiliarArgs,
 }
 
 /// Arguments passed on to the parts of the control plane.

@@ -42,6 +42,25 @@ fn files_are_read_in_order_and_the_command_line_wins() {
 }
 
 #[test]
+fn scripts_for_k3s_work_or_are_told_why_not() {
+    let check = |flag: &str, expect: Option<&str>| {
+        let args = server(&[("config.yaml", "")], &["server", flag], &[]);
+        match (args.familiar.check(), expect) {
+            (Ok(()), None) => {}
+            (Err(error), Some(why)) if error.to_string().contains(why) => {}
+            (outcome, _) => panic!("{flag}: {outcome:?}"),
+        }
+    };
+    check("--disable-network-policy", None);
+    check("--disable-cloud-controller", None);
+    check("--disable-helm-controller", None);
+    check("--system-default-registry=registry.example.org", None);
+    check("--default-local-storage-path=/data", Some("--default-local-storage-path /data: there is no"));
+    check("--cluster-init", Some("one server"));
+    check("--datastore-endpoint=https://u:secret@host", Some("--datastore-endpoint https://…: there is no driver"));
+}
+
+#[test]
 fn bad_files_are_named() {
     let check = |text: &str, expect: &str| {
         let error = format!("{:#}", expand(&[("config.yaml", text)], &["server"], &[]).unwrap_err());
