@@ -1,4 +1,5 @@
-//! The roles and bindings every cluster has, as upstream 1.35 has them.
+//! The roles and bindings every cluster has: rule by rule and in the order of upstream 1.35 with its default features.
+//! Two things differ on purpose: nodes are bound to `system:node-proxier`, and controllers that may update may also patch.
 //!
 //! A rule is one line: `verbs : groups : resources [: names]`, or `verbs : paths` for what is no resource. `core` stands for
 //! the group without a name, `RW` for all verbs on objects, `RO` for reading.
@@ -46,8 +47,7 @@ const NODE: &[&str] = &[
     "create get list watch : core : nodes",
     "patch update : core : nodes/status",
     "patch update : core : nodes",
-    "create patch update : core : events",
-    "create patch update : events.k8s.io : events",
+    EVENTS,
     "RO : core : pods",
     "create delete : core : pods",
     "patch update : core : pods/status",
@@ -59,13 +59,13 @@ const NODE: &[&str] = &[
     "create delete get patch update : coordination.k8s.io : leases",
     "get : storage.k8s.io : volumeattachments",
     "create : core : serviceaccounts/token",
-    "get : core : serviceaccounts",
     "get patch update : core : persistentvolumeclaims/status",
     "RO : storage.k8s.io : csidrivers",
     "create delete get patch update : storage.k8s.io : csinodes",
     "RO : node.k8s.io : runtimeclasses",
     "get : resource.k8s.io : resourceclaims",
-    "create delete deletecollection get list patch update watch : resource.k8s.io : resourceslices",
+    "deletecollection : resource.k8s.io : resourceslices",
+    "get : core : serviceaccounts",
 ];
 
 /// Cluster roles: name, extra label, rules.
@@ -76,7 +76,14 @@ const CLUSTER_ROLES: &[(&str, &str, &[&str])] = &[
         "",
         &["get : /api /api/* /apis /apis/* /healthz /livez /openapi /openapi/* /readyz /version /version/"],
     ),
-    ("system:monitoring", "", &["get : /healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/*"]),
+    (
+        "system:monitoring",
+        "",
+        &[
+            "get : /healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/*",
+            "get : core : nodes/metrics",
+        ],
+    ),
     ("system:public-info-viewer", "", &["get : /healthz /livez /readyz /version /version/"]),
     (
         "system:basic-user",
@@ -102,8 +109,9 @@ const CLUSTER_ROLES: &[(&str, &str, &[&str])] = &[
             "impersonate : core : serviceaccounts",
             "W : core : pods pods/attach pods/exec pods/portforward pods/proxy",
             "create : core : pods/eviction",
-            "W : core : configmaps events persistentvolumeclaims replicationcontrollers replicationcontrollers/scale secrets serviceaccounts services services/proxy",
+            "W : core : configmaps persistentvolumeclaims replicationcontrollers replicationcontrollers/scale secrets serviceaccounts services services/proxy",
             "create : core : serviceaccounts/token",
+            "W : core events.k8s.io : events",
             "W : apps : daemonsets deployments deployments/rollback deployments/scale replicasets replicasets/scale statefulsets statefulsets/scale",
             "W : autoscaling : horizontalpodautoscalers",
             "W : batch : cronjobs jobs",
@@ -119,8 +127,9 @@ const CLUSTER_ROLES: &[(&str, &str, &[&str])] = &[
         "view",
         &[
             "RO : core : configmaps endpoints persistentvolumeclaims persistentvolumeclaims/status pods replicationcontrollers replicationcontrollers/scale serviceaccounts services services/status",
-            "RO : core : bindings events limitranges namespaces/status pods/log pods/status replicationcontrollers/status resourcequotas resourcequotas/status",
+            "RO : core : bindings limitranges namespaces/status pods/log pods/status replicationcontrollers/status resourcequotas resourcequotas/status",
             "RO : core : namespaces",
+            "RO : core events.k8s.io : events",
             "RO : discovery.k8s.io : endpointslices",
             "RO : apps : controllerrevisions daemonsets daemonsets/status deployments deployments/scale deployments/status replicasets replicasets/scale replicasets/status statefulsets statefulsets/scale statefulsets/status",
             "RO : autoscaling : horizontalpodautoscalers horizontalpodautoscalers/status",
@@ -140,7 +149,8 @@ const CLUSTER_ROLES: &[(&str, &str, &[&str])] = &[
         &[
             "RO : core : nodes",
             "proxy : core : nodes",
-            "* : core : nodes/checkpoint nodes/configz nodes/healthz nodes/log nodes/metrics nodes/pods nodes/proxy nodes/stats",
+            "* : core : nodes/log nodes/metrics nodes/proxy nodes/stats",
+            "* : core : nodes/configz nodes/healthz nodes/pods",
         ],
     ),
     ("system:node-bootstrapper", "", &["create get list watch : certificates.k8s.io : certificatesigningrequests"]),
@@ -167,11 +177,7 @@ const CLUSTER_ROLES: &[(&str, &str, &[&str])] = &[
             "create : core : serviceaccounts/token",
         ],
     ),
-    (
-        "system:kube-dns",
-        "",
-        &["list watch : core : endpoints services", "list watch : discovery.k8s.io : endpointslices"],
-    ),
+    ("system:kube-dns", "", &["list watch : core : endpoints services"]),
     (
         "system:persistent-volume-provisioner",
         "",
@@ -222,7 +228,7 @@ const CLUSTER_ROLES: &[(&str, &str, &[&str])] = &[
             "get list patch update watch : core : persistentvolumeclaims",
         ],
     ),
-    ("system:service-account-issuer-discovery", "", &["get : /.well-known/openid-configuration /openid/v1/jwks"]),
+    ("system:service-account-issuer-discovery", "", &["get : /.well-known/openid-configuration /.well-known/openid-configuration/ /openid/v1/jwks /openid/v1/jwks/"]),
     (
         "system:node-proxier",
         "",
@@ -230,8 +236,8 @@ const CLUSTER_ROLES: &[(&str, &str, &[&str])] = &[
             "list watch : core : endpoints services",
             "RO : core : nodes",
             EVENTS,
-            "list watch : discovery.k8s.io : endpointslices",
             "list watch : networking.k8s.io : servicecidrs",
+            "list watch : discovery.k8s.io : endpointslices",
         ],
     ),
     (
@@ -254,13 +260,15 @@ const CLUSTER_ROLES: &[(&str, &str, &[&str])] = &[
             "create : authentication.k8s.io : tokenreviews",
             "create : authorization.k8s.io : subjectaccessreviews",
             "RO : storage.k8s.io : csinodes",
+            "RO : storage.k8s.io : volumeattachments",
             "RO : core : namespaces",
             "RO : storage.k8s.io : csidrivers",
             "RO : storage.k8s.io : csistoragecapacities",
-            "RO : storage.k8s.io : volumeattachments",
-            "RO : resource.k8s.io : deviceclasses resourceclaims resourceslices devicetaintrules",
-            "patch update : resource.k8s.io : resourceclaims resourceclaims/status",
-            "patch update : core : pods/finalizers",
+            "RO : resource.k8s.io : deviceclasses",
+            "get list patch update watch : resource.k8s.io : resourceclaims",
+            "get list patch update watch : resource.k8s.io : resourceclaims/status",
+            "update : core : pods/finalizers",
+            "RO : resource.k8s.io : resourceslices",
         ],
     ),
 ];
@@ -302,15 +310,17 @@ const ROLES: &[(&str, &str, &[&str])] = &[
         "kube-system",
         "system::leader-locking-kube-controller-manager",
         &[
-            "watch : core : configmaps",
-            "get update : core : configmaps : kube-controller-manager",
             "create get list update watch : coordination.k8s.io : leases",
+            "create get list update watch : coordination.k8s.io : leasecandidates",
         ],
     ),
     (
         "kube-system",
         "system::leader-locking-kube-scheduler",
-        &["watch : core : configmaps", "get update : core : configmaps : kube-scheduler"],
+        &[
+            "create get list update watch : coordination.k8s.io : leases",
+            "create get list update watch : coordination.k8s.io : leasecandidates",
+        ],
     ),
     ("kube-system", "system:controller:bootstrap-signer", &["RO : core : secrets"]),
     ("kube-system", "system:controller:cloud-provider", &["create get list watch : core : configmaps"]),
@@ -335,7 +345,7 @@ const BINDINGS: &[(&str, &str, &str, &[&str])] = &[
         "kube-system",
         "system::leader-locking-kube-controller-manager",
         "system::leader-locking-kube-controller-manager",
-        &["u:system:kube-controller-manager", "s:kube-controller-manager"],
+        &["u:system:kube-controller-manager", "s:kube-controller-manager", "s:leader-election-controller"],
     ),
     (
         "kube-system",
