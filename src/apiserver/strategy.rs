@@ -13,7 +13,9 @@ mod devices;
 mod extension;
 mod flow_control;
 mod networking;
+pub(crate) mod off;
 mod pod;
+mod pod_preparation;
 mod pod_validation;
 mod pod_warnings;
 mod policies;
@@ -53,13 +55,31 @@ pub(crate) enum Garbage {
     Unsupported,
 }
 
+/// When an object's `metadata.generation` rises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Generation {
+    /// Never: it is what the client sent with the new object.
+    Sent,
+    /// Never: it is one.
+    One,
+    /// From one, when anything but metadata and status changes.
+    Counted,
+    /// As `Counted`, and when this part of the metadata changes.
+    CountedWith(&'static str),
+    /// As `Counted`, but from what the client sent.
+    CountedFromSent,
+}
+
 /// The behaviour of one kind.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Strategy {
     /// Complaints about a name.
     pub(crate) name: fn(&str) -> Vec<String>,
-    /// Whether `metadata.generation` counts changes of the spec.
-    pub(crate) generation: bool,
+    /// When `metadata.generation` rises.
+    pub(crate) generation: Generation,
+    /// Fields of features that 1.35 has off by default, a list a feature. They are dropped, unless the object already uses
+    /// one of its feature.
+    pub(crate) off: off::Features,
     /// The status a new object begins with, as JSON; `None` keeps what the client sent.
     pub(crate) status: Option<&'static str>,
     /// Fills in what the client left out and no table can say; runs after every decode, before `defaults`.
@@ -99,7 +119,8 @@ pub(crate) struct Strategy {
 impl Strategy {
     pub(crate) const DEFAULT: Self = Self {
         name: validation::dns1123_subdomain,
-        generation: false,
+        generation: Generation::Sent,
+        off: &[],
         status: None,
         default: |_| {},
         defaults: None,
@@ -142,7 +163,7 @@ fn compiled(table: fn() -> Defaults) -> Arc<Defaults> {
 }
 
 /// Custom resources: schema apart, they are all alike.
-const CUSTOM: Strategy = Strategy { generation: true, unconditional_update: false, ..Strategy::DEFAULT };
+const CUSTOM: Strategy = Strategy { generation: Generation::Counted, unconditional_update: false, ..Strategy::DEFAULT };
 
 /// The strategy of a row.
 pub(crate) fn of(resource: &Resource) -> &'static Strategy {

@@ -228,7 +228,13 @@ const CLUSTER_ROLES: &[(&str, &str, &[&str])] = &[
             "get list patch update watch : core : persistentvolumeclaims",
         ],
     ),
-    ("system:service-account-issuer-discovery", "", &["get : /.well-known/openid-configuration /.well-known/openid-configuration/ /openid/v1/jwks /openid/v1/jwks/"]),
+    (
+        "system:service-account-issuer-discovery",
+        "",
+        &[
+            "get : /.well-known/openid-configuration /.well-known/openid-configuration/ /openid/v1/jwks /openid/v1/jwks/",
+        ],
+    ),
     (
         "system:node-proxier",
         "",

@@ -6,20 +6,14 @@ use api::{Resource, Status, time};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::strategy::Strategy;
+use crate::strategy::{Generation, Strategy, off};
 use crate::tree::Tree;
 
 /// The longest prefix of a generated name; five characters follow.
 const GENERATED_MAX: usize = 63 - 5;
 
-/// Fields only the server sets.
-const OURS: [&str; 5] = [
-    "metadata.uid",
-    "metadata.creationTimestamp",
-    "metadata.deletionTimestamp",
-    "metadata.deletionGracePeriodSeconds",
-    "metadata.generation",
-];
+/// Fields that say how an object leaves.
+const LEAVING: [&str; 2] = ["metadata.deletionTimestamp", "metadata.deletionGracePeriodSeconds"];
 
 /// Fields that are not kept in the tree: no self links since 1.24, and who owns what is written apart.
 fn drop_unkept(object: &mut Value) {
@@ -38,7 +32,7 @@ pub(super) fn prepare_create(
         return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
     }
     object.cut("metadata.resourceVersion");
-    OURS.iter().for_each(|field| drop(object.cut(field)));
+    LEAVING.iter().for_each(|field| drop(object.cut(field)));
     drop_unkept(object);
     if resource.is_namespaced() {
         object.put("metadata.namespace", namespace);
@@ -47,7 +41,7 @@ pub(super) fn prepare_create(
     }
     object.put("metadata.uid", uuid::Uuid::new_v4().to_string());
     object.put("metadata.creationTimestamp", time::format(Timestamp::now()));
-    if strategy.generation {
+    if !matches!(strategy.generation, Generation::Sent | Generation::CountedFromSent) {
         object.put("metadata.generation", 1);
     }
     if !resource.builtin && resource.has_subresource("status") {
@@ -59,6 +53,7 @@ pub(super) fn prepare_create(
     if object.text("metadata.name").is_empty() && !object.text("metadata.generateName").is_empty() {
         object.put("metadata.name", generate(object.text("metadata.generateName")));
     }
+    off::take_out(object, None, strategy.off);
     Ok(())
 }
 
@@ -74,20 +69,34 @@ pub(crate) fn generate(prefix: &str) -> String {
     name
 }
 
-/// Gives the new state of an object what only the server changes. `generation` rises when what the kind counts differs.
-pub(super) fn prepare_update(new: &mut Value, old: &Value) {
+/// Gives the new state of an object what only the server changes.
+pub(super) fn prepare_update(new: &mut Value, old: &Value, strategy: &Strategy) {
     drop_unkept(new);
-    for field in OURS {
+    if new.text("metadata.uid").is_empty() {
+        new.put_or_remove("metadata.uid", old.at("metadata.uid").cloned());
+    }
+    for field in ["metadata.creationTimestamp", "metadata.generation"] {
         new.put_or_remove(field, old.at(field).cloned());
     }
+    // What is leaving goes on leaving. A client that says otherwise is told so by the validation.
+    let [time, grace] = LEAVING;
+    if old.at(time).is_some() {
+        new.put_or_remove(time, old.at(time).cloned());
+    }
+    if let Some(before) = old.at(grace) {
+        new.default_to(grace, before.clone());
+    }
+    off::take_out(new, Some(old), strategy.off);
 }
 
-/// Raises the generation if anything but metadata and status changed. The status of a custom kind that does not have it as
-/// a subresource is a field like others.
+/// Raises the generation if what the kind counts changed. The status of a custom kind that does not have it as a
+/// subresource is a field like others.
 pub(super) fn count_change(new: &mut Value, old: &Value, resource: &Resource, strategy: &Strategy) {
-    if !strategy.generation {
-        return;
-    }
+    let also = match strategy.generation {
+        Generation::Sent | Generation::One => return,
+        Generation::Counted | Generation::CountedFromSent => None,
+        Generation::CountedWith(field) => Some(field),
+    };
     let apart = resource.builtin || resource.has_subresource("status");
     let aside = |key: &str| key == "metadata" || key == "status" && apart;
     let counted = |object: &Value| {
@@ -96,10 +105,10 @@ pub(super) fn count_change(new: &mut Value, old: &Value, resource: &Resource, st
     };
     let differs = counted(new) != counted(old)
         || new.as_object().into_iter().flatten().any(|(key, value)| !aside(key) && old.get(key) != Some(value))
-        // A deployment's annotations are copied to its replica sets, so they count.
-        || new.text("kind") == "Deployment" && new.at("metadata.annotations") != old.at("metadata.annotations");
-    let generation = old.int("metadata.generation").unwrap_or(0);
-    new.put("metadata.generation", if differs { generation + 1 } else { generation });
+        || also.is_some_and(|field| new.at(field) != old.at(field));
+    if differs {
+        new.put("metadata.generation", old.int("metadata.generation").unwrap_or(0) + 1);
+    }
 }
 
 /// Complaints about metadata of any object.
@@ -123,6 +132,9 @@ pub(super) fn validate(object: &Value, resource: &Resource, strategy: &Strategy)
         } else {
             errors.invalid_each(&meta.child("namespace"), namespace, api::validation::dns1123_label(namespace));
         }
+    }
+    if let Some(generation) = object.int("metadata.generation").filter(|generation| *generation < 0) {
+        errors.push(Error::invalid(&meta.child("generation"), generation, "must be greater than or equal to 0"));
     }
     let pairs = |path| object.entries(path).map(|(k, v)| (k.as_str(), v.as_str().unwrap_or_default()));
     errors.extend(validate_labels(pairs("metadata.labels"), &meta.child("labels")));
@@ -186,7 +198,7 @@ fn owners(object: &Value, path: &Path, errors: &mut ErrorList) {
 /// Complaints about a change of metadata.
 pub(super) fn validate_update(new: &Value, old: &Value, errors: &mut ErrorList) {
     let meta = Path::root("metadata");
-    for field in ["name", "namespace", "uid"] {
+    for field in ["name", "namespace", "uid", "deletionTimestamp", "deletionGracePeriodSeconds"] {
         let (new, old) = (new.at("metadata").and_then(|m| m.at(field)), old.at("metadata").and_then(|m| m.at(field)));
         if new != old {
             errors.push(Error::immutable(&meta.child(field), new.cloned().unwrap_or_default()));

@@ -1,12 +1,12 @@
 //! Who owns the fields of an object after a write through the registry: see [`api::apply`].
 
+mod resets;
 mod scale;
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use api::apply::{self, Kind, Reset};
-use api::fields::Set;
 use api::managed_fields::{ManagedFields, Manager, Operation};
 use api::shape::{Form, Shape};
 use api::validation::field::{ErrorList, Path};
@@ -32,7 +32,7 @@ pub(super) struct Written {
 impl Written {
     /// The kind that the row's requests are about.
     pub(super) fn new(resource: &Arc<Resource>, part: Part) -> Self {
-        Self { reset: reset(resource, part), resource: resource.clone(), part }
+        Self { reset: resets::of(resource, part), resource: resource.clone(), part }
     }
 
     /// The version that bodies have.
@@ -204,40 +204,5 @@ impl Kind for Written {
 
     fn may_have_changed(&self) -> bool {
         !self.resource.builtin && self.part != Part::Scale
-    }
-}
-
-/// What a status write of a kind cannot set beside the spec.
-const STATUS_LEAVES: &[(&str, &str, &[&str])] = &[
-    ("", "pods", &["metadata.deletionTimestamp", "metadata.ownerReferences"]),
-    ("admissionregistration.k8s.io", "validatingadmissionpolicies", &["metadata"]),
-    ("apiextensions.k8s.io", "customresourcedefinitions", &["metadata"]),
-    ("apps", "deployments", &["metadata.labels"]),
-    ("flowcontrol.apiserver.k8s.io", "flowschemas", &["metadata"]),
-    ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations", &["metadata"]),
-    ("resource.k8s.io", "resourceclaims", &["metadata"]),
-    ("storage.k8s.io", "volumeattachments", &["metadata"]),
-];
-
-/// What a write through the part cannot set, and so nobody owns by it.
-fn reset(resource: &Resource, part: Part) -> Reset {
-    static STATUS: LazyLock<Set> = LazyLock::new(|| Set::named(&["status"]));
-    match part {
-        Part::Main | Part::Finalize if resource.has_subresource("status") => Reset::These(STATUS.clone()),
-        Part::Main | Part::Finalize | Part::Scale => Reset::Nothing,
-        Part::Status if !resource.builtin => Reset::AllBut(&[&["status"]]),
-        Part::Status => {
-            let row = STATUS_LEAVES.iter().find(|(g, p, _)| **g == *resource.group && **p == *resource.plural);
-            let more = row.map_or(&[][..], |(_, _, fields)| fields);
-            Reset::These(Set::named(&["spec"]).union(&Set::named(more)))
-        }
-        Part::Approval => Reset::These(Set::named(&["spec", "status.certificate"])),
-        Part::EphemeralContainers => Reset::AllBut(&[&["spec", "ephemeralContainers"]]),
-        Part::Resize => Reset::AllBut(&[
-            &["spec", "containers", "*", "resources"],
-            &["spec", "containers", "*", "resizePolicy"],
-            &["spec", "initContainers", "*", "resources"],
-            &["spec", "initContainers", "*", "resizePolicy"],
-        ]),
     }
 }

@@ -1,6 +1,7 @@
 //! Which part of an object a write may touch: the object itself, or what one of its subresources stands for.
 
 mod scale;
+mod status;
 
 use api::validation::field::ErrorList;
 use api::{Resource, Status};
@@ -68,7 +69,7 @@ impl Part {
     pub(crate) fn merge(self, resource: &Resource, new: Value, old: &Value) -> Result<Value, Status> {
         match self {
             Self::Main => Ok(main(resource, new, old)),
-            Self::Status => Ok(status(resource, new, old)),
+            Self::Status => Ok(status::merge(resource, new, old)),
             Self::Scale => scale::apply(resource, &new, old),
             Self::Finalize => Ok(finalize(new, old)),
             Self::Approval => Ok(approval(new, old)),
@@ -98,48 +99,6 @@ fn main(resource: &Resource, mut new: Value, old: &Value) -> Value {
         new.put_or_remove("status", old.at("status").cloned());
     }
     new
-}
-
-/// Status writes alter nothing but status and, of built-in kinds, metadata.
-fn status(resource: &Resource, mut new: Value, old: &Value) -> Value {
-    let mut merged = old.clone();
-    if !resource.builtin {
-        merged.put_or_remove("status", new.cut("status"));
-        merged.put_or_remove("metadata.resourceVersion", new.at("metadata.resourceVersion").cloned());
-        merged.put_or_remove("metadata.uid", new.at("metadata.uid").cloned());
-        return merged;
-    }
-    let map = merged.map_mut("");
-    for part in ["metadata", "status"] {
-        match new.cut(part) {
-            Some(value) => drop(map.insert(part.to_owned(), value)),
-            None => drop(map.shift_remove(part)),
-        }
-    }
-    // How well a pod is served is said when it is made. Agents may leave it out.
-    let class = old.at("status.qosClass");
-    if resource.is_core() && &*resource.plural == "pods" && merged.text("status.qosClass").is_empty() && class.is_some()
-    {
-        merged.put_or_remove("status.qosClass", class.cloned());
-    }
-    // Who owns an object is no part of its state.
-    merged.put_or_remove("metadata.ownerReferences", old.at("metadata.ownerReferences").cloned());
-    if old.text("kind") == "CertificateSigningRequest" {
-        // Signers may not approve, nor take an approval back.
-        let before = |kind: &str| old.items("status.conditions").iter().find(|c| c.text("type") == kind);
-        let mut kept: Vec<Value> = Vec::new();
-        for condition in merged.items("status.conditions") {
-            match condition.text("type") {
-                kind if is_approval(kind) => kept.extend(before(kind).cloned()),
-                _ => kept.push(condition.clone()),
-            }
-        }
-        let lost = old.items("status.conditions").iter().filter(|c| is_approval(c.text("type")) && !kept.contains(c));
-        let lost: Vec<Value> = lost.cloned().collect();
-        kept.extend(lost);
-        put_conditions(&mut merged, kept, old);
-    }
-    merged
 }
 
 fn finalize(mut new: Value, old: &Value) -> Value {

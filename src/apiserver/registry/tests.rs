@@ -5,6 +5,7 @@ mod clock;
 mod deletes;
 mod kinds;
 mod owners;
+mod preparation;
 mod reads;
 mod robustness;
 mod subresources;

@@ -162,7 +162,7 @@ impl Registry {
             Part::Scale => std::mem::take(&mut attributes.object),
             part => part.merge(storage, std::mem::take(&mut attributes.object), old)?,
         };
-        metadata::prepare_update(&mut new, old);
+        metadata::prepare_update(&mut new, old, strategy);
         if !own {
             if part == Part::Main {
                 (strategy.prepare_update)(&mut new, old);

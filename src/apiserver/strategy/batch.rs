@@ -12,7 +12,7 @@ use super::at::At;
 use super::pod::default_spec;
 use super::warnings;
 use super::workloads::template_defaults;
-use super::{Garbage, Strategy};
+use super::{Garbage, Generation, Strategy, off};
 use crate::tree::Tree;
 
 const UID: &str = "batch.kubernetes.io/controller-uid";
@@ -25,7 +25,7 @@ const OLD_NAME: &str = "job-name";
 const CRON_NAME_MAX: usize = 52;
 
 pub(super) const JOB: Strategy = Strategy {
-    generation: true,
+    generation: Generation::Counted,
     status: Some("{}"),
     default: |job| {
         if let Some(spec) = job.at_mut("spec.template.spec") {
@@ -70,11 +70,12 @@ pub(super) const JOB: Strategy = Strategy {
     validate_status: status::validate,
     garbage: Garbage::Orphan,
     warnings: warnings::job,
+    off: off::WORKLOAD,
     ..Strategy::DEFAULT
 };
 
 pub(super) const CRON_JOB: Strategy = Strategy {
-    generation: true,
+    generation: Generation::Counted,
     status: Some("{}"),
     default: |cron| {
         if let Some(spec) = cron.at_mut("spec.jobTemplate.spec.template.spec") {
@@ -102,6 +103,7 @@ pub(super) const CRON_JOB: Strategy = Strategy {
         }
     },
     warnings: warnings::cron_job,
+    off: off::CRON_JOB,
     ..Strategy::DEFAULT
 };
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::warnings;
 use super::workloads::immutable;
-use super::{Garbage, Strategy};
+use super::{Garbage, Generation, Strategy, off};
 use crate::defaults::Defaults;
 use crate::tree::Tree;
 
@@ -55,6 +55,7 @@ pub(super) const NODE: Strategy = Strategy {
     validate_update: validation::node_update,
     validate_status: validation::node_status,
     warnings: warnings::node,
+    off: off::NODE,
     ..Strategy::DEFAULT
 };
 
@@ -73,6 +74,7 @@ pub(super) const LIMIT_RANGE: Strategy = Strategy {
             }
         }
     },
+    prepare_create: |range, _| range.default_to("metadata.name", uuid::Uuid::new_v4().to_string()),
     validate: limits::range,
     create_on_update: true,
     ..Strategy::DEFAULT
@@ -83,13 +85,12 @@ pub(super) const RESOURCE_QUOTA: Strategy = Strategy {
     validate: limits::quota,
     validate_update: limits::quota_update,
     validate_status: limits::quota_status,
-    create_on_update: true,
     returns_deleted: true,
     ..Strategy::DEFAULT
 };
 
 pub(super) const PRIORITY_CLASS: Strategy = Strategy {
-    generation: true,
+    generation: Generation::One,
     defaults: Some(|| Defaults::new(&[("preemptionPolicy", r#""PreemptLowerPriority""#), ("value", "0")])),
     validate: validation::priority_class,
     validate_update: validation::priority_class_update,
@@ -101,6 +102,7 @@ pub(super) const LEASE: Strategy = Strategy {
     create_on_update: true,
     unconditional_update: false,
     durability: Durability::Deferred,
+    off: off::LEASE,
     ..Strategy::DEFAULT
 };
 
@@ -116,5 +118,7 @@ pub(super) const RUNTIME_CLASS: Strategy = Strategy {
     validate: validation::runtime_class,
     validate_update: |new, old, errors| immutable(new, old, "handler", errors),
     warnings: warnings::runtime_class,
+    create_on_update: true,
+    unconditional_update: false,
     ..Strategy::DEFAULT
 };

@@ -4,7 +4,7 @@ use api::validation::config_map_key;
 use api::validation::field::{Error, ErrorList, Path};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Strategy;
 use super::workloads::immutable;
@@ -118,7 +118,19 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-pub(super) const SERVICE_ACCOUNT: Strategy = Strategy { returns_deleted: true, ..Strategy::DEFAULT };
+pub(super) const SERVICE_ACCOUNT: Strategy = Strategy {
+    returns_deleted: true,
+    prepare_create: |account, _| bare_secrets(account),
+    prepare_update: |account, _| bare_secrets(account),
+    ..Strategy::DEFAULT
+};
+
+/// Secrets of an account are known by their names alone.
+fn bare_secrets(account: &mut Value) {
+    for secret in account.items_mut("secrets") {
+        *secret = secret.at("name").map_or_else(|| json!({}), |name| json!({"name": name}));
+    }
+}
 
 fn too_much(size: usize, field: &str, errors: &mut ErrorList) {
     if size > DATA_MAX {

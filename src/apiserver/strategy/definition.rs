@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 pub(crate) use approval::{Approval, approval, is_protected};
 pub(crate) use schema::field_path;
 
-use super::Strategy;
+use super::{Generation, Strategy};
 use crate::defaults::Defaults;
 use crate::tree::Tree;
 
@@ -25,7 +25,7 @@ use crate::tree::Tree;
 pub(crate) const FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 pub(super) const DEFINITION: Strategy = Strategy {
-    generation: true,
+    generation: Generation::Counted,
     unconditional_update: false,
     default: |definition| {
         let kind = definition.text("spec.names.kind").to_owned();

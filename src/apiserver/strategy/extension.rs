@@ -4,22 +4,22 @@
 use api::validation::field::{Error, ErrorList, Path};
 use serde_json::Value;
 
-use super::Strategy;
 use super::at::{At, Rule};
 use super::conditions::conditions;
 use super::devices;
 use super::workloads::immutable;
 use super::workloads::validation::{at_most_all, int_or_percent};
+use super::{Generation, Strategy, off};
 use crate::defaults::Defaults;
 use crate::tree::Tree;
 
 pub(super) const API_SERVICE: Strategy = Strategy {
-    generation: true,
     prepare_create: |service, _| crate::aggregation::prepare(service),
     defaults: Some(|| Defaults::new(&[("spec.service.port", "443")])),
     validate: validate_api_service,
     // `v1.` is the name of the core group's.
     name: api::validation::path_segment_name,
+    unconditional_update: false,
     ..Strategy::DEFAULT
 };
 
@@ -75,7 +75,7 @@ fn validate_api_service(service: &Value, errors: &mut ErrorList) {
 }
 
 pub(super) const DISRUPTION_BUDGET: Strategy = Strategy {
-    generation: true,
+    generation: Generation::Counted,
     status: Some(r#"{"disruptionsAllowed":0,"currentHealthy":0,"desiredHealthy":0,"expectedPods":0}"#),
     validate: |budget, errors| {
         let root = At::root(budget);
@@ -97,6 +97,7 @@ pub(super) const DISRUPTION_BUDGET: Strategy = Strategy {
             root.get("status").get(field).not_negative(errors);
         }
     },
+    unconditional_update: false,
     ..Strategy::DEFAULT
 };
 
@@ -106,6 +107,8 @@ pub(super) const RESOURCE_CLAIM: Strategy = Strategy {
     validate_create: devices::claim,
     validate_update: devices::claim_update,
     validate_status: devices::claim_status,
+    returns_deleted: true,
+    off: off::RESOURCE_CLAIM,
     ..Strategy::DEFAULT
 };
 
@@ -113,10 +116,18 @@ pub(super) const RESOURCE_CLAIM_TEMPLATE: Strategy = Strategy {
     default: |template| default_requests(template, "spec.spec.devices.requests"),
     validate: devices::template,
     validate_update: |new, old, errors| immutable(new, old, "spec", errors),
+    returns_deleted: true,
+    off: off::RESOURCE_CLAIM_TEMPLATE,
     ..Strategy::DEFAULT
 };
 
-pub(super) const DEVICE_CLASS: Strategy = Strategy { generation: true, validate: devices::class, ..Strategy::DEFAULT };
+pub(super) const DEVICE_CLASS: Strategy = Strategy {
+    generation: Generation::Counted,
+    validate: devices::class,
+    returns_deleted: true,
+    off: off::DEVICE_CLASS,
+    ..Strategy::DEFAULT
+};
 
 /// Who does not say how many devices wants one; who wants all of them gives no number.
 fn default_requests(object: &mut Value, path: &str) {
@@ -135,9 +146,11 @@ fn default_requests(object: &mut Value, path: &str) {
 }
 
 pub(super) const RESOURCE_SLICE: Strategy = Strategy {
-    generation: true,
+    generation: Generation::Counted,
     validate: devices::slice,
     validate_update: devices::slice_update,
     warnings: super::warnings::resource_slice,
+    returns_deleted: true,
+    off: off::RESOURCE_SLICE,
     ..Strategy::DEFAULT
 };

@@ -4,7 +4,7 @@ use api::validation::field::{Error, ErrorList, Path};
 use api::validation::{dns1123_label, dns1123_subdomain};
 use serde_json::{Value, json};
 
-use super::Strategy;
+use super::{Generation, Strategy};
 use crate::bootstrap_objects::flow_control::mandatory;
 use crate::defaults::Defaults;
 use crate::fairness::{HASH_BITS, entropy_bits};
@@ -16,7 +16,7 @@ const QUEUES_MAX: i64 = 10_000_000;
 const VERBS: [&str; 9] = ["create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch"];
 
 pub(super) const FLOW_SCHEMA: Strategy = Strategy {
-    generation: true,
+    generation: Generation::Counted,
     status: Some("{}"),
     defaults: Some(|| Defaults::new(&[("spec.matchingPrecedence", "1000")])),
     validate: |schema, errors| {
@@ -34,7 +34,7 @@ pub(super) const FLOW_SCHEMA: Strategy = Strategy {
 };
 
 pub(super) const PRIORITY_LEVEL: Strategy = Strategy {
-    generation: true,
+    generation: Generation::Counted,
     status: Some("{}"),
     default: |level| {
         if level.text("spec.type") == "Exempt" {

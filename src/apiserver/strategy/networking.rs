@@ -6,14 +6,14 @@ use api::validation::field::Path;
 use api::validation::ip;
 use serde_json::json;
 
-use super::Strategy;
 use super::warnings;
 use super::workloads::immutable;
+use super::{Generation, Strategy};
 use crate::defaults::Defaults;
 use crate::tree::Tree;
 
 pub(super) const INGRESS: Strategy = Strategy {
-    generation: true,
+    generation: Generation::Counted,
     status: Some(r#"{"loadBalancer":{}}"#),
     validate: validation::ingress,
     validate_create: validation::new_ingress,
@@ -23,7 +23,7 @@ pub(super) const INGRESS: Strategy = Strategy {
 };
 
 pub(super) const INGRESS_CLASS: Strategy = Strategy {
-    generation: true,
+    generation: Generation::Counted,
     defaults: Some(|| Defaults::new(&[("spec.parameters.scope", r#""Cluster""#)])),
     validate: validation::ingress_class,
     validate_update: |new, old, errors| immutable(new, old, "spec.controller", errors),
@@ -31,7 +31,7 @@ pub(super) const INGRESS_CLASS: Strategy = Strategy {
 };
 
 pub(super) const NETWORK_POLICY: Strategy = Strategy {
-    generation: true,
+    generation: Generation::Counted,
     default: |policy| {
         if policy.at("spec").is_some() && policy.items("spec.policyTypes").is_empty() {
             let egress = !policy.items("spec.egress").is_empty();
@@ -51,7 +51,6 @@ pub(super) const NETWORK_POLICY: Strategy = Strategy {
 };
 
 pub(super) const IP_ADDRESS: Strategy = Strategy {
-    generation: true,
     name: |name| ip::ip(&Path::root("metadata.name"), name).into_iter().map(|error| error.detail).collect(),
     validate: validation::ip_address,
     validate_update: |new, old, errors| immutable(new, old, "spec.parentRef", errors),
@@ -59,7 +58,6 @@ pub(super) const IP_ADDRESS: Strategy = Strategy {
 };
 
 pub(super) const SERVICE_CIDR: Strategy = Strategy {
-    generation: true,
     status: Some("{}"),
     validate: validation::service_cidr,
     validate_update: validation::service_cidr_update,

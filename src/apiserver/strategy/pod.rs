@@ -1,17 +1,16 @@
 //! Pods, and the pod specs inside other kinds: defaults, what a new pod begins with, how long it may take to go.
 
-use api::User;
-use api::qos::class as quality;
 use serde_json::{Value, json};
 
-use super::Strategy;
+use super::pod_preparation;
 use super::pod_validation;
 use super::warnings;
+use super::{Generation, Strategy, off};
 use crate::defaults::Defaults;
 use crate::tree::Tree;
 
 pub(super) const STRATEGY: Strategy = Strategy {
-    generation: true,
+    generation: Generation::Counted,
     status: Some(r#"{"phase":"Pending"}"#),
     default: |pod| {
         default_requests(pod);
@@ -26,7 +25,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
         }
     },
     defaults: Some(|| spec_defaults("spec")),
-    prepare_create,
+    prepare_create: pod_preparation::prepare_create,
     prepare_update,
     validate: pod_validation::validate,
     validate_create: pod_validation::validate_create,
@@ -35,6 +34,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
     returns_deleted: true,
     grace: Some(grace),
     warnings: warnings::pod,
+    off: off::POD,
     ..Strategy::DEFAULT
 };
 
@@ -179,21 +179,6 @@ fn default_host_ports(pod: &mut Value) {
     }
 }
 
-fn prepare_create(pod: &mut Value, _: &User) {
-    let class = quality(pod);
-    pod.put("status.qosClass", class);
-    let gated: Vec<&str> = pod.items("spec.schedulingGates").iter().map(|gate| gate.text("name")).collect();
-    if !gated.is_empty() {
-        let condition = json!([{
-            "type": "PodScheduled",
-            "status": "False",
-            "reason": "SchedulingGated",
-            "message": "Scheduling is blocked due to non-empty scheduling gates",
-        }]);
-        pod.put("status.conditions", condition);
-    }
-}
-
 fn prepare_update(pod: &mut Value, old: &Value) {
     // A name and an address that change with the pod's state belong to its status.
     if let Some(class) = old.at("status.qosClass") {
@@ -216,6 +201,8 @@ fn grace(pod: &Value, asked: Option<i64>) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use api::qos::class as quality;
+
     use super::*;
 
     #[test]

@@ -21,6 +21,7 @@ use serde_json::Value;
 
 use super::at::{At, Rule};
 
+pub(super) use annotations::app_armor_of;
 pub(super) use placement::{node_selector, taints, tolerations};
 pub(crate) use resize::validate_resize;
 pub(super) use resources::of_overhead;

@@ -5,8 +5,8 @@ use api::validation::{dns1035_label, dns1123_subdomain, path_segment_name, quali
 use cel::Type;
 use serde_json::Value;
 
-use super::Strategy;
 use super::webhooks::validate_rule;
+use super::{Generation, Strategy};
 use crate::admission::expressions::{Names, compile};
 use crate::admission::policy::result_types;
 use crate::defaults::Defaults;
@@ -41,28 +41,40 @@ fn binding_defaults() -> Defaults {
 }
 
 pub(super) const VALIDATING: Strategy = Strategy {
-    generation: true,
+    generation: Generation::Counted,
     status: Some("{}"),
     defaults: Some(policy_defaults),
     validate: validate_policy,
+    unconditional_update: false,
     ..Strategy::DEFAULT
 };
 
 pub(super) const VALIDATING_BINDING: Strategy = Strategy {
-    generation: true,
+    generation: Generation::Counted,
     defaults: Some(binding_defaults),
     validate: |binding, errors| {
         validate_binding(binding, errors);
         validate_actions(binding.items("spec.validationActions"), &spec().child("validationActions"), errors);
     },
+    unconditional_update: false,
     ..Strategy::DEFAULT
 };
 
-pub(super) const MUTATING: Strategy =
-    Strategy { generation: true, defaults: Some(policy_defaults), validate: validate_mutating, ..Strategy::DEFAULT };
+pub(super) const MUTATING: Strategy = Strategy {
+    generation: Generation::Counted,
+    defaults: Some(policy_defaults),
+    validate: validate_mutating,
+    unconditional_update: false,
+    ..Strategy::DEFAULT
+};
 
-pub(super) const MUTATING_BINDING: Strategy =
-    Strategy { generation: true, defaults: Some(binding_defaults), validate: validate_binding, ..Strategy::DEFAULT };
+pub(super) const MUTATING_BINDING: Strategy = Strategy {
+    generation: Generation::Counted,
+    defaults: Some(binding_defaults),
+    validate: validate_binding,
+    unconditional_update: false,
+    ..Strategy::DEFAULT
+};
 
 fn spec() -> Path {
     Path::root("spec")

@@ -6,9 +6,9 @@ mod validation;
 use api::validation::dns1035_label;
 use serde_json::{Value, json};
 
-use super::Strategy;
 use super::warnings;
 use super::workloads::immutable;
+use super::{Generation, Strategy};
 use crate::defaults::Defaults;
 use crate::tree::Tree;
 
@@ -69,6 +69,10 @@ pub(super) const SERVICE: Strategy = Strategy {
 fn keep_what_was_given(new: &mut Value, old: &Value) {
     let given = ["spec.clusterIP", "spec.clusterIPs", "spec.ipFamilies", "spec.ipFamilyPolicy"];
     let (kind, before) = (new.text("spec.type").to_owned(), old.text("spec.type"));
+    if kind != "LoadBalancer" {
+        // The load balancer is taken down later; that it is not this service's any more shows at once.
+        new.put("status.loadBalancer", json!({}));
+    }
     let outside = |kind: &str| matches!(kind, "NodePort" | "LoadBalancer");
     let drop_unchanged = |new: &mut Value, fields: &[&str]| {
         for field in fields {
@@ -132,10 +136,23 @@ pub(super) const ENDPOINTS: Strategy = Strategy {
 };
 
 pub(super) const ENDPOINT_SLICE: Strategy = Strategy {
-    generation: true,
+    generation: Generation::CountedWith("metadata.labels"),
     defaults: Some(|| Defaults::new(&[("ports[].name", r#""""#), ("ports[].protocol", r#""TCP""#)])),
+    prepare_create: |slice, _| drop_topology(slice),
+    prepare_update: |slice, old| {
+        if slice.at("endpoints") != old.at("endpoints") {
+            drop_topology(slice);
+        }
+    },
     validate: endpoints::slice,
     validate_update: |new, old, errors| immutable(new, old, "addressType", errors),
     warnings: warnings::endpoints,
     ..Strategy::DEFAULT
 };
+
+/// v1 shows what beta versions said about topology, and takes none.
+fn drop_topology(slice: &mut Value) {
+    for endpoint in slice.items_mut("endpoints") {
+        endpoint.cut("deprecatedTopology");
+    }
+}

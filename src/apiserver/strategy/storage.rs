@@ -3,11 +3,11 @@
 mod kinds;
 mod validation;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::Strategy;
 use super::warnings;
 use super::workloads::immutable;
+use super::{Generation, Strategy};
 use crate::defaults::Defaults;
 use crate::tree::Tree;
 
@@ -15,6 +15,9 @@ pub(super) use validation::claim_spec as validate_claim_spec;
 
 pub(super) const VOLUME: Strategy = Strategy {
     status: Some(r#"{"phase":"Pending"}"#),
+    prepare_create: |volume, _| {
+        volume.put("status.lastPhaseTransitionTime", api::time::format(jiff::Timestamp::now()));
+    },
     defaults: Some(|| {
         Defaults::new(&[
             ("spec.persistentVolumeReclaimPolicy", r#""Retain""#),
@@ -33,14 +36,8 @@ pub(super) const VOLUME: Strategy = Strategy {
 
 pub(super) const CLAIM: Strategy = Strategy {
     status: Some(r#"{"phase":"Pending"}"#),
-    default: |claim| {
-        // Two fields for where the data comes from; the older one only knows volumes and snapshots.
-        match (claim.at("spec.dataSource").cloned(), claim.at("spec.dataSourceRef").cloned()) {
-            (Some(source), None) => claim.put("spec.dataSourceRef", source),
-            (None, Some(source)) if source.text("namespace").is_empty() => claim.put("spec.dataSource", source),
-            _ => {}
-        }
-    },
+    prepare_create: |claim, _| data_source(claim, None),
+    prepare_update: |claim, old| data_source(claim, Some(old)),
     defaults: Some(|| Defaults::new(&[("spec.volumeMode", r#""Filesystem""#)])),
     validate: validation::claim,
     validate_update: validation::claim_update,
@@ -49,6 +46,35 @@ pub(super) const CLAIM: Strategy = Strategy {
     warnings: warnings::claim,
     ..Strategy::DEFAULT
 };
+
+/// Two fields say where the data comes from: the older one only knows claims and snapshots, of its own namespace, and forgot
+/// what else it was told. Who says it in one says it in both.
+fn data_source(claim: &mut Value, old: Option<&Value>) {
+    const OLD: &str = "spec.dataSource";
+    const NEW: &str = "spec.dataSourceRef";
+    let used = |field| old.is_some_and(|old| old.at(field).is_some());
+    // Sources in other namespaces are a feature that is off.
+    if !used(NEW) && !claim.text("spec.dataSourceRef.namespace").is_empty() {
+        claim.cut(NEW);
+    }
+    if !used(OLD) && !used(NEW) && claim.at(NEW).is_none() {
+        let known = matches!(
+            (claim.text("spec.dataSource.apiGroup"), claim.text("spec.dataSource.kind")),
+            ("", "PersistentVolumeClaim") | ("snapshot.storage.k8s.io", "VolumeSnapshot")
+        );
+        if !known {
+            claim.cut(OLD);
+        }
+    }
+    match (claim.at(OLD).cloned(), claim.at(NEW).cloned()) {
+        (Some(source), None) => claim.put(NEW, source),
+        (None, Some(mut source)) if source.text("namespace").is_empty() => {
+            source.cut("namespace");
+            claim.put(OLD, source);
+        }
+        _ => {}
+    }
+}
 
 pub(super) const STORAGE_CLASS: Strategy = Strategy {
     defaults: Some(|| Defaults::new(&[("reclaimPolicy", r#""Delete""#), ("volumeBindingMode", r#""Immediate""#)])),
@@ -60,7 +86,7 @@ pub(super) const STORAGE_CLASS: Strategy = Strategy {
 };
 
 pub(super) const CSI_DRIVER: Strategy = Strategy {
-    generation: true,
+    generation: Generation::CountedFromSent,
     default: |driver| driver.default_to("spec", json!({})),
     defaults: Some(|| {
         Defaults::new(&[
@@ -76,17 +102,23 @@ pub(super) const CSI_DRIVER: Strategy = Strategy {
     validate: kinds::driver,
     validate_update: kinds::driver_update,
     returns_deleted: true,
+    unconditional_update: false,
     warnings: warnings::csi_driver,
     ..Strategy::DEFAULT
 };
 
-pub(super) const CSI_NODE: Strategy =
-    Strategy { validate: kinds::node, validate_update: kinds::node_update, returns_deleted: true, ..Strategy::DEFAULT };
+pub(super) const CSI_NODE: Strategy = Strategy {
+    validate: kinds::node,
+    validate_update: kinds::node_update,
+    returns_deleted: true,
+    unconditional_update: false,
+    ..Strategy::DEFAULT
+};
 
 pub(super) const STORAGE_CAPACITY: Strategy = Strategy {
     validate: kinds::capacity,
     validate_update: kinds::capacity_update,
-    returns_deleted: true,
+    unconditional_update: false,
     warnings: warnings::storage_capacity,
     ..Strategy::DEFAULT
 };
@@ -104,5 +136,6 @@ pub(super) const VOLUME_ATTACHMENT: Strategy = Strategy {
     validate_update: |new, old, errors| immutable(new, old, "spec", errors),
     validate_status: kinds::attachment_status,
     returns_deleted: true,
+    unconditional_update: false,
     ..Strategy::DEFAULT
 };

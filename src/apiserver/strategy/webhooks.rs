@@ -4,8 +4,8 @@ use api::validation::field::{Error, ErrorList, Path};
 use api::validation::{dns1035_label, dns1123_subdomain, port_number, validate_label_selector};
 use serde_json::Value;
 
-use super::Strategy;
 use super::policies::validate_conditions;
+use super::{Generation, Strategy};
 use crate::admission::expressions::Names;
 use crate::defaults::Defaults;
 use crate::tree::Tree;
@@ -28,14 +28,20 @@ fn defaults() -> Defaults {
 }
 
 pub(super) const MUTATING: Strategy = Strategy {
-    generation: true,
+    generation: Generation::Counted,
     defaults: Some(|| defaults().with("webhooks[]", &[("reinvocationPolicy", r#""Never""#)])),
     validate,
+    unconditional_update: false,
     ..Strategy::DEFAULT
 };
 
-pub(super) const VALIDATING: Strategy =
-    Strategy { generation: true, defaults: Some(defaults), validate, ..Strategy::DEFAULT };
+pub(super) const VALIDATING: Strategy = Strategy {
+    generation: Generation::Counted,
+    defaults: Some(defaults),
+    validate,
+    unconditional_update: false,
+    ..Strategy::DEFAULT
+};
 
 fn validate(configuration: &Value, errors: &mut ErrorList) {
     let mut names: Vec<&str> = Vec::new();

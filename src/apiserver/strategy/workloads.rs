@@ -10,7 +10,7 @@ use super::at::{At, Rule};
 use super::pod::{default_spec, spec_defaults};
 use super::pod_validation::validate_template;
 use super::warnings;
-use super::{Garbage, Strategy};
+use super::{Garbage, Generation, Strategy, off};
 use crate::defaults::Defaults;
 use crate::tree::Tree;
 
@@ -23,7 +23,7 @@ fn default_template(object: &mut Value) {
 }
 
 pub(super) const POD_TEMPLATE: Strategy = Strategy {
-    generation: true,
+    generation: Generation::Counted,
     default: |object| {
         if let Some(spec) = object.at_mut("template.spec") {
             default_spec(spec);
@@ -33,11 +33,12 @@ pub(super) const POD_TEMPLATE: Strategy = Strategy {
     validate: |object, errors| validate_template(&At::root(object).get("template"), errors),
     returns_deleted: true,
     warnings: |about| warnings::workload(about, "template"),
+    off: off::POD_TEMPLATE,
     ..Strategy::DEFAULT
 };
 
 pub(super) const REPLICATION_CONTROLLER: Strategy = Strategy {
-    generation: true,
+    generation: Generation::Counted,
     status: Some(r#"{"replicas":0}"#),
     default: |object| {
         default_template(object);
@@ -57,11 +58,12 @@ pub(super) const REPLICATION_CONTROLLER: Strategy = Strategy {
     validate_status: |new, old, errors| validation::status(&validation::REPLICA_SET, new, old, errors),
     garbage: Garbage::Orphan,
     warnings: |about| warnings::named_workload(about, "spec.template"),
+    off: off::WORKLOAD,
     ..Strategy::DEFAULT
 };
 
 pub(super) const REPLICA_SET: Strategy = Strategy {
-    generation: true,
+    generation: Generation::Counted,
     status: Some(r#"{"replicas":0}"#),
     default: default_template,
     defaults: Some(|| spec_defaults(TEMPLATE).with("spec", &[("replicas", "1")])),
@@ -69,11 +71,12 @@ pub(super) const REPLICA_SET: Strategy = Strategy {
     validate_status: |new, old, errors| validation::status(&validation::REPLICA_SET, new, old, errors),
     validate_update: |new, old, errors| immutable(new, old, "spec.selector", errors),
     warnings: |about| warnings::named_workload(about, "spec.template"),
+    off: off::WORKLOAD,
     ..Strategy::DEFAULT
 };
 
 pub(super) const DEPLOYMENT: Strategy = Strategy {
-    generation: true,
+    generation: Generation::CountedWith("metadata.annotations"),
     status: Some("{}"),
     default: |object| {
         default_template(object);
@@ -99,17 +102,20 @@ pub(super) const DEPLOYMENT: Strategy = Strategy {
     validate_status: |new, old, errors| validation::status(&validation::DEPLOYMENT, new, old, errors),
     validate_update: |new, old, errors| immutable(new, old, "spec.selector", errors),
     warnings: |about| warnings::named_workload(about, "spec.template"),
+    off: off::WORKLOAD,
     ..Strategy::DEFAULT
 };
 
 pub(super) const DAEMON_SET: Strategy = Strategy {
-    generation: true,
+    generation: Generation::Counted,
     status: Some(r#"{"currentNumberScheduled":0,"numberMisscheduled":0,"desiredNumberScheduled":0,"numberReady":0}"#),
     default: |object| {
         default_template(object);
         if object.at("spec").is_some() && matches!(object.text("spec.updateStrategy.type"), "" | "RollingUpdate") {
             object.default_to("spec.updateStrategy.rollingUpdate", json!({}));
         }
+        // Who leaves it out has written it, too: it shows in what they own.
+        object.map_mut("metadata.annotations").entry(TEMPLATE_GENERATION).or_insert_with(|| "0".into());
     },
     defaults: Some(|| {
         spec_defaults(TEMPLATE).with(
@@ -123,15 +129,34 @@ pub(super) const DAEMON_SET: Strategy = Strategy {
             ],
         )
     }),
+    prepare_create: |set, _| put_template_generation(set, template_generation(set).max(1)),
+    prepare_update: |set, old| {
+        let before = template_generation(old);
+        let changed = set.at(TEMPLATE) != old.at(TEMPLATE);
+        put_template_generation(set, if changed { before + 1 } else { before });
+    },
     validate: validation::daemon_set,
     validate_status: |new, old, errors| validation::status(&validation::DAEMON_SET, new, old, errors),
     validate_update: |new, old, errors| immutable(new, old, "spec.selector", errors),
     warnings: |about| warnings::workload(about, "spec.template"),
+    off: off::WORKLOAD,
     ..Strategy::DEFAULT
 };
 
+/// A field of versions before v1 that v1 shows as an annotation: how often the template changed.
+const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+
+fn template_generation(set: &Value) -> i64 {
+    let said = set.at("metadata.annotations").and_then(|annotations| annotations.get(TEMPLATE_GENERATION));
+    said.and_then(|said| said.as_str()?.parse().ok()).unwrap_or(0)
+}
+
+fn put_template_generation(set: &mut Value, generation: i64) {
+    set.map_mut("metadata.annotations").insert(TEMPLATE_GENERATION.into(), generation.to_string().into());
+}
+
 pub(super) const STATEFUL_SET: Strategy = Strategy {
-    generation: true,
+    generation: Generation::Counted,
     status: Some(r#"{"replicas":0,"availableReplicas":0}"#),
     default: |object| {
         default_template(object);
@@ -192,6 +217,7 @@ pub(super) const STATEFUL_SET: Strategy = Strategy {
         }
     },
     warnings: warnings::stateful_set,
+    off: off::STATEFUL_SET,
     ..Strategy::DEFAULT
 };
 

@@ -1,6 +1,7 @@
 //! Annotations that mean something for a pod.
 
 use api::validation::field::ErrorList;
+use serde_json::{Value, json};
 
 use super::each_container;
 use crate::strategy::at::At;
@@ -44,6 +45,19 @@ fn is_cost(text: &str) -> bool {
     let canonical =
         text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     canonical && text.parse::<i32>().is_ok()
+}
+
+/// The AppArmor profile an annotation names, as the field says it; `None` if it names none that could stand there.
+pub(in crate::strategy) fn app_armor_of(annotation: &str) -> Option<Value> {
+    const LONGEST: usize = 4095;
+    match annotation.strip_prefix("localhost/") {
+        Some(local) if !local.is_empty() && local.trim() == local && local.len() <= LONGEST => {
+            Some(json!({"type": "Localhost", "localhostProfile": local}))
+        }
+        Some(_) => None,
+        None if annotation == "unconfined" => Some(json!({"type": "Unconfined"})),
+        None => (annotation == "runtime/default").then(|| json!({"type": "RuntimeDefault"})),
+    }
 }
 
 fn seccomp(at: &At, profile: &str, errors: &mut ErrorList) {

@@ -1,0 +1,119 @@
+//! What a write of the status changes: the status and, of built-in kinds, some of the metadata.
+
+use api::Resource;
+use serde_json::Value;
+
+use super::{is_approval, put_conditions};
+use crate::tree::Tree;
+
+/// The metadata that `ResetObjectMetaForStatus` keeps upstream.
+const RESET: &[&str] = &["deletionTimestamp", "generation", "labels", "annotations", "finalizers", "ownerReferences"];
+
+/// The metadata that a write of the status leaves as it is: group, plural, fields. Other built-in kinds take all of it.
+const KEPT: &[(&str, &str, &[&str])] = &[
+    ("", "pods", &["deletionTimestamp", "ownerReferences"]),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies", RESET),
+    ("apiregistration.k8s.io", "apiservices", &["labels", "annotations", "finalizers", "ownerReferences"]),
+    ("apps", "deployments", &["labels"]),
+    ("networking.k8s.io", "servicecidrs", RESET),
+    ("resource.k8s.io", "resourceclaims", RESET),
+    ("storage.k8s.io", "volumeattachments", RESET),
+];
+
+/// The object after a client wrote `new` as its status.
+pub(super) fn merge(resource: &Resource, mut new: Value, old: &Value) -> Value {
+    let mut merged = old.clone();
+    // Of flow control's kinds only who owns what is taken, which is kept apart.
+    if !resource.builtin || &*resource.group == "flowcontrol.apiserver.k8s.io" {
+        merged.put_or_remove("status", new.cut("status"));
+        merged.put_or_remove("metadata.resourceVersion", new.at("metadata.resourceVersion").cloned());
+        merged.put_or_remove("metadata.uid", new.at("metadata.uid").cloned());
+        return merged;
+    }
+    let map = merged.map_mut("");
+    for part in ["metadata", "status"] {
+        match new.cut(part) {
+            Some(value) => drop(map.insert(part.to_owned(), value)),
+            None => drop(map.shift_remove(part)),
+        }
+    }
+    let kept = KEPT.iter().find(|(group, plural, _)| **group == *resource.group && **plural == *resource.plural);
+    for field in kept.map_or(&[][..], |(_, _, fields)| fields) {
+        let before = old.at("metadata").and_then(|metadata| metadata.get(field)).cloned();
+        merged.put_or_remove(&format!("metadata.{field}"), before);
+    }
+    match (&*resource.group, &*resource.plural) {
+        ("", "pods") => pod(&mut merged, old),
+        ("", "persistentvolumes") => volume(&mut merged, old),
+        ("certificates.k8s.io", "certificatesigningrequests") => signing_request(&mut merged, old),
+        ("resource.k8s.io", "resourceclaims") => claim(&mut merged, old),
+        _ => {}
+    }
+    merged
+}
+
+/// Agents may leave out how well the pod is served, which is said when it is made, and which generation was observed.
+fn pod(merged: &mut Value, old: &Value) {
+    if merged.text("status.qosClass").is_empty() {
+        merged.put_or_remove("status.qosClass", old.at("status.qosClass").cloned());
+    }
+    let unsaid = |status: &Value| matches!(status.int("observedGeneration"), None | Some(0));
+    if merged.at("status").is_none_or(unsaid) {
+        merged.put_or_remove("status.observedGeneration", old.at("status.observedGeneration").cloned());
+    }
+    // There may be several conditions of a type: the first takes over from the first.
+    let mut before: Vec<&Value> = old.items("status.conditions").iter().collect();
+    for condition in merged.items_mut("status.conditions") {
+        let Some(at) = before.iter().position(|other| other.text("type") == condition.text("type")) else { continue };
+        let other = before.remove(at);
+        if unsaid(condition) {
+            condition.put_or_remove("observedGeneration", other.at("observedGeneration").cloned());
+        }
+    }
+}
+
+/// A volume remembers since when it is in its phase.
+fn volume(merged: &mut Value, old: &Value) {
+    const SINCE: &str = "status.lastPhaseTransitionTime";
+    let same = merged.text("status.phase") == old.text("status.phase");
+    let said = merged.at(SINCE).is_some();
+    if same && !said {
+        merged.put_or_remove(SINCE, old.at(SINCE).cloned());
+    } else if !same && (!said || merged.at(SINCE) == old.at(SINCE)) {
+        merged.put(SINCE, api::time::format(jiff::Timestamp::now()));
+    }
+}
+
+/// Signers may not approve, nor take an approval back.
+fn signing_request(merged: &mut Value, old: &Value) {
+    let before = |kind: &str| old.items("status.conditions").iter().find(|c| c.text("type") == kind);
+    let mut kept: Vec<Value> = Vec::new();
+    for condition in merged.items("status.conditions") {
+        match condition.text("type") {
+            kind if is_approval(kind) => kept.extend(before(kind).cloned()),
+            _ => kept.push(condition.clone()),
+        }
+    }
+    let lost = old.items("status.conditions").iter().filter(|c| is_approval(c.text("type")) && !kept.contains(c));
+    let lost: Vec<Value> = lost.cloned().collect();
+    kept.extend(lost);
+    put_conditions(merged, kept, old);
+}
+
+/// What was said about a device goes with its allocation.
+fn claim(merged: &mut Value, old: &Value) {
+    fn id(device: &Value) -> [&str; 4] {
+        ["driver", "pool", "device", "shareID"].map(|field| device.text(field))
+    }
+    const RESULTS: &str = "status.allocation.devices.results";
+    let now: Vec<[String; 4]> = merged.items(RESULTS).iter().map(|r| id(r).map(str::to_owned)).collect();
+    let gone = |device: &Value| {
+        let device = id(device);
+        old.items(RESULTS).iter().any(|result| id(result) == device) && !now.iter().any(|result| *result == device)
+    };
+    let devices = merged.items("status.devices");
+    let left: Vec<Value> = devices.iter().filter(|device| !gone(device)).cloned().collect();
+    if left.len() != devices.len() {
+        merged.put_or_remove("status.devices", (!left.is_empty()).then_some(Value::Array(left)));
+    }
+}

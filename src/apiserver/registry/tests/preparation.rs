@@ -1,0 +1,149 @@
+//! What becomes of objects of each kind before they are stored: what is dropped, what is kept, and what is counted.
+
+use super::*;
+use crate::tree::Tree;
+
+/// Values by dotted path.
+type Changes = &'static [(&'static str, &'static str)];
+
+fn changed(mut body: Value, changes: Changes) -> Value {
+    changes.iter().for_each(|(path, json)| body.put(path, serde_json::from_str::<Value>(json).unwrap()));
+    body
+}
+
+fn shown(object: &Value, path: &str) -> String {
+    object.pointer(path).map_or("-".into(), Value::to_string)
+}
+
+/// Plural, the new object, a pointer, and what is there (a dash is nothing).
+#[rustfmt::skip]
+const NEW: &[(&str, Changes, &str, &str)] = &[
+    ("configmaps", &[("metadata.generation", "7")], "/metadata/generation", "7"),
+    ("deployments.apps", &[("metadata.generation", "7")], "/metadata/generation", "1"),
+    ("priorityclasses", &[], "/metadata/generation", "1"),
+    ("csidrivers", &[], "/metadata/generation", "-"),
+    ("servicecidrs", &[], "/metadata/generation", "-"),
+    ("ipaddresses", &[], "/metadata/generation", "-"),
+    ("horizontalpodautoscalers", &[], "/metadata/generation", "-"),
+    ("daemonsets", &[], "/metadata/annotations/deprecated.daemonset.template.generation", r#""1""#),
+    ("daemonsets", &[("metadata.annotations", r#"{"deprecated.daemonset.template.generation":"5"}"#)], "/metadata/annotations/deprecated.daemonset.template.generation", r#""5""#),
+    ("statefulsets", &[("spec.updateStrategy", r#"{"rollingUpdate":{"maxUnavailable":2}}"#)], "/spec/updateStrategy", r#"{"type":"RollingUpdate","rollingUpdate":{"partition":0}}"#),
+    ("serviceaccounts", &[("secrets", r#"[{"name":"s","namespace":"n","kind":"Secret"}]"#)], "/secrets", r#"[{"name":"s"}]"#),
+    ("persistentvolumeclaims", &[("spec.dataSource", r#"{"apiGroup":"x.io","kind":"Thing","name":"t"}"#)], "/spec/dataSource", "-"),
+    ("persistentvolumeclaims", &[("spec.dataSource", r#"{"apiGroup":"snapshot.storage.k8s.io","kind":"VolumeSnapshot","name":"t"}"#)], "/spec/dataSourceRef/name", r#""t""#),
+    ("persistentvolumeclaims", &[("spec.dataSourceRef", r#"{"apiGroup":"x.io","kind":"Thing","name":"t"}"#)], "/spec/dataSource/name", r#""t""#),
+    ("persistentvolumeclaims", &[("spec.dataSourceRef", r#"{"apiGroup":"x.io","kind":"Thing","name":"t","namespace":"n"}"#)], "/spec/dataSourceRef", "-"),
+    ("endpointslices", &[("endpoints", r#"[{"addresses":["10.1.1.1"],"deprecatedTopology":{"a":"b"}}]"#)], "/endpoints/0/deprecatedTopology", "-"),
+    ("nodes", &[("spec.configSource", "{}"), ("status.declaredFeatures", r#"["A"]"#)], "/status/declaredFeatures", "-"),
+];
+
+#[tokio::test]
+async fn new_objects() {
+    let mut wrong = Vec::new();
+    for (plural, changes, pointer, expect) in NEW {
+        // A server each, because names are taken once.
+        let server = server().await;
+        let body = changed(sample(&server.row(plural)), changes);
+        let got = match server.create(plural, body).await {
+            Ok(object) => shown(&object, pointer),
+            Err(status) => status.message,
+        };
+        if got != *expect {
+            wrong.push(format!("{plural} {changes:?} {pointer}\n   got {got}\nexpect {expect}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// Plural, the new object, the part that is patched, the patch, a pointer, and what is there then.
+#[rustfmt::skip]
+const CHANGED: &[(&str, Changes, &str, &str, &str, &str)] = &[
+    ("deployments.apps", &[], "", r#"{"metadata":{"annotations":{"a":"b"}}}"#, "/metadata/generation", "2"),
+    ("deployments.apps", &[], "", r#"{"metadata":{"labels":{"a":"b"}}}"#, "/metadata/generation", "1"),
+    ("deployments.apps", &[], "status", r#"{"metadata":{"labels":{"x":"y"},"annotations":{"x":"y"}}}"#, "/metadata/labels/x", "-"),
+    ("deployments.apps", &[], "status", r#"{"metadata":{"labels":{"x":"y"},"annotations":{"x":"y"}}}"#, "/metadata/annotations/x", r#""y""#),
+    ("deployments.apps", &[], "status", r#"{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"A","name":"a","uid":"1"}]}}"#, "/metadata/ownerReferences/0/name", r#""a""#),
+    ("volumeattachments", &[], "status", r#"{"metadata":{"labels":{"x":"y"},"finalizers":["a/b"]}}"#, "/metadata/finalizers", "-"),
+    ("flowschemas", &[], "status", r#"{"metadata":{"annotations":{"x":"y"}}}"#, "/metadata/annotations/x", "-"),
+    ("priorityclasses", &[], "", r#"{"description":"d"}"#, "/metadata/generation", "1"),
+    ("csidrivers", &[], "", r#"{"spec":{"requiresRepublish":true}}"#, "/metadata/generation", "1"),
+    ("endpointslices", &[], "", r#"{"metadata":{"labels":{"a":"b"}}}"#, "/metadata/generation", "2"),
+    ("endpointslices", &[], "", r#"{"metadata":{"annotations":{"a":"b"}}}"#, "/metadata/generation", "1"),
+    ("daemonsets", &[], "", r#"{"spec":{"minReadySeconds":3}}"#, "/metadata/annotations/deprecated.daemonset.template.generation", r#""1""#),
+    ("daemonsets", &[], "", r#"{"spec":{"template":{"spec":{"hostPID":true}}},"metadata":{"annotations":null}}"#, "/metadata/annotations/deprecated.daemonset.template.generation", r#""2""#),
+    ("configmaps", &[], "", r#"{"metadata":{"deletionTimestamp":"2026-01-01T00:00:00Z"}}"#, "", "ConfigMap \"sample\" is invalid: metadata.deletionTimestamp: Invalid value: \"2026-01-01T00:00:00Z\": field is immutable"),
+    ("persistentvolumes", &[], "status", r#"{"status":{"phase":"Bound","lastPhaseTransitionTime":"2026-01-01T00:00:00Z"}}"#, "/status/lastPhaseTransitionTime", r#""2026-01-01T00:00:00Z""#),
+    ("services", &[("spec.type", r#""LoadBalancer""#)], "", r#"{"spec":{"type":"ClusterIP"}}"#, "/status", r#"{"loadBalancer":{}}"#),
+];
+
+#[tokio::test]
+async fn changes() {
+    let mut wrong = Vec::new();
+    for (plural, changes, part, patch, pointer, expect) in CHANGED {
+        let server = server().await;
+        let body = changed(sample(&server.row(plural)), changes);
+        let name = body.text("metadata.name").to_owned();
+        let made = server.create(plural, body).await.unwrap();
+        if *plural == "services" {
+            let status = json!({"status": {"loadBalancer": {"ingress": [{"ip": "1.2.3.4"}]}}});
+            server.merge(&format!("services/{name}/status"), status).await.unwrap();
+        }
+        assert!(pointer.is_empty() || made.is_object());
+        let got = match server.merge(&format!("{plural}/{name}/{part}"), serde_json::from_str(patch).unwrap()).await {
+            Ok(object) => shown(&object, pointer),
+            Err(status) => status.message,
+        };
+        if got != *expect {
+            wrong.push(format!("{plural} {part} {patch} {pointer}\n   got {got}\nexpect {expect}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[tokio::test]
+async fn conditions_keep_the_generation_they_observed() {
+    let server = server().await;
+    server.create("serviceaccounts", json!({"metadata": {"name": "default"}})).await.unwrap();
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    server.create("pods", pod).await.unwrap();
+    let ready = |more: Value| {
+        let mut condition = json!({"type": "Ready", "status": "True"});
+        condition.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"status": {"conditions": [condition]}})
+    };
+    let mut status = ready(json!({"observedGeneration": 1}));
+    status.put("status.observedGeneration", 1);
+    server.merge("pods/p/status", status).await.unwrap();
+    let kept = server
+        .merge(
+            "pods/p/status",
+            json!({"status": {"observedGeneration": null, "conditions":
+        [{"type": "Ready", "status": "False"}]}}),
+        )
+        .await
+        .unwrap();
+    assert_eq!(kept["status"]["observedGeneration"], 1);
+    assert_eq!(kept["status"]["conditions"][0]["observedGeneration"], 1);
+}
+
+#[tokio::test]
+async fn a_put_may_create_only_kinds_that_allow_it() {
+    let server = server().await;
+    for (plural, allowed) in [("runtimeclasses", true), ("resourcequotas", false), ("configmaps", false)] {
+        let body = sample(&server.row(plural));
+        let path = format!("{plural}/{}", body.text("metadata.name"));
+        assert_eq!(server.update(&path, body).await.is_ok(), allowed, "{plural}");
+    }
+    for plural in
+        ["runtimeclasses", "poddisruptionbudgets", "csidrivers", "volumeattachments", "validatingwebhookconfigurations"]
+    {
+        let body = sample(&server.row(plural));
+        let path = format!("{plural}/{}", body.text("metadata.name"));
+        let _ = server.create(plural, body.clone()).await;
+        let status = server.update(&path, body).await.unwrap_err();
+        assert!(
+            status.message.ends_with("metadata.resourceVersion: Invalid value: 0: must be specified for an update"),
+            "{status}"
+        );
+    }
+}
