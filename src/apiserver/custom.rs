@@ -41,6 +41,8 @@ struct Known {
     fingerprint: (i64, bool),
     view: View,
     definition: Arc<Definition>,
+    /// Whether its conversion webhook is vouched for by nobody: then it is not begun to be served.
+    unvouched: bool,
     /// The rows, storage version first, and the names they were made with.
     rows: Option<(Names, Vec<Arc<Resource>>)>,
 }
@@ -141,7 +143,8 @@ impl Controller {
         let decisions = names::decide(self.known.iter().map(|(name, known)| (&**name, &known.view)));
         for (name, known) in &mut self.known {
             let Some(decision) = decisions.get(&**name) else { continue };
-            let serves = decision.accepted() || conditions::is_true(&known.view.status.conditions, "Established");
+            let ready = decision.accepted() && !known.unvouched;
+            let serves = ready || conditions::is_true(&known.view.status.conditions, "Established");
             let served = serves.then_some(&decision.names);
             if known.rows.as_ref().map(|(names, _)| names) != served {
                 known.rows = served.map(|names| (names.clone(), rows(known, names)));
@@ -154,7 +157,7 @@ impl Controller {
         }
         for (name, known) in &self.known {
             let Some(decision) = decisions.get(&**name) else { continue };
-            done &= conditions::write(&self.registry, name, &known.view, decision).await;
+            done &= conditions::write(&self.registry, name, known, decision).await;
         }
         for object in objects.iter().filter(|object| finalize::is_due(object)) {
             let known = self.known.get(&*object.meta.name);
@@ -184,13 +187,14 @@ impl Controller {
                 return Ok(());
             }
         }
+        let unvouched = view.spec.conversion.as_ref().is_some_and(conversion::View::is_unvouched);
         let conversion = match view.spec.conversion.take() {
             Some(conversion) => conversion.build(&self.registry, &meta.name),
             None => Conversion::None,
         };
         let definition = Arc::new(Definition::read(object.clone(), conversion, rules::of_schema)?);
         let (revision, uid) = (meta.resource_version, meta.uid.clone());
-        let known = Known { revision, uid, fingerprint, view, definition, rows: None };
+        let known = Known { revision, uid, fingerprint, view, definition, unvouched, rows: None };
         self.known.insert(meta.name.clone(), known);
         Ok(())
     }

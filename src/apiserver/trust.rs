@@ -12,6 +12,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
+/// How a block of PEM begins.
+const BEGIN: &[u8] = b"-----BEGIN ";
+
 /// Who vouches for the far end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Trust<'a> {
@@ -26,9 +29,9 @@ pub(crate) enum Trust<'a> {
 /// Why there is no TLS to be had from what was given.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
-    /// The bundle holds no certificate that can be read.
-    #[error("unable to load root certificates: unable to parse bytes as PEM block")]
-    Bundle,
+    /// The bundle holds no certificate that can be read, and why.
+    #[error("unable to load root certificates: {0}")]
+    Bundle(&'static str),
     /// The machine's own authorities cannot be read.
     #[error("unable to load root certificates: {0}")]
     Machine(std::io::Error),
@@ -61,6 +64,27 @@ fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
     CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()
 }
 
+/// What Go says of a bundle in which it finds no certificate.
+const NONE: &str = "no valid certificate authority data seen";
+
+/// The certificates of a bundle. As in Go, what cannot be read is passed over as long as something can.
+fn bundled(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    let blocks: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(pem).map_while(Result::ok).collect();
+    let is_readable = |block: &CertificateDer<'_>| x509_parser::parse_x509_certificate(block).is_ok();
+    let (readable, others): (Vec<_>, Vec<_>) = blocks.into_iter().partition(is_readable);
+    match (readable.is_empty(), others.is_empty()) {
+        (false, _) => Ok(readable),
+        (true, false) => Err(TrustError::Bundle("failed to parse certificate: x509: malformed certificate")),
+        (true, true) if pem.windows(BEGIN.len()).any(|window| window == BEGIN) => Err(TrustError::Bundle(NONE)),
+        (true, true) => Err(TrustError::Bundle("unable to parse bytes as PEM block")),
+    }
+}
+
+/// Why nobody can be believed for the sake of a bundle, if so.
+pub(crate) fn check_bundle(pem: &[u8]) -> Result<(), TrustError> {
+    Bundle::new(pem, Arc::new(default_provider())).map(drop)
+}
+
 /// Believes whom a bundle's authorities signed and, as Go does, whoever stands in the bundle themselves: many a webhook's
 /// certificate is its own authority.
 #[derive(Debug)]
@@ -71,12 +95,12 @@ struct Bundle {
 
 impl Bundle {
     fn new(pem: &[u8], provider: Arc<CryptoProvider>) -> Result<Self, TrustError> {
-        let certificates = certificates(pem).ok_or(TrustError::Bundle)?;
+        let certificates = bundled(pem)?;
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(certificates.iter().cloned());
         let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
             .build()
-            .map_err(|_| TrustError::Bundle)?;
+            .map_err(|_| TrustError::Bundle(NONE))?;
         Ok(Self { chains, certificates })
     }
 

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::View;
 use super::names::Decision;
+use super::{Known, View};
 use crate::Registry;
 use crate::tree::Tree;
 
@@ -56,8 +56,8 @@ pub(crate) fn set(object: &mut Value, condition: &Condition) {
 }
 
 /// Writes what has changed; false when it could not be written.
-pub(super) async fn write(registry: &Registry, name: &str, view: &View, decision: &Decision) -> bool {
-    let wanted = wanted(view, decision);
+pub(super) async fn write(registry: &Registry, name: &str, known: &Known, decision: &Decision) -> bool {
+    let (wanted, view) = (wanted(known, decision), &known.view);
     let known = &view.status.conditions;
     if decision.names == view.status.accepted_names && wanted.iter().all(|condition| known.contains(condition)) {
         return true;
@@ -79,7 +79,8 @@ pub(super) async fn write(registry: &Registry, name: &str, view: &View, decision
     }
 }
 
-fn wanted(view: &View, decision: &Decision) -> Vec<Condition> {
+fn wanted(known: &Known, decision: &Decision) -> Vec<Condition> {
+    let view = &known.view;
     let names = match &decision.conflict {
         None => Condition::new("NamesAccepted", "True", "NoConflicts", "no conflicts found"),
         Some((reason, message)) => Condition::new("NamesAccepted", "False", reason, message),
@@ -88,6 +89,10 @@ fn wanted(view: &View, decision: &Decision) -> Vec<Condition> {
     // Once established, for good.
     if !is_true(&view.status.conditions, "Established") {
         wanted.push(match decision.accepted() {
+            true if known.unvouched => {
+                let why = "The conversion webhook CABundle is invalid";
+                Condition::new("Established", "False", "InvalidCABundle", why)
+            }
             true => {
                 Condition::new("Established", "True", "InitialNamesAccepted", "the initial names have been accepted")
             }

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::Registry;
+use crate::strategy::definition::bundle_complaint;
 use crate::tree::Tree;
 use crate::webhook::{ClientConfig, ConversionCounters, Target};
 
@@ -41,6 +42,12 @@ struct Webhook {
 }
 
 impl View {
+    /// Whether nobody can be believed to be the webhook.
+    pub(super) fn is_unvouched(&self) -> bool {
+        let bundle = self.webhook.as_ref().map_or("", |webhook| webhook.client_config.ca_bundle());
+        bundle_complaint(bundle).is_some()
+    }
+
     /// What the view of the definition `name` describes. A webhook that cannot be called says so to whoever needs a
     /// conversion.
     pub(super) fn build(self, registry: &Registry, name: &str) -> Conversion {

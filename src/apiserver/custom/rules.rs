@@ -36,6 +36,18 @@ pub(crate) fn of_schema(schema: &Value, compiled: &Arc<Schema>) -> Option<Arc<dy
     Some(Arc::new(node))
 }
 
+/// Complaints of the rules in a schema about a default in it: as a value that stays, and as one that is new.
+pub(crate) fn of_default(schema: &Value, compiled: &Arc<Schema>, default: &Value, path: &Path) -> ErrorList {
+    let Some(node) = Node::build(schema, compiled, false) else { return ErrorList::new() };
+    let complaints = |old: Option<&Value>| {
+        let mut run = Run { budget: Budget::default(), errors: ErrorList::new(), warnings: Vec::new() };
+        let _ = run.node(&node, default, old, Same { here: None, above: None }, Some(path));
+        run.errors
+    };
+    let staying = complaints(Some(default));
+    if staying.is_empty() { complaints(None) } else { staying }
+}
+
 impl Node {
     fn build(schema: &Value, compiled: &Arc<Schema>, root: bool) -> Option<Self> {
         let rules = schema.items("x-kubernetes-validations");

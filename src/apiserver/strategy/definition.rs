@@ -8,6 +8,8 @@ mod conversion;
 mod defaults;
 mod rules;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod versions;
 
 use api::validation::field::{Error, ErrorList, Path};
@@ -15,6 +17,7 @@ use api::validation::{dns1035_label, dns1123_subdomain};
 use serde_json::{Value, json};
 
 pub(crate) use approval::{Approval, approval, is_protected};
+pub(crate) use conversion::bundle_complaint;
 pub(crate) use schema::field_path;
 
 use super::{Generation, Strategy};
@@ -64,12 +67,13 @@ pub(super) const DEFINITION: Strategy = Strategy {
         let condition = crate::custom::Condition::new("Terminating", "True", "InstanceDeletionPending", message);
         crate::custom::set_condition(definition, &condition);
     },
-    validate,
     validate_create: |definition, errors| {
+        validate(definition, None, errors);
         approval::validate(definition, None, errors);
         preserve_unknown(definition, errors);
     },
     validate_update: |new, old, errors| {
+        validate(new, Some(old), errors);
         for field in ["spec.group", "spec.names.plural"] {
             if new.at(field) != old.at(field) {
                 errors.push(Error::immutable(&Path::root(field), new.text(field)));
@@ -107,18 +111,19 @@ fn preserve_unknown(definition: &Value, errors: &mut ErrorList) {
     }
 }
 
-fn validate(definition: &Value, errors: &mut ErrorList) {
+/// Complaints about a definition; `old` is what it replaces, and what was let pass there is let pass again.
+fn validate(definition: &Value, old: Option<&Value>, errors: &mut ErrorList) {
     let name = definition.text("metadata.name");
     if name != format!("{}.{}", definition.text("spec.names.plural"), definition.text("spec.group")) {
         let why = "must be spec.names.plural+\".\"+spec.group";
         errors.push(Error::invalid(&Path::root("metadata.name"), name, why));
     }
-    spec(definition, errors);
+    spec(definition, old, errors);
     names(&definition["status"]["acceptedNames"], &Path::root("status.acceptedNames"), errors);
     stored_versions(definition, errors);
 }
 
-fn spec(definition: &Value, errors: &mut ErrorList) {
+fn spec(definition: &Value, old: Option<&Value>, errors: &mut ErrorList) {
     let spec = Path::root("spec");
     let group = definition.text("spec.group");
     let complaints = dns1123_subdomain(group);
@@ -134,7 +139,7 @@ fn spec(definition: &Value, errors: &mut ErrorList) {
         "Cluster" | "Namespaced" => {}
         scope => errors.push(Error::not_supported(&spec.child("scope"), scope, &["Cluster", "Namespaced"])),
     }
-    versions::validate(definition, errors);
+    versions::validate(definition, old, errors);
     let named = &definition["spec"]["names"];
     for field in ["plural", "singular", "kind", "listKind"] {
         if named.text(field).is_empty() {
@@ -142,8 +147,8 @@ fn spec(definition: &Value, errors: &mut ErrorList) {
         }
     }
     names(named, &spec.child("names"), errors);
-    versions::validate_common(definition, errors);
-    conversion::validate(definition, errors);
+    versions::validate_common(definition, old, errors);
+    conversion::validate(definition, old, errors);
 }
 
 fn names(names: &Value, path: &Path, errors: &mut ErrorList) {

@@ -211,6 +211,11 @@ fn validate_versions(webhook: &Value, path: &Path, errors: &mut ErrorList) {
 /// A webhook's URL, in upstream's words.
 pub(crate) fn validate_url(url: &str, path: &Path, errors: &mut ErrorList) {
     const FORM: &str = "; desired format: https://host[/path]";
+    if let Some(why) = unparsable(url) {
+        let why = format!("url must be a valid URL: parse {}: {why}{FORM}", api::quote::quote(url));
+        errors.push(Error::required(path, why));
+        return;
+    }
     let (before, fragment) = url.split_once('#').unwrap_or((url, ""));
     let (before, query) = before.split_once('?').unwrap_or((before, ""));
     let (scheme, rest) = before.split_once("://").unwrap_or(("", before));
@@ -231,6 +236,44 @@ pub(crate) fn validate_url(url: &str, path: &Path, errors: &mut ErrorList) {
     if !query.is_empty() {
         errors.push(Error::invalid(path, query, "query parameters are not permitted in the URL"));
     }
+}
+
+/// Why a text is no URL to Go, in its words.
+fn unparsable(url: &str) -> Option<String> {
+    if url.bytes().any(|byte| byte < b' ' || byte == 0x7f) {
+        return Some("net/url: invalid control character in URL".into());
+    }
+    if url.starts_with(':') {
+        return Some("missing protocol scheme".into());
+    }
+    let (before, fragment) = url.split_once('#').unwrap_or((url, ""));
+    let before = before.split('?').next().unwrap_or_default();
+    let (host, way) = match before.split_once("://") {
+        None => ("", before),
+        Some((_, rest)) => rest.split_at(rest.find('/').unwrap_or(rest.len())),
+    };
+    let host = host.rsplit('@').next().unwrap_or_default();
+    if host.starts_with('[') && !host.contains(']') {
+        return Some("missing ']' in host".into());
+    }
+    let after = host.rfind(']').map_or(0, |end| end + 1);
+    if let Some(at) = host[after..].rfind(':') {
+        let port = &host[after + at..];
+        if !port[1..].bytes().all(|byte| byte.is_ascii_digit()) {
+            return Some(format!("invalid port {} after host", api::quote::quote(port)));
+        }
+    }
+    if let Some(bad) = host.chars().find(|c| matches!(c, ' ' | '\\' | '^' | '`' | '{' | '|' | '}')) {
+        return Some(format!("invalid character {} in host name", api::quote::quote(&bad.to_string())));
+    }
+    [host, way, fragment].into_iter().find_map(|part| {
+        let escapes = part.match_indices('%').map(|(at, _)| &part.as_bytes()[at..]);
+        let bad = escapes
+            .map(|from| &from[..from.len().min(3)])
+            .find(|escape| escape.len() < 3 || !escape[1..].iter().all(u8::is_ascii_hexdigit))?;
+        let shown = String::from_utf8_lossy(bad);
+        Some(format!("invalid URL escape {}", api::quote::quote(&shown)))
+    })
 }
 
 /// A webhook's service, in upstream's words.

@@ -25,6 +25,11 @@ struct Service {
 }
 
 impl ClientConfig {
+    /// The certificates that vouch for it, PEM in base64; empty for the machine's.
+    pub(crate) fn ca_bundle(&self) -> &str {
+        self.ca_bundle.as_deref().unwrap_or_default()
+    }
+
     /// What it describes, or why nobody can be called, in upstream's words.
     pub(crate) fn access(self) -> Result<Access, String> {
         let place = match (self.url, self.service) {

@@ -443,6 +443,29 @@ async fn defaults_are_those_of_the_version_written_and_of_the_version_stored() {
 }
 
 #[tokio::test]
+async fn a_kind_is_served_once_its_webhook_is_vouched_for() {
+    let server = TestServer::start().await;
+    let client = server.admin().with("content-type", "application/json");
+    let mut definition = multi_version();
+    let hook = json!({ "url": "https://example.com/", "caBundle": "Cg==" });
+    let conversion = |client: &Value| json!({ "strategy": "Webhook", "webhook": { "clientConfig": client, "conversionReviewVersions": ["v1"] } });
+    definition["spec"]["conversion"] = conversion(&hook);
+    assert_eq!(post(&client, DEFINITIONS, &definition).await.code, 201);
+    let said = |answer: &Answer| condition(&answer.json(), "Established").cloned().unwrap_or_default();
+    let refused = until(&client, DEFINITION, |answer| !said(answer).is_null()).await;
+    let expect = ("False", "InvalidCABundle", "The conversion webhook CABundle is invalid");
+    let established = said(&refused);
+    assert_eq!((established.text("status"), established.text("reason"), established.text("message")), expect);
+    assert_eq!(client.get(&path("v1beta1", "")).await.code, 404);
+    let merge = server.admin().with("content-type", "application/merge-patch+json");
+    let bundle = base64::engine::general_purpose::STANDARD.encode(Ca::new("ca").pem);
+    let change = json!({ "spec": { "conversion": { "webhook": { "clientConfig": { "caBundle": bundle } } } } });
+    assert_eq!(merge.send(&format!("PATCH {DEFINITION}"), change.to_string()).await.code, 200);
+    until(&client, DEFINITION, |answer| said(answer)["status"] == "True").await;
+    assert_eq!(client.get(&path("v1beta1", "")).await.code, 200);
+}
+
+#[tokio::test]
 async fn a_service_of_the_cluster_converts() {
     let world = World::new(&["v1"]).await;
     let made = world.create("v1beta1", "a").await;

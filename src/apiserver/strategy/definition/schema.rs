@@ -34,8 +34,8 @@ const AT_ROOT: [(&str, &str); 22] = [
     ("x-kubernetes-validations", "XValidations"),
 ];
 
-/// Complaints about a schema.
-pub(super) fn validate(schema: &Value, status: bool, path: &Path, errors: &mut ErrorList) {
+/// Complaints about a schema. What a rule costs is let pass where the schema is `unchanged`.
+pub(super) fn validate(schema: &Value, status: bool, unchanged: bool, path: &Path, errors: &mut ErrorList) {
     let mut found = ErrorList::new();
     if status {
         root_with_status(schema, path, &mut found);
@@ -51,7 +51,7 @@ pub(super) fn validate(schema: &Value, status: bool, path: &Path, errors: &mut E
     Walk { no_defaults: None, in_meta: false, root: true }.schema(schema, path, &mut found);
     // Of what is no schema, expressions cannot be understood.
     if found.is_empty() {
-        rules::expressions(schema, path, &mut found);
+        rules::expressions(schema, unchanged, path, &mut found);
     }
     errors.extend(found);
 }

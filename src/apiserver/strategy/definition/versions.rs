@@ -12,26 +12,39 @@ const SELECTABLE_MAX: usize = 8;
 const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
 const COLUMN_FORMATS: [&str; 8] = ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
 
+/// What a version says in one of its fields.
+struct Said<'v> {
+    version: &'v Value,
+    said: &'v Value,
+    /// Whether the definition that is replaced said the same.
+    unchanged: bool,
+}
+
 /// What every version may say, the field at the top that stands for it, and what is asked of it.
-type Part = (&'static str, &'static str, fn(&Value, &Value, &Path, &mut ErrorList));
+type Part = (&'static str, &'static str, fn(&Said<'_>, &Path, &mut ErrorList));
 
 const PARTS: [Part; 4] = [
-    ("schema", "validation", |version, schema, path, errors| {
-        if let Some(schema) = schema.at("openAPIV3Schema") {
-            let status = version.at("subresources.status").is_some();
-            schema::validate(schema, status, &path.child("openAPIV3Schema"), errors);
+    ("schema", "validation", |said, path, errors| {
+        if let Some(schema) = said.said.at("openAPIV3Schema") {
+            let status = said.version.at("subresources.status").is_some();
+            schema::validate(schema, status, said.unchanged, &path.child("openAPIV3Schema"), errors);
         }
     }),
-    ("subresources", "subresources", |_, subresources, path, errors| self::subresources(subresources, path, errors)),
-    ("additionalPrinterColumns", "additionalPrinterColumns", |_, columns, path, errors| {
-        for (at, column) in columns.as_array().into_iter().flatten().enumerate() {
+    ("subresources", "subresources", |said, path, errors| subresources(said.said, path, errors)),
+    ("additionalPrinterColumns", "additionalPrinterColumns", |said, path, errors| {
+        for (at, column) in said.said.as_array().into_iter().flatten().enumerate() {
             self::column(column, &path.index(at), errors);
         }
     }),
-    ("selectableFields", "selectableFields", |version, fields, path, errors| {
-        let fields = fields.as_array().map_or(&[] as &[Value], Vec::as_slice);
-        match version.at("schema.openAPIV3Schema") {
-            Some(schema) => selectable(fields, schema, path, errors),
+    ("selectableFields", "selectableFields", |said, path, errors| {
+        let fields = said.said.as_array().map_or(&[] as &[Value], Vec::as_slice);
+        match said.version.at("schema.openAPIV3Schema") {
+            Some(schema) => {
+                let count = selectable(fields, schema, path, errors);
+                if count > SELECTABLE_MAX && !said.unchanged {
+                    errors.push(Error::too_many(path, count, SELECTABLE_MAX));
+                }
+            }
             None if fields.is_empty() => {}
             None => {
                 let why = "may only be set when `version.schema.openAPIV3Schema` is not included";
@@ -47,8 +60,14 @@ fn is_common(versions: &[Value], part: &str) -> bool {
     first.is_some() && versions.iter().all(|version| version.at(part) == first)
 }
 
-/// Complaints about the versions, each alone and all together.
-pub(super) fn validate(definition: &Value, errors: &mut ErrorList) {
+/// What the definition that is replaced said in a field of a version.
+fn before<'v>(old: Option<&'v Value>, version: &Value, part: &str) -> Option<&'v Value> {
+    let versions = old?.items("spec.versions");
+    versions.iter().find(|known| known["name"] == version["name"])?.at(part)
+}
+
+/// Complaints about the versions, each alone and all together. `old` is the definition that is replaced.
+pub(super) fn validate(definition: &Value, old: Option<&Value>, errors: &mut ErrorList) {
     let path = Path::root("spec.versions");
     let versions = definition.items("spec.versions");
     for (at, version) in versions.iter().enumerate() {
@@ -66,7 +85,8 @@ pub(super) fn validate(definition: &Value, errors: &mut ErrorList) {
         deprecation(version, &path.child("deprecationWarning"), errors);
         for (part, _, check) in PARTS.iter().filter(|(part, ..)| !is_common(versions, part)) {
             if let Some(said) = version.at(part) {
-                check(version, said, &path.child(part), errors);
+                let unchanged = before(old, version, part) == Some(said);
+                check(&Said { version, said, unchanged }, &path.child(part), errors);
             }
         }
     }
@@ -81,13 +101,15 @@ pub(super) fn validate(definition: &Value, errors: &mut ErrorList) {
 }
 
 /// Complaints about what all versions have in common.
-pub(super) fn validate_common(definition: &Value, errors: &mut ErrorList) {
+pub(super) fn validate_common(definition: &Value, old: Option<&Value>, errors: &mut ErrorList) {
     let versions = definition.items("spec.versions");
     let Some(first) = versions.first() else { return };
     for (part, name, check) in PARTS.iter().filter(|(part, ..)| is_common(versions, part)) {
         // Status as a subresource of any version restricts the schema of all.
-        let with_status = versions.iter().find(|version| version.at("subresources.status").is_some()).unwrap_or(first);
-        check(with_status, &first[*part], &Path::root("spec").child(name), errors);
+        let version = versions.iter().find(|version| version.at("subresources.status").is_some()).unwrap_or(first);
+        let said = &first[*part];
+        let unchanged = before(old, first, part) == Some(said);
+        check(&Said { version, said, unchanged }, &Path::root("spec").child(name), errors);
     }
 }
 
@@ -162,7 +184,8 @@ fn column(column: &Value, path: &Path, errors: &mut ErrorList) {
     }
 }
 
-fn selectable(fields: &[Value], schema: &Value, path: &Path, errors: &mut ErrorList) {
+/// Complaints about each of the fields; says how many there are.
+fn selectable(fields: &[Value], schema: &Value, path: &Path, errors: &mut ErrorList) -> usize {
     let mut known: Vec<&str> = Vec::new();
     for (at, field) in fields.iter().enumerate() {
         let (text, path) = (field.text("jsonPath"), path.index(at).child("jsonPath"));
@@ -189,7 +212,5 @@ fn selectable(fields: &[Value], schema: &Value, path: &Path, errors: &mut ErrorL
             false => known.push(text),
         }
     }
-    if known.len() > SELECTABLE_MAX {
-        errors.push(Error::too_many(path, known.len(), SELECTABLE_MAX));
-    }
+    known.len()
 }
