@@ -14,6 +14,7 @@ mod registration;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use api::{Object, ObjectError};
@@ -53,7 +54,13 @@ struct Remotes {
     revision: u64,
     shown: Option<Arc<Shown>>,
     all: Vec<Arc<Remote>>,
+    /// Those that this server serves itself.
+    local: Revisions,
 }
+
+/// APIServices by name that were looked at, and at which revision: there is one for every group and version, and most never
+/// change.
+type Revisions = HashMap<Box<str>, u64>;
 
 /// One group and version that another API server serves.
 #[derive(Debug)]
@@ -162,15 +169,21 @@ impl Aggregator {
         }
         let same_identity = known.shown.as_ref().is_some_and(|known| Arc::ptr_eq(known, &shown));
         let before = if same_identity { &*known.all } else { &[] };
-        let mut all = Vec::new();
+        let (mut all, mut local) = (Vec::new(), Revisions::new());
         for object in self.services.list("") {
+            let (name, revision) = (&object.meta.name, object.meta.resource_version);
+            if known.local.get(name) == Some(&revision) {
+                local.insert(name.clone(), revision);
+                continue;
+            }
             match Remote::new(&object, &shown, before) {
-                Ok(remote) => all.extend(remote),
+                Ok(Some(remote)) => all.push(remote),
+                Ok(None) => drop(local.insert(name.clone(), revision)),
                 // It was decoded when it was written.
                 Err(error) => tracing::error!(%error, name = &*object.meta.name, "an APIService cannot be read"),
             }
         }
-        let remotes = Arc::new(Remotes { revision, shown: Some(shown), all });
+        let remotes = Arc::new(Remotes { revision, shown: Some(shown), all, local });
         self.remotes.store(remotes.clone());
         remotes
     }

@@ -14,7 +14,7 @@ mod schemas;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -71,17 +71,18 @@ struct Hashes {
 impl OpenApi {
     /// Puts these custom resources into the documents, in place of all that were there. Takes effect with the next request.
     pub fn publish(&self, custom: Vec<CustomResource>) {
-        let is_builtin = |name: &str| !name.starts_with("v2 ") && contents::names(&[]).contains(name);
         let before = self.0.custom.swap(Arc::new(custom));
         let now = self.0.custom.load();
-        let touched = contents::names(&before.iter().chain(now.iter()).cloned().collect::<Vec<_>>());
+        let rows = before.iter().chain(now.iter()).map(|custom| &custom.resource);
+        let versions: HashSet<(&str, &str)> = rows.map(|row| (&*row.group, &*row.version)).collect();
+        let mut builtin = contents::names(&[]);
+        // Groups of built-in kinds rarely have custom ones; where they have, the hash is made again.
+        for (group, version) in versions {
+            builtin.remove(paths::root(group, version).trim_start_matches('/'));
+        }
         let mut hashes = self.0.hashes.lock();
         hashes.generation += 1;
-        // Groups of built-in kinds rarely have custom ones; where they have, the hash is made again.
-        let rows = || before.iter().chain(now.iter()).map(|custom| &custom.resource);
-        let mixed =
-            |name: &str| rows().any(|row| paths::root(&row.group, &row.version).trim_start_matches('/') == name);
-        hashes.known.retain(|name, _| is_builtin(name) && !(touched.contains(name) && mixed(name)));
+        hashes.known.retain(|name, _| builtin.contains(name));
     }
 
     /// Puts what others say of themselves into the documents, in place of all that was there.

@@ -25,6 +25,7 @@ mod versions;
 mod watch;
 mod write;
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, OnceLock};
@@ -249,7 +250,7 @@ impl Registry {
                 self.feed.add(row.clone(), self.config.history).await.map_err(error::store)?;
             }
         }
-        let kept: Vec<String> = custom.iter().map(|row| row.store_prefix()).collect();
+        let kept: HashSet<String> = custom.iter().map(|row| row.store_prefix()).collect();
         let before = self.catalog.all().into_iter().filter(|row| !row.builtin);
         self.catalog.replace_custom(custom);
         for prefix in before.map(|row| row.store_prefix()).filter(|prefix| !kept.contains(prefix)) {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::discovered::Checked;
-use super::{Aggregator, Remote};
+use super::{Aggregator, Remote, Revisions};
 use crate::Registry;
 use crate::endpoints::{NoEndpoint, PortRef};
 use crate::tree::Tree;
@@ -44,9 +44,10 @@ struct Verdict(&'static str, &'static str, String);
 /// Keeps the conditions, and what is known of others' discovery; until it is dropped.
 pub(crate) async fn run(aggregator: Arc<Aggregator>, registry: Arc<Registry>) {
     let mut looked: HashMap<String, Looked> = HashMap::new();
+    let mut told = Revisions::new();
     loop {
         let seen = (aggregator.services.revision(), aggregator.endpoints.generation());
-        tell_local(&aggregator, &registry).await;
+        tell_local(&aggregator, &registry, &mut told).await;
         let remotes = aggregator.remotes();
         looked.retain(|name, _| remotes.all.iter().any(|remote| remote.name == *name));
         let due: Vec<(&Arc<Remote>, Looked)> =
@@ -147,8 +148,8 @@ async fn check(aggregator: &Aggregator, remote: &Remote, addresses: &Result<Vec<
     refused("FailedDiscoveryCheck", last)
 }
 
-/// What this server serves itself is always there.
-async fn tell_local(aggregator: &Aggregator, registry: &Registry) {
+/// What this server serves itself is always there. `told` are those of which it need not be said again.
+async fn tell_local(aggregator: &Aggregator, registry: &Registry, told: &mut Revisions) {
     let untold = |object: &Arc<Object>| {
         let Ok(value) = object.to_value() else { return false };
         let told = value
@@ -157,8 +158,14 @@ async fn tell_local(aggregator: &Aggregator, registry: &Registry) {
             .any(|c| c.text("type") == "Available" && c.text("reason") == "Local");
         value.at("spec.service").is_none() && !told
     };
-    for object in aggregator.services.list("").iter().filter(|object| untold(object)) {
-        tell(registry, &object.meta.name, &local()).await;
+    let mut before = std::mem::take(told);
+    for object in aggregator.services.list("") {
+        let (name, revision) = (object.meta.name.clone(), object.meta.resource_version);
+        if before.remove(&name) == Some(revision) || !untold(&object) {
+            told.insert(name, revision);
+        } else {
+            tell(registry, &name, &local()).await;
+        }
     }
 }
 

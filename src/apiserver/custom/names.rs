@@ -1,6 +1,6 @@
 //! Names belong to one definition of a group at a time: who has one keeps it, who comes later has to wait for it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -62,39 +62,60 @@ pub(super) fn decide<'a>(definitions: impl Iterator<Item = (&'a str, &'a View)>)
     let mut decisions = HashMap::new();
     for mut members in groups.into_values() {
         members.sort_unstable_by_key(|(name, _)| *name);
-        let mut held: HashMap<&str, Names> =
-            members.iter().map(|(name, view)| (*name, view.status.accepted_names.clone())).collect();
+        let mut held = Held::default();
+        members.iter().for_each(|(_, view)| held.count(&view.status.accepted_names, true));
         for (name, view) in members {
-            let decision = one(view, held.values());
-            held.insert(name, decision.names.clone());
+            let decision = one(view, &held);
+            if decision.names != view.status.accepted_names {
+                held.count(&view.status.accepted_names, false);
+                held.count(&decision.names, true);
+            }
             decisions.insert(name.to_owned(), decision);
         }
     }
     decisions
 }
 
-fn one<'a>(view: &View, held: impl Iterator<Item = &'a Names>) -> Decision {
-    let (mut resources, mut kinds) = (HashSet::new(), HashSet::new());
-    for names in held {
-        resources.extend([&*names.plural, &*names.singular]);
-        resources.extend(names.short_names.iter().map(|name| &**name));
-        kinds.extend([&*names.kind, &*names.list_kind]);
+/// The names that the definitions of a group hold, and how many hold each: one that was never told to let go of a name
+/// may have it twice.
+#[derive(Default)]
+struct Held {
+    resources: HashMap<Box<str>, usize>,
+    kinds: HashMap<Box<str>, usize>,
+}
+
+impl Held {
+    /// Takes up the names of a definition, or drops them.
+    fn count(&mut self, names: &Names, up: bool) {
+        let count = |held: &mut HashMap<Box<str>, usize>, name: &str| match held.get_mut(name) {
+            Some(count) if up => *count += 1,
+            Some(count) if *count > 1 => *count -= 1,
+            Some(_) => drop(held.remove(name)),
+            None => drop(up.then(|| held.insert(name.into(), 1))),
+        };
+        let resources = [&names.plural, &names.singular].into_iter().chain(&names.short_names);
+        resources.for_each(|name| count(&mut self.resources, name));
+        [&names.kind, &names.list_kind].into_iter().for_each(|name| count(&mut self.kinds, name));
     }
+}
+
+fn one(view: &View, held: &Held) -> Decision {
+    let Held { resources, kinds } = held;
     let (asked, has) = (&view.spec.names, &view.status.accepted_names);
     let taken = |name: &str| format!("{} is already in use", api::quote::quote(name));
     let mut names = has.clone();
     let mut conflict = None;
     for (asked, has, used, reason, name) in [
-        (&asked.plural, &has.plural, &resources, "PluralConflict", &mut names.plural),
-        (&asked.singular, &has.singular, &resources, "SingularConflict", &mut names.singular),
+        (&asked.plural, &has.plural, resources, "PluralConflict", &mut names.plural),
+        (&asked.singular, &has.singular, resources, "SingularConflict", &mut names.singular),
     ] {
-        match asked == has || !used.contains(&**asked) {
+        match asked == has || !used.contains_key(asked) {
             true => *name = asked.clone(),
             false => conflict = Some((reason, taken(asked))),
         }
     }
     let fresh = asked.short_names.iter().filter(|name| !has.short_names.contains(name));
-    let refused: BTreeSet<&str> = fresh.map(|name| &**name).filter(|name| resources.contains(name)).collect();
+    let refused: BTreeSet<&str> = fresh.filter(|name| resources.contains_key(*name)).map(|name| &**name).collect();
     let refused: Vec<String> = refused.into_iter().map(taken).collect();
     match refused.as_slice() {
         [] => names.short_names = asked.short_names.clone(),
@@ -105,7 +126,7 @@ fn one<'a>(view: &View, held: impl Iterator<Item = &'a Names>) -> Decision {
         (&asked.kind, &has.kind, "KindConflict", &mut names.kind),
         (&asked.list_kind, &has.list_kind, "ListKindConflict", &mut names.list_kind),
     ] {
-        match asked == has || !kinds.contains(&**asked) {
+        match asked == has || !kinds.contains_key(asked) {
             true => *name = asked.clone(),
             false => conflict = Some((reason, taken(asked))),
         }

@@ -448,8 +448,8 @@ async fn a_kind_is_served_once_its_webhook_is_vouched_for() {
     let client = server.admin().with("content-type", "application/json");
     let mut definition = multi_version();
     let hook = json!({ "url": "https://example.com/", "caBundle": "Cg==" });
-    let conversion = |client: &Value| json!({ "strategy": "Webhook", "webhook": { "clientConfig": client, "conversionReviewVersions": ["v1"] } });
-    definition["spec"]["conversion"] = conversion(&hook);
+    let webhook = json!({ "clientConfig": hook, "conversionReviewVersions": ["v1"] });
+    definition["spec"]["conversion"] = json!({ "strategy": "Webhook", "webhook": webhook });
     assert_eq!(post(&client, DEFINITIONS, &definition).await.code, 201);
     let said = |answer: &Answer| condition(&answer.json(), "Established").cloned().unwrap_or_default();
     let refused = until(&client, DEFINITION, |answer| !said(answer).is_null()).await;

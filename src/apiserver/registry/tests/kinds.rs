@@ -137,7 +137,7 @@ const CHANGED: &[(&str, &str, &str, &str)] = &[
 async fn changes() {
     let server = server().await;
     let mut wrong = Vec::new();
-    let mut made = std::collections::HashSet::new();
+    let mut made = HashSet::new();
     for (plural, part, patch, expect) in CHANGED {
         let body = sample(&server.row(plural));
         let name = body.text("metadata.name").to_owned();
