@@ -155,7 +155,7 @@ mod tests {
 
     use super::*;
 
-    fn check(plural: &str, object: api::Value, selector: &str, expect: bool) {
+    fn check(plural: &str, object: serde_json::Value, selector: &str, expect: bool) {
         let row = api::resource::find("", "v1", plural).unwrap();
         let options = ListOptions { field_selector: selector.into(), ..ListOptions::default() };
         let selection = Selection::parse(row, &options).unwrap();
