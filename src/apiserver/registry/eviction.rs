@@ -42,9 +42,54 @@ impl Registry {
         if !goes_anyway(&pod.value) {
             self.spend_budget(request, &pod.object, &pod.value, &delete).await?;
         }
+        if !delete.dry_run {
+            self.mark_disrupted(request, &mut delete).await?;
+        }
         // It was admitted as an eviction.
         self.delete_admitted(&request.resource, &request.namespace, &request.name, &delete).await?;
         Ok(binding::made())
+    }
+
+    /// Tells job policies and people why the pod ends. The version that the deletion insists on is the marked one afterwards.
+    async fn mark_disrupted(&self, request: &Request, delete: &mut DeleteOptions) -> Result<(), Status> {
+        let expected = delete.clone();
+        let mark = |pod: &mut Value| {
+            for (what, path, expected) in [
+                ("UID", "metadata.uid", &expected.uid),
+                ("ResourceVersion", "metadata.resourceVersion", &expected.resource_version),
+            ] {
+                let Some(expected) = expected.as_deref().filter(|expected| *expected != pod.text(path)) else {
+                    continue;
+                };
+                let why = format!(
+                    "the {what} in the precondition ({expected}) does not match the {what} in record ({}). The object might have been {}",
+                    pod.text(path),
+                    if what == "UID" { "deleted and then recreated" } else { "modified" },
+                );
+                return Err(Status::conflict("", "Pod", &request.name, why));
+            }
+            let mut conditions: Vec<Value> = pod.items("status.conditions").to_vec();
+            let known = conditions.iter().find(|condition| condition.text("type") == "DisruptionTarget");
+            // The time is that of the change to True.
+            let since =
+                known.filter(|known| known.text("status") == "True").map(|known| known["lastTransitionTime"].clone());
+            conditions.retain(|condition| condition.text("type") != "DisruptionTarget");
+            conditions.push(serde_json::json!({
+                "type": "DisruptionTarget",
+                "status": "True",
+                "lastTransitionTime": since.unwrap_or_else(|| time::format(Timestamp::now()).into()),
+                "reason": "EvictionByEvictionAPI",
+                "message": "Eviction API: evicting",
+            }));
+            pod.put("status.conditions", conditions);
+            Ok(())
+        };
+        let inner = Request { subresource: "status".into(), ..request.clone() };
+        let marked = self.update(&inner, Part::Status, Intent::Own(&mark), &WriteOptions::default()).await?;
+        if let (Some(version), Reply::Object { object, .. }) = (&mut delete.resource_version, marked) {
+            *version = object.meta.resource_version.to_string();
+        }
+        Ok(())
     }
 
     /// Takes one disruption from the pod's budget; refuses when there is none left.

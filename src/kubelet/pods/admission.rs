@@ -31,6 +31,8 @@ pub(crate) fn admit(agent: &Agent, pod: &Pod) -> Option<Verdict> {
         memory: (0, agent.node_amounts.memory),
         ..Room::default()
     };
+    let wanted = ports(pod);
+    let mut taken = Vec::new();
     let others: Vec<_> = agent.pods.lock().values().cloned().collect();
     for other in others {
         // Those that ended hold nothing, and those that came later have to wait for this one.
@@ -43,6 +45,9 @@ pub(crate) fn admit(agent: &Agent, pod: &Pod) -> Option<Verdict> {
         room.pods += 1;
         room.cpu.0 += asked.cpu.unwrap_or(0);
         room.memory.0 += asked.memory.unwrap_or(0);
+        if !wanted.is_empty() {
+            taken.extend(ports(&other));
+        }
     }
     if let Some(name) = sandbox::forbidden_sysctl(pod) {
         return verdict("SysctlForbidden", format!("forbidden sysctl: \"{name}\" not allowlisted"));
@@ -60,7 +65,43 @@ pub(crate) fn admit(agent: &Agent, pod: &Pod) -> Option<Verdict> {
             "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector".into(),
         );
     }
-    if pod.is_static() { None } else { fits(pod, &room) }
+    if pod.is_static() {
+        return None;
+    }
+    if wanted.iter().any(|wanted| taken.iter().any(|taken| wanted.conflicts(taken))) {
+        let why = "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
+        return verdict("NodePorts", why.into());
+    }
+    fits(pod, &room)
+}
+
+/// A port of the node that a container holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct HostPort {
+    number: i32,
+    protocol: String,
+    /// Empty for every address.
+    ip: String,
+}
+
+impl HostPort {
+    fn conflicts(&self, other: &Self) -> bool {
+        let overlap = self.ip == other.ip || self.ip.is_empty() || other.ip.is_empty();
+        overlap && self.number == other.number && self.protocol == other.protocol
+    }
+}
+
+/// The ports of the node that a pod's containers hold as long as it runs.
+pub(crate) fn ports(pod: &Pod) -> Vec<HostPort> {
+    let sidecars = pod.spec.init_containers.iter().flatten().filter(|c| c.restart_policy.as_deref() == Some("Always"));
+    let containers = pod.spec.containers.iter().chain(sidecars);
+    let ports = containers.flat_map(|container| container.ports.iter().flatten());
+    let held = ports.filter_map(|port| {
+        let number = port.host_port.filter(|number| *number > 0)?;
+        let ip = port.host_ip.as_deref().filter(|ip| *ip != "0.0.0.0").unwrap_or_default();
+        Some(HostPort { number, protocol: port.protocol.clone().unwrap_or_else(|| "TCP".into()), ip: ip.into() })
+    });
+    held.collect()
 }
 
 /// Whether the pod's requests fit into what is left.

@@ -117,8 +117,26 @@ async fn budgets_refuse_evictions() {
         ("DisruptionBudget", "The disruption budget b needs 1 healthy pods and has 1 currently")
     );
     server.merge("poddisruptionbudgets/b/status", json!({"status": {"disruptionsAllowed": 1}})).await.unwrap();
+    for precondition in ["uid", "resourceVersion"] {
+        let mut evict = evict.clone();
+        evict["deleteOptions"] = json!({ "preconditions": { precondition: "1" } });
+        let status = server.create("pods/p/eviction", evict).await.unwrap_err();
+        assert_eq!(status.code, 409, "{}", status.message);
+        // It was spent; upstream's controller gives it back when the pod has not gone after a while.
+        server
+            .merge("poddisruptionbudgets/b/status", json!({"status": {"disruptionsAllowed": 1, "disruptedPods": null}}))
+            .await
+            .unwrap();
+    }
+    let mut evict = evict;
+    let version = server.get("pods/p").await.unwrap()["metadata"]["resourceVersion"].clone();
+    evict["deleteOptions"] = json!({ "preconditions": { "resourceVersion": version } });
     server.create("pods/p/eviction", evict).await.unwrap();
-    assert!(server.get("pods/p").await.unwrap()["metadata"]["deletionTimestamp"].is_string());
+    let pod = server.get("pods/p").await.unwrap();
+    assert!(pod["metadata"]["deletionTimestamp"].is_string());
+    let conditions = pod["status"]["conditions"].as_array().unwrap();
+    let target = conditions.iter().find(|condition| condition["type"] == "DisruptionTarget").unwrap();
+    assert_eq!((&target["status"], &target["reason"]), (&json!("True"), &json!("EvictionByEvictionAPI")));
     let budget = server.get("poddisruptionbudgets/b").await.unwrap();
     assert_eq!(budget["status"]["disruptionsAllowed"].as_i64().unwrap_or(0), 0);
     assert!(budget["status"]["disruptedPods"]["p"].is_string());

@@ -34,3 +34,21 @@ fn nodes_are_selected_by_label_and_name() {
     check(json!({"key": "cores", "operator": "Lt", "values": ["4"]}), false);
     assert!(!selected(&pod(json!({"containers": [], "nodeSelector": {"disk": "hdd"}})), &labels, "n1"));
 }
+
+#[test]
+fn ports_of_the_node_are_held_once() {
+    let check = |one: Value, other: Value, expect: bool| {
+        let held = |port: &Value| ports(&pod(json!({"containers": [{"name": "a", "ports": [port]}]})));
+        let (a, b) = (held(&one), held(&other));
+        assert_eq!(a.iter().any(|a| b.iter().any(|b| a.conflicts(b))), expect, "{one} {other}");
+    };
+    let port = |number: i32| json!({"containerPort": 80, "hostPort": number});
+    check(port(8080), port(8080), true);
+    check(port(8080), port(8081), false);
+    check(json!({"containerPort": 80}), json!({"containerPort": 80}), false);
+    check(port(53), json!({"containerPort": 80, "hostPort": 53, "protocol": "UDP"}), false);
+    check(port(53), json!({"containerPort": 80, "hostPort": 53, "hostIP": "10.0.0.1"}), true);
+    let at = |ip: &str| json!({"containerPort": 80, "hostPort": 53, "hostIP": ip});
+    check(at("10.0.0.2"), at("10.0.0.1"), false);
+    check(at("0.0.0.0"), at("10.0.0.1"), true);
+}
