@@ -51,7 +51,7 @@ struct Source {
 struct Hooks {
     /// What they were made from: the configurations and the catalog.
     state: (u64, u64),
-    hooks: Vec<Hook>,
+    hooks: Arc<Vec<Hook>>,
     equivalents: Equivalents,
 }
 
@@ -67,10 +67,15 @@ impl Source {
             return None;
         }
         let state = (cache.revision(), registry.catalog().generation());
-        let hooks = match self.hooks.load_full().filter(|hooks| hooks.state == state) {
-            Some(hooks) => hooks,
-            None => {
-                let hooks = Arc::new(Hooks::new(state, registry, &cache.list("")));
+        let before = self.hooks.load_full();
+        let hooks = match before {
+            Some(before) if before.state == state => before,
+            before => {
+                // Kinds come and go more often than configurations change.
+                let compiled = before.filter(|before| before.state.0 == state.0).map(|before| before.hooks.clone());
+                let compiled = compiled.unwrap_or_else(|| Arc::new(compile(registry, &cache.list(""))));
+                let equivalents = Equivalents::new(&registry.catalog().all());
+                let hooks = Arc::new(Hooks { state, hooks: compiled, equivalents });
                 self.hooks.store(Some(hooks.clone()));
                 hooks
             }
@@ -79,16 +84,15 @@ impl Source {
     }
 }
 
-impl Hooks {
-    fn new(state: (u64, u64), registry: &Registry, configurations: &[Arc<Object>]) -> Self {
-        let mut hooks = Vec::new();
-        for configuration in configurations {
-            match Hook::compile(configuration, registry.webhooks()) {
-                Ok(more) => hooks.extend(more),
-                // It was decoded when it was written.
-                Err(error) => tracing::error!(%error, name = &*configuration.meta.name, "webhooks cannot be read"),
-            }
+/// The webhooks of all configurations, in their order.
+fn compile(registry: &Registry, configurations: &[Arc<Object>]) -> Vec<Hook> {
+    let mut hooks = Vec::new();
+    for configuration in configurations {
+        match Hook::compile(configuration, registry.webhooks()) {
+            Ok(more) => hooks.extend(more),
+            // It was decoded when it was written.
+            Err(error) => tracing::error!(%error, name = &*configuration.meta.name, "webhooks cannot be read"),
         }
-        Self { state, hooks, equivalents: Equivalents::new(&registry.catalog().all()) }
     }
+    hooks
 }

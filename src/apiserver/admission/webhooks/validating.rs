@@ -27,7 +27,7 @@ struct Seen {
 
 pub(super) async fn dispatch(hooks: &Hooks, registry: &Registry, attributes: &Attributes) -> Result<(), Status> {
     let mut calls: Vec<Call<'_>> = Vec::new();
-    for hook in &hooks.hooks {
+    for hook in hooks.hooks.iter() {
         let Some(row) = hook.row(attributes, &hooks.equivalents) else { continue };
         if !hook.selects(registry, attributes).await? {
             continue;
