@@ -1,6 +1,7 @@
 //! Webhooks that the tests serve, asked about writes through the registry. The behaviours are those of upstream's
 //! end-to-end tests of admission webhooks. Long, because each behaviour has its test and they share one reviewer.
 
+mod configurations;
 mod custom;
 mod reviews;
 
