@@ -30,6 +30,7 @@ mod openapi;
 mod proxy;
 pub mod registry;
 mod server;
+mod single_flight;
 mod strategy;
 mod table;
 #[cfg(test)]

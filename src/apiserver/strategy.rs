@@ -24,6 +24,8 @@ mod service;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod unified_diff;
+mod upstream_form;
 mod warnings;
 mod webhooks;
 mod workloads;
@@ -142,6 +144,19 @@ impl Strategy {
 }
 
 impl Strategy {
+    /// Complaints about a main write of an object (new, old). What is wrong with the object already is not held against a
+    /// write that leaves it as it is: rules become stricter, and objects have to remain changeable.
+    pub(crate) fn validate_change(&self, new: &Value, old: &Value, errors: &mut ErrorList) {
+        let mut found = ErrorList::new();
+        (self.validate)(new, &mut found);
+        if !found.is_empty() {
+            let mut before = ErrorList::new();
+            (self.validate)(old, &mut before);
+            found.retain(|error| !before.contains(error));
+        }
+        errors.extend(found);
+    }
+
     /// Fills in what the client left out.
     pub(crate) fn fill_in(&self, object: &mut Value) {
         (self.default)(object);

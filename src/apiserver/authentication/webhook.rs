@@ -10,7 +10,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Authenticated;
-use crate::digest_cache::DigestCache;
+use crate::digest_cache::{Digest, DigestCache};
+use crate::single_flight::SingleFlight;
 use crate::webhook::{Access, CallError, Target};
 
 /// The whole of one call.
@@ -38,6 +39,12 @@ impl std::fmt::Debug for TokenWebhook {
 
 /// Asks the webhook.
 pub(super) struct Reviewer {
+    known: Arc<Known>,
+    asking: SingleFlight<Result<Authenticated, String>>,
+}
+
+/// The webhook, and what it said.
+struct Known {
     target: Arc<Target>,
     cache: DigestCache<Option<Authenticated>>,
     cache_ttl: Duration,
@@ -73,16 +80,31 @@ struct Info {
 impl Reviewer {
     pub(super) fn new(config: &TokenWebhook, target: Arc<Target>, own: Vec<String>) -> Self {
         let api_version = format!("authentication.k8s.io/{}", config.version);
-        Self { target, cache: DigestCache::new(), cache_ttl: config.cache_ttl, api_version, own }
+        let known = Known { target, cache: DigestCache::new(), cache_ttl: config.cache_ttl, api_version, own };
+        Self { known: Arc::new(known), asking: SingleFlight::new() }
     }
 
     /// Whose a token is, for one of the asked audiences at least. The reason of a refusal is for the log.
     pub(super) async fn authenticate(&self, token: &str, asked: &[String]) -> Result<Authenticated, String> {
-        let digest = self.cache.digest(token, asked);
-        let refused = || "the webhook knows no such token".to_owned();
-        if let Some(known) = self.cache.get(&digest) {
+        let digest = self.known.cache.digest(token, asked);
+        if let Some(known) = self.known.cache.get(&digest) {
             return known.ok_or_else(refused);
         }
+        let question = || {
+            let (known, token, asked) = (self.known.clone(), token.to_owned(), asked.to_vec());
+            async move { known.ask(digest, &token, &asked).await }
+        };
+        let answer = self.asking.ask(digest, question).await;
+        answer.unwrap_or_else(|| Err("the webhook did not answer in time, or is asked too much".to_owned()))
+    }
+}
+
+fn refused() -> String {
+    "the webhook knows no such token".to_owned()
+}
+
+impl Known {
+    async fn ask(&self, digest: Digest, token: &str, asked: &[String]) -> Result<Authenticated, String> {
         let review = json!({
             "kind": "TokenReview", "apiVersion": self.api_version, "metadata": {"creationTimestamp": null},
             "spec": {"token": token, "audiences": asked}, "status": {"user": {}},

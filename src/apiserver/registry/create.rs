@@ -52,7 +52,8 @@ impl Registry {
         let generate = attributes.object.text("metadata.name").is_empty();
         metadata::prepare_create(&mut attributes.object, &storage, strategy, &request.namespace)?;
         (strategy.prepare_create)(&mut attributes.object, &request.user);
-        let mut errors = metadata::validate(&attributes.object, &storage, strategy);
+        let mut errors = metadata::validate_name(&attributes.object, strategy);
+        errors.extend(metadata::validate(&attributes.object, &storage));
         (strategy.validate)(&attributes.object, &mut errors);
         (strategy.validate_create)(&attributes.object, &mut errors);
         errors.extend(ownership::validate(attributes.owners.new.as_ref()));

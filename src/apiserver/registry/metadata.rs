@@ -111,8 +111,8 @@ pub(super) fn count_change(new: &mut Value, old: &Value, resource: &Resource, st
     }
 }
 
-/// Complaints about metadata of any object.
-pub(super) fn validate(object: &Value, resource: &Resource, strategy: &Strategy) -> ErrorList {
+/// Complaints about the name of a new object, which it then has for good.
+pub(super) fn validate_name(object: &Value, strategy: &Strategy) -> ErrorList {
     let meta = Path::root("metadata");
     let mut errors = ErrorList::new();
     let (name, generate_name) = (object.text("metadata.name"), object.text("metadata.generateName"));
@@ -121,10 +121,20 @@ pub(super) fn validate(object: &Value, resource: &Resource, strategy: &Strategy)
     }
     if name.is_empty() {
         errors.push(Error::required(&meta.child("name"), "name or generateName is required"));
-    } else {
-        errors.invalid_each(&meta.child("name"), name, api::validation::path_segment_name(name));
-        errors.invalid_each(&meta.child("name"), name, (strategy.name)(name));
+        return errors;
     }
+    errors.invalid_each(&meta.child("name"), name, (strategy.name)(name));
+    // Upstream asks the kind first, and everybody's question only where the kind has nothing to say.
+    if errors.is_empty() {
+        errors.invalid_each(&meta.child("name"), name, api::validation::path_segment_name(name));
+    }
+    errors
+}
+
+/// Complaints about metadata of any object, names apart.
+pub(super) fn validate(object: &Value, resource: &Resource) -> ErrorList {
+    let meta = Path::root("metadata");
+    let mut errors = ErrorList::new();
     let namespace = object.text("metadata.namespace");
     if resource.is_namespaced() {
         if namespace.is_empty() {
@@ -140,8 +150,7 @@ pub(super) fn validate(object: &Value, resource: &Resource, strategy: &Strategy)
     errors.extend(validate_labels(pairs("metadata.labels"), &meta.child("labels")));
     errors.extend(validate_annotations(pairs("metadata.annotations"), &meta.child("annotations")));
     owners(object, &meta.child("ownerReferences"), &mut errors);
-    // Definitions and API services are not of the kinds whose finalizers have to be qualified: theirs has no slash.
-    let qualified = resource.builtin && !matches!(&*resource.group, "apiextensions.k8s.io" | "apiregistration.k8s.io");
+    let qualified = resource.builtin && !has_plain_finalizers(resource);
     for (at, finalizer) in object.items("metadata.finalizers").iter().enumerate() {
         let finalizer = finalizer.as_str().unwrap_or_default();
         let path = meta.child("finalizers");
@@ -161,10 +170,23 @@ pub(super) fn validate(object: &Value, resource: &Resource, strategy: &Strategy)
     errors
 }
 
+/// Kinds that upstream validates as it does custom ones: their finalizers need not be qualified.
+fn has_plain_finalizers(resource: &Resource) -> bool {
+    match &*resource.group {
+        "admissionregistration.k8s.io"
+        | "apiextensions.k8s.io"
+        | "apiregistration.k8s.io"
+        | "coordination.k8s.io"
+        | "node.k8s.io"
+        | "policy" => true,
+        _ => &*resource.plural == "events",
+    }
+}
+
 fn owners(object: &Value, path: &Path, errors: &mut ErrorList) {
     let mut controller: Option<&Value> = None;
-    for (at, owner) in object.items("metadata.ownerReferences").iter().enumerate() {
-        let path = path.index(at);
+    // Upstream does not say which of them it is about.
+    for owner in object.items("metadata.ownerReferences") {
         for (field, why) in [
             ("apiVersion", "version must not be empty"),
             ("kind", "must not be empty"),
@@ -177,7 +199,7 @@ fn owners(object: &Value, path: &Path, errors: &mut ErrorList) {
         }
         if owner.text("apiVersion") == "v1" && owner.text("kind") == "Event" {
             let why = "/v1, Kind=Event is disallowed from being an owner";
-            errors.push(Error::invalid(&path, owner.clone(), why));
+            errors.push(Error::invalid(path, owner.clone(), why));
         }
         if owner.truth("controller") {
             if let Some(first) = controller {
@@ -188,9 +210,9 @@ fn owners(object: &Value, path: &Path, errors: &mut ErrorList) {
                     owner.text("kind"),
                     owner.text("name"),
                 );
-                errors.push(Error::invalid(&path, json!(object.items("metadata.ownerReferences")), why));
+                errors.push(Error::invalid(path, json!(object.items("metadata.ownerReferences")), why));
             }
-            controller = Some(owner);
+            controller = controller.or(Some(owner));
         }
     }
 }

@@ -171,12 +171,12 @@ impl Registry {
                 metadata::count_change(&mut new, old, storage, strategy);
             }
         }
-        let mut errors = metadata::validate(&new, storage, strategy);
+        let mut errors = metadata::validate(&new, storage);
         metadata::validate_update(&new, old, &mut errors);
         errors.extend(ownership::validate(attributes.owners.new.as_ref()));
         match part {
             Part::Main if !own => {
-                (strategy.validate)(&new, &mut errors);
+                strategy.validate_change(&new, old, &mut errors);
                 (strategy.validate_update)(&new, old, &mut errors);
                 attributes.warnings.extend((strategy.warnings)((&new, Some(old))));
             }
@@ -185,7 +185,7 @@ impl Registry {
                 part.validate(&new, old, &mut errors);
             }
             Part::EphemeralContainers | Part::Resize => {
-                (strategy.validate)(&new, &mut errors);
+                strategy.validate_change(&new, old, &mut errors);
                 part.validate(&new, old, &mut errors);
             }
             Part::Status | Part::Approval => part.validate(&new, old, &mut errors),

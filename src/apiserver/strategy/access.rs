@@ -1,5 +1,6 @@
 //! RBAC's kinds.
 
+use api::selector::LabelSelector;
 use api::validation::field::{Error, ErrorList, Path};
 use api::validation::{dns1123_subdomain, path_segment_name};
 use serde_json::Value;
@@ -64,6 +65,9 @@ fn validate_role(role: &Value, errors: &mut ErrorList) {
         }
         for selector in aggregation.each("clusterRoleSelectors") {
             errors.extend(api::validation::validate_label_selector(selector.value(), &selector.path()));
+            if LabelSelector::from_object(Some(selector.value())).is_err() {
+                selector.wrong(errors, Value::Null, "invalid label selector.");
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use api::validation::field::{Error, ErrorList, Path};
 use api::validation::{self, validate_annotations, validate_label_selector, validate_labels};
 use serde_json::Value;
 
+use super::upstream_form;
 use crate::tree::Tree;
 
 /// A value, perhaps absent, and the way to it. `'p` is the way's lifetime, `'v` the value's.
@@ -194,6 +195,11 @@ impl At<'_, '_> {
     pub(super) fn invalid(&self, errors: &mut ErrorList, why: impl Into<String>) {
         let value = if self.is_set() { self.value.clone() } else { "".into() };
         errors.push(Error::invalid(&self.path(), value, why));
+    }
+
+    /// The value as upstream shows one of this type.
+    pub(super) fn as_upstream(&self, kind: &str) -> Value {
+        upstream_form::of(kind, self.value)
     }
 
     /// Something here is malformed.

@@ -48,10 +48,8 @@ fn validate(autoscaler: &Value, errors: &mut ErrorList) {
     if low.is_some_and(|low| low < 1) {
         least.invalid(errors, "must be greater than or equal to 1");
     }
-    if high == 0 {
-        most.required(errors, "must be set and greater than 0");
-    } else if high < 0 {
-        most.invalid(errors, "must be greater than or equal to 1");
+    if high < 1 {
+        most.wrong(errors, high, "must be greater than 0");
     }
     if low.is_some_and(|low| high < low) {
         most.wrong(errors, high, "must be greater than or equal to `minReplicas`");

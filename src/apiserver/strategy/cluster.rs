@@ -42,7 +42,10 @@ pub(super) const NAMESPACE: Strategy = Strategy {
 pub(super) const NODE: Strategy = Strategy {
     default: |node| {
         match (node.text("spec.podCIDR").to_owned(), node.items("spec.podCIDRs").first().cloned()) {
-            (one, None) if !one.is_empty() => node.put("spec.podCIDRs", json!([one])),
+            // The older field wins, as with addresses of pods.
+            (one, first) if !one.is_empty() && first.as_ref().is_none_or(|first| *first != one) => {
+                node.put("spec.podCIDRs", json!([one]));
+            }
             (one, Some(first)) if one.is_empty() => node.put("spec.podCIDR", first),
             _ => {}
         }

@@ -19,14 +19,18 @@ pub(super) fn conditions(status: &At, errors: &mut ErrorList) {
         if !matches!(state.str(), "False" | "True" | "Unknown") {
             state.unsupported(errors, &["False", "True", "Unknown"]);
         }
-        condition.check(&[("observedGeneration", Rule::NotNegative), ("lastTransitionTime", Rule::Need)], errors);
+        let observed = condition.get("observedGeneration");
+        if observed.value().as_i64().is_some_and(|generation| generation < 0) {
+            observed.invalid(errors, "must be greater than or equal to zero");
+        }
+        condition.check(&[("lastTransitionTime", Rule::Need)], errors);
         let reason = condition.get("reason");
         if reason.is_empty() {
-            reason.required(errors, "must be set");
+            reason.required(errors, "");
         } else if !is_reason(reason.str()) {
             let why = "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric \
-                       characters or '_,:', and must end with an alphanumeric character or '_' (e.g. 'my_name', or 'MY_NAME', or \
-                       'MyName', or 'ReasonA,ReasonB', or 'ReasonA:ReasonB', regex used for validation is \
+                       characters or '_,:', and must end with an alphanumeric character or '_' (e.g. 'my_name',  or 'MY_NAME',  or \
+                       'MyName',  or 'ReasonA,ReasonB',  or 'ReasonA:ReasonB', regex used for validation is \
                        '[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?')";
             reason.invalid(errors, why);
         }

@@ -30,6 +30,7 @@ pub(super) const FLOW_SCHEMA: Strategy = Strategy {
         }
         conditions(schema, errors);
     },
+    validate_status: |schema, _, errors| conditions(schema, errors),
     ..Strategy::DEFAULT
 };
 
@@ -58,6 +59,7 @@ pub(super) const PRIORITY_LEVEL: Strategy = Strategy {
         fixed_level(name, level, &path, errors);
         conditions(level, errors);
     },
+    validate_status: |level, _, errors| conditions(level, errors),
     ..Strategy::DEFAULT
 };
 

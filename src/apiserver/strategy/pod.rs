@@ -15,6 +15,13 @@ pub(super) const STRATEGY: Strategy = Strategy {
     default: |pod| {
         default_requests(pod);
         default_whole(pod);
+        if pod.int("spec.terminationGracePeriodSeconds").is_some_and(|seconds| seconds < 0) {
+            pod.put("spec.terminationGracePeriodSeconds", 1);
+        }
+        // The older fields, of one address, win; a status may have one of either.
+        for (one, all, field) in [("podIP", "podIPs", "ip"), ("hostIP", "hostIPs", "ip")] {
+            first_address(pod, one, all, field);
+        }
         // Only a pod itself has these; a template leaves them to its pods.
         pod.default_to("spec.enableServiceLinks", true);
         if pod.truth("spec.hostNetwork") {
@@ -70,6 +77,15 @@ const SPEC: &[(&str, &str)] = &[
     ("volumes[].projected.sources[].downwardAPI.items[].fieldRef.apiVersion", r#""v1""#),
     ("volumes[].hostPath.type", r#""""#),
     ("volumes[].iscsi.iscsiInterface", r#""default""#),
+    ("volumes[].rbd.pool", r#""rbd""#),
+    ("volumes[].rbd.user", r#""admin""#),
+    ("volumes[].rbd.keyring", r#""/etc/ceph/keyring""#),
+    ("volumes[].azureDisk.cachingMode", r#""ReadWrite""#),
+    ("volumes[].azureDisk.fsType", r#""ext4""#),
+    ("volumes[].azureDisk.kind", r#""Shared""#),
+    ("volumes[].azureDisk.readOnly", "false"),
+    ("volumes[].scaleIO.storageMode", r#""ThinProvisioned""#),
+    ("volumes[].scaleIO.fsType", r#""xfs""#),
     ("volumes[].ephemeral.volumeClaimTemplate.spec.volumeMode", r#""Filesystem""#),
 ];
 
@@ -91,6 +107,19 @@ const PROBE: &[(&str, &str)] = &[
 ];
 
 const HTTP: &[(&str, &str)] = &[("path", r#""/""#), ("scheme", r#""HTTP""#)];
+
+/// One address of a pod stands in two places, which say the same.
+fn first_address(pod: &mut Value, one: &str, all: &str, field: &str) {
+    let (one, all) = (format!("status.{one}"), format!("status.{all}"));
+    let (address, first) = (pod.text(&one).to_owned(), pod.items(&all).first().map(|item| item.text(field).to_owned()));
+    if address.is_empty() {
+        if let Some(first) = first.filter(|first| !first.is_empty()) {
+            pod.put(&one, first);
+        }
+    } else if first.is_none_or(|first| first != address) {
+        pod.put(&all, json!([{ field: address }]));
+    }
+}
 
 /// The defaults of a pod spec that are more than data.
 pub(super) fn default_spec(spec: &mut Value) {
@@ -125,8 +154,11 @@ pub(super) fn default_spec(spec: &mut Value) {
     }
 }
 
-/// Images of no tag, or of `latest`, change under their name.
+/// Images of no tag, or of `latest`, change under their name. What is no image's name has no tag to speak of, either.
 fn pull_policy(image: &str) -> &'static str {
+    if image.is_empty() || image.contains(char::is_whitespace) {
+        return "IfNotPresent";
+    }
     let (name, digest) = image.split_once('@').map_or((image, None), |(name, digest)| (name, Some(digest)));
     let last = name.rsplit('/').next().unwrap_or_default();
     match (digest, last.split_once(':').map(|(_, tag)| tag)) {
@@ -214,6 +246,7 @@ mod tests {
             ("registry:5000/nginx", "Always"),
             ("registry:5000/nginx:1", "IfNotPresent"),
             ("nginx@sha256:00", "IfNotPresent"),
+            ("", "IfNotPresent"),
         ] {
             assert_eq!(pull_policy(image), expect, "{image}");
         }

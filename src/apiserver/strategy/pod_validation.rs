@@ -123,7 +123,10 @@ fn validate_spec(spec: &At, pod: &str, errors: &mut ErrorList) {
     security::of_pod(spec, errors);
     placement::affinity(&spec.get("affinity"), errors);
     dns_config(spec, errors);
-    spec.check(&[("readinessGates[].conditionType", Rule::Name(qualified_name))], errors);
+    for gate in spec.each("readinessGates") {
+        let kind = gate.get("conditionType");
+        kind.complain(errors, qualified_name(kind.str()));
+    }
     scheduling_gates(spec, errors);
     placement::spread(spec, errors);
     security::host_process(spec, errors);
@@ -148,12 +151,19 @@ fn validate_spec(spec: &At, pod: &str, errors: &mut ErrorList) {
     if class.is_set() {
         class.complain(errors, dns1123_subdomain(class.str()));
     }
-    spec.check(&[("preemptionPolicy", Rule::MaybeOneOf(&["PreemptLowerPriority", "Never"]))], errors);
+    preemption_policy(spec, errors);
     if spec.has("overhead") {
         of_overhead(spec.get("overhead").value(), &spec.get("overhead"), errors);
     }
     security::of_system(spec, errors);
     env::file_volumes(spec, errors);
+}
+
+/// Complaints about `preemptionPolicy`.
+pub(super) fn preemption_policy(at: &At, errors: &mut ErrorList) {
+    if at.has("preemptionPolicy") {
+        at.check(&[("preemptionPolicy", Rule::OneOf(&["PreemptLowerPriority", "Never"]))], errors);
+    }
 }
 
 /// Calls a function for each container of whatever list, in the order upstream visits them.
@@ -178,10 +188,11 @@ fn resource_claims(spec: &At, errors: &mut ErrorList) {
         match (claim.has("resourceClaimName"), claim.has("resourceClaimTemplateName")) {
             (true, true) => {
                 let why = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified";
-                claim.invalid(errors, why);
+                claim.wrong(errors, claim.as_upstream("PodResourceClaim"), why);
             }
             (false, false) => {
-                claim.invalid(errors, "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`");
+                let why = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`";
+                claim.wrong(errors, claim.as_upstream("PodResourceClaim"), why);
             }
             _ => {}
         }

@@ -90,9 +90,14 @@ fn keep_what_was_given(new: &mut Value, old: &Value) {
         }
         drop_unchanged(new, &["spec.externalTrafficPolicy"]);
     }
+    let checked = |service: &Value| {
+        service.text("spec.type") == "LoadBalancer" && service.text("spec.externalTrafficPolicy") == "Local"
+    };
+    if checked(old) && !checked(new) {
+        drop_unchanged(new, &["spec.healthCheckNodePort"]);
+    }
     if before == "LoadBalancer" && kind != "LoadBalancer" {
-        let fields = ["spec.healthCheckNodePort", "spec.allocateLoadBalancerNodePorts", "spec.loadBalancerClass"];
-        drop_unchanged(new, &fields);
+        drop_unchanged(new, &["spec.allocateLoadBalancerNodePorts", "spec.loadBalancerClass"]);
     }
     if kind == "ExternalName" {
         drop_unchanged(new, &given);

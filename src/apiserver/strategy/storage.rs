@@ -23,8 +23,16 @@ pub(super) const VOLUME: Strategy = Strategy {
             ("spec.persistentVolumeReclaimPolicy", r#""Retain""#),
             ("spec.volumeMode", r#""Filesystem""#),
             ("spec.hostPath.type", r#""""#),
-            ("spec.claimRef.kind", r#""PersistentVolumeClaim""#),
-            ("spec.claimRef.apiVersion", r#""v1""#),
+            ("spec.rbd.pool", r#""rbd""#),
+            ("spec.rbd.user", r#""admin""#),
+            ("spec.rbd.keyring", r#""/etc/ceph/keyring""#),
+            ("spec.iscsi.iscsiInterface", r#""default""#),
+            ("spec.azureDisk.cachingMode", r#""ReadWrite""#),
+            ("spec.azureDisk.fsType", r#""ext4""#),
+            ("spec.azureDisk.kind", r#""Shared""#),
+            ("spec.azureDisk.readOnly", "false"),
+            ("spec.scaleIO.storageMode", r#""ThinProvisioned""#),
+            ("spec.scaleIO.fsType", r#""xfs""#),
         ])
     }),
     validate: validation::volume,
@@ -47,11 +55,12 @@ pub(super) const CLAIM: Strategy = Strategy {
     ..Strategy::DEFAULT
 };
 
+const OLD: &str = "spec.dataSource";
+const NEW: &str = "spec.dataSourceRef";
+
 /// Two fields say where the data comes from: the older one only knows claims and snapshots, of its own namespace, and forgot
-/// what else it was told. Who says it in one says it in both.
+/// what else it was told.
 fn data_source(claim: &mut Value, old: Option<&Value>) {
-    const OLD: &str = "spec.dataSource";
-    const NEW: &str = "spec.dataSourceRef";
     let used = |field| old.is_some_and(|old| old.at(field).is_some());
     // Sources in other namespaces are a feature that is off.
     if !used(NEW) && !claim.text("spec.dataSourceRef.namespace").is_empty() {
@@ -66,6 +75,11 @@ fn data_source(claim: &mut Value, old: Option<&Value>) {
             claim.cut(OLD);
         }
     }
+    name_both_sources(claim);
+}
+
+/// Who says in one of the fields where the data comes from says it in both.
+fn name_both_sources(claim: &mut Value) {
     match (claim.at(OLD).cloned(), claim.at(NEW).cloned()) {
         (Some(source), None) => claim.put(NEW, source),
         (None, Some(mut source)) if source.text("namespace").is_empty() => {
@@ -133,6 +147,7 @@ pub(super) const ATTRIBUTES_CLASS: Strategy = Strategy {
 pub(super) const VOLUME_ATTACHMENT: Strategy = Strategy {
     status: Some(r#"{"attached":false}"#),
     validate: kinds::attachment,
+    validate_create: kinds::new_attachment,
     validate_update: |new, old, errors| immutable(new, old, "spec", errors),
     validate_status: kinds::attachment_status,
     returns_deleted: true,

@@ -94,11 +94,37 @@ const NEW: &[(&str, Changes, &str)] = &[
     ("configmaps", &[("metadata.ownerReferences", r#"[{"apiVersion":"v1","kind":"Event","name":"e","uid":"1"}]"#)], "metadata.ownerReferences[0]: Invalid value: {\"apiVersion\":\"v1\",\"kind\":\"Event\",\"name\":\"e\",\"uid\":\"1\"}: /v1, Kind=Event is disallowed from being an owner"),
 ];
 
+/// Rules found by asking upstream's own validation about the same objects.
+#[rustfmt::skip]
+const ASKED: &[(&str, Changes, &str)] = &[
+    ("configmaps", &[("metadata.ownerReferences", r#"[{"kind":"A","name":"a","uid":"1"}]"#)], "metadata.ownerReferences.apiVersion: Invalid value: \"\": version must not be empty"),
+    ("configmaps", &[("metadata.generation", "-1")], "metadata.generation: Invalid value: -1: must be greater than or equal to 0"),
+    ("configmaps", &[("metadata.name", r#""a/b""#)], "metadata.name: Invalid value: \"a/b\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"),
+    ("leases", &[("metadata.finalizers", r#"["plain"]"#)], "taken"),
+    ("csinodes", &[("spec.drivers", r#"[{"nodeID":"n"}]"#)], "spec.drivers[0].name: Required value"),
+    ("volumeattachments", &[("spec.attacher", r#""""#)], "spec.attacher: Required value"),
+    ("volumeattachments", &[("spec.attacher", r#""A_b""#)], "spec.attacher: Invalid value: \"A_b\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"),
+    ("persistentvolumes", &[("spec.hostPath", "null"), ("spec.azureDisk", r#"{"diskName":"d","diskURI":"x"}"#)], "spec.azureDisk.diskURI: Unsupported value: \"x\": supported values: \"https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd\""),
+    ("persistentvolumes", &[("spec.hostPath", "null"), ("spec.quobyte", r#"{"registry":"::1","volume":"v"}"#)], "spec.quobyte.registry: Invalid value: \"::1\": must be a host:port pair or multiple pairs separated by commas"),
+    ("persistentvolumeclaims", &[("spec.dataSource", r#"{"kind":"PersistentVolumeClaim","name":"a"}"#), ("spec.dataSourceRef", r#"{"kind":"PersistentVolumeClaim","name":"b"}"#)], "spec: Invalid value: {}: must match dataSourceRef"),
+    ("endpointslices", &[("ports", r#"[{"protocol":"a"}]"#)], "ports[0].protocol: Unsupported value: \"a\": supported values: \"SCTP\", \"TCP\", \"UDP\""),
+    ("horizontalpodautoscalers", &[("spec.maxReplicas", "0")], "[spec.maxReplicas: Invalid value: 0: must be greater than 0, spec.maxReplicas: Invalid value: 0: must be greater than or equal to `minReplicas`]"),
+    ("runtimeclasses", &[("handler", "null")], "handler: Invalid value: \"\": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"),
+    ("runtimeclasses", &[("scheduling", r#"{"tolerations":[{"key":"k","operator":"Gt","value":"1"}]}"#)], "scheduling.tolerations[0].operator: Unsupported value: \"Gt\": supported values: \"Equal\", \"Exists\", \"Lt\", \"Gt\""),
+    ("runtimeclasses", &[("scheduling", r#"{"tolerations":[{"operator":"Exists"},{"operator":"Exists"}]}"#)], "scheduling.tolerations[1]: Duplicate value: {\"Key\":\"\",\"Operator\":\"Exists\",\"Value\":\"\",\"Effect\":\"\",\"TolerationSeconds\":null}"),
+    ("priorityclasses", &[("preemptionPolicy", r#""a""#)], "preemptionPolicy: Unsupported value: \"a\": supported values: \"PreemptLowerPriority\", \"Never\""),
+    ("clusterroles", &[("aggregationRule", r#"{"clusterRoleSelectors":[{"matchLabels":{"A b":"c"}}]}"#)], "[aggregationRule.clusterRoleSelectors[0].matchLabels: Invalid value: \"A b\": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]'), aggregationRule.clusterRoleSelectors[0]: Invalid value: null: invalid label selector.]"),
+    ("deployments.apps", &[("spec.template.spec.securityContext", r#"{"seLinuxChangePolicy":"MountOption"}"#)], "spec.template.spec.securityContext.seLinuxChangePolicy: Unsupported value: \"MountOption\": supported values: \"Recursive\""),
+    ("deployments.apps", &[("spec.template.spec.initContainers", r#"[{"name":"i","image":"i","restartPolicyRules":[{"action":"Restart","exitCodes":{"operator":"In","values":[1]}}]}]"#)], "spec.template.spec.initContainers[0].restartPolicy: Required value: must specify restartPolicy when restart rules are used"),
+    ("deployments.apps", &[("spec.template.spec.readinessGates", r#"[{}]"#)], "[spec.template.spec.readinessGates[0].conditionType: Invalid value: \"\": name part must be non-empty, spec.template.spec.readinessGates[0].conditionType: Invalid value: \"\": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')]"),
+    ("deployments.apps", &[("spec.template.spec.resourceClaims", r#"[{"name":"c"}]"#)], "spec.template.spec.resourceClaims[0]: Invalid value: {\"Name\":\"c\",\"ResourceClaimName\":null,\"ResourceClaimTemplateName\":null}: must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"),
+];
+
 #[tokio::test]
 async fn new_objects() {
     let server = server().await;
     let mut wrong = Vec::new();
-    for (plural, changes, expect) in NEW {
+    for (plural, changes, expect) in NEW.iter().chain(ASKED) {
         let body = changed(sample(&server.row(plural)), changes);
         let got = match server.create(plural, body).await {
             Ok(_) => "taken".to_owned(),
@@ -124,7 +150,9 @@ const CHANGED: &[(&str, &str, &str, &str)] = &[
     ("services", "status", r#"{"status":{"loadBalancer":{"ingress":[{"ip":"1.2.3.4"}]}}}"#, "status.loadBalancer.ingress: Forbidden: may only be used when `spec.type` is 'LoadBalancer'"),
     ("persistentvolumes", "", r#"{"spec":{"hostPath":{"path":"/y"}}}"#, "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation"),
     ("persistentvolumeclaims", "", r#"{"spec":{"resources":{"requests":{"storage":"2Gi"}}}}"#, "spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"),
-    ("storageclasses", "", r#"{"provisioner":"y.io/p"}"#, "provisioner: Invalid value: \"y.io/p\": field is immutable"),
+    ("storageclasses", "", r#"{"provisioner":"y.io/p"}"#, "provisioner: Forbidden: updates to provisioner are forbidden."),
+    ("flowschemas", "status", r#"{"status":{"conditions":[{"status":"True"}]}}"#, "status.conditions[0].type: Required value"),
+    ("poddisruptionbudgets", "status", r#"{"status":{"conditions":[{"type":"A","status":"True","lastTransitionTime":"2026-01-01T00:00:00Z"}]}}"#, "status.conditions[0].reason: Required value"),
     ("priorityclasses", "", r#"{"value":6}"#, "value: Forbidden: may not be changed in an update."),
     ("poddisruptionbudgets", "status", r#"{"status":{"disruptionsAllowed":-1}}"#, "status.disruptionsAllowed: Invalid value: -1: must be greater than or equal to 0"),
     ("volumeattributesclasses", "", r#"{"parameters":{"a":"c"}}"#, "parameters: Forbidden: updates to parameters are forbidden."),

@@ -147,3 +147,30 @@ async fn a_put_may_create_only_kinds_that_allow_it() {
         );
     }
 }
+
+#[tokio::test]
+async fn what_was_wrong_before_is_not_held_against_a_change() {
+    let strategy = crate::strategy::of(&server().await.row("deployments.apps"));
+    let deployment = |replicas: i64, image: &str| {
+        json!({"spec": {"replicas": replicas, "selector": {"matchLabels": {"a": "b"}}, "template": {
+            "metadata": {"labels": {"a": "b"}}, "spec": {"restartPolicy": "Always", "dnsPolicy": "ClusterFirst",
+            "terminationGracePeriodSeconds": 1, "nodeSelector": {"A b": "c"},
+            "containers": [{"name": "c", "image": image, "imagePullPolicy": "Always", "terminationMessagePolicy": "File"}]}}}})
+    };
+    let check = |new: Value, old: Value, expect: usize| {
+        let mut errors = api::validation::field::ErrorList::new();
+        strategy.validate_change(&new, &old, &mut errors);
+        assert_eq!(errors.len(), expect, "{errors:?}");
+    };
+    let complaints = |object: &Value| {
+        let mut errors = api::validation::field::ErrorList::new();
+        (strategy.validate)(object, &mut errors);
+        errors.len()
+    };
+    let old = deployment(1, "i");
+    let wrong = complaints(&old);
+    assert!(wrong > 0);
+    check(deployment(2, "i"), old.clone(), 0);
+    check(deployment(-1, "i"), old.clone(), 1);
+    check(deployment(1, ""), old, 1);
+}

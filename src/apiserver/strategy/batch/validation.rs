@@ -359,7 +359,8 @@ pub(super) fn cron_job(object: &Value, errors: &mut ErrorList) {
     let job = spec.get("jobTemplate.spec");
     job_spec(&job, errors);
     if job.has("selector") {
-        job.get("selector").invalid(errors, "`selector` will be auto-generated");
+        let selector = job.get("selector");
+        selector.wrong(errors, selector.as_upstream("LabelSelector"), "`selector` will be auto-generated");
     }
     if job.truth("manualSelector") {
         job.get("manualSelector").unsupported(errors, &["nil", "false"]);

@@ -105,7 +105,7 @@ fn selector(spec: &At, errors: &mut ErrorList) {
         }
         for name in bounded(spec) {
             if names::is_quota(name) && !names::scope_fits(scope, name) {
-                at.wrong(errors, selector.value().clone(), "unsupported scope applied to resource");
+                at.wrong(errors, selector.as_upstream("ScopeSelector"), "unsupported scope applied to resource");
             }
         }
         if PLAIN.contains(&scope) && operator != "Exists" {

@@ -5,7 +5,7 @@ use api::validation::field::{Error, ErrorList};
 use api::validation::{dns1123_label, dns1123_subdomain, ip, qualified_name};
 use serde_json::Value;
 
-use crate::strategy::at::{At, Rule};
+use crate::strategy::at::At;
 use crate::strategy::{pod_validation, resource_names as names};
 use crate::tree::Tree;
 
@@ -102,7 +102,7 @@ fn addresses(root: &At, errors: &mut ErrorList) {
     let all = root.items("status.addresses");
     for (at, address) in root.each("status.addresses").enumerate() {
         if all[..at].contains(address.value()) {
-            address.duplicate(errors);
+            errors.push(Error::duplicate(&address.path(), address.as_upstream("NodeAddress")));
         }
     }
 }
@@ -127,7 +127,7 @@ pub(super) fn priority_class(object: &Value, errors: &mut ErrorList) {
         let why = format!("maximum allowed value of a user defined priority is {PRIORITY_MAX}");
         root.get("value").forbidden(errors, why);
     }
-    root.check(&[("preemptionPolicy", Rule::MaybeOneOf(&["PreemptLowerPriority", "Never"]))], errors);
+    pod_validation::preemption_policy(&root, errors);
 }
 
 fn is_system(name: &str, value: i64, default: bool) -> Result<(), String> {
@@ -212,7 +212,7 @@ pub(super) fn event(object: &Value, errors: &mut ErrorList) {
 /// Complaints about a RuntimeClass.
 pub(super) fn runtime_class(object: &Value, errors: &mut ErrorList) {
     let root = At::root(object);
-    root.check(&[("handler", Rule::NeedName(dns1123_label))], errors);
+    root.get("handler").complain(errors, dns1123_label(root.text("handler")));
     let overhead = root.get("overhead");
     if overhead.is_set() {
         pod_validation::of_overhead(overhead.get("podFixed").value(), &overhead, errors);
@@ -228,7 +228,7 @@ pub(super) fn runtime_class(object: &Value, errors: &mut ErrorList) {
     let all: Vec<Value> = scheduling.items("tolerations").iter().map(key).collect();
     for (at, toleration) in scheduling.each("tolerations").enumerate() {
         if all[..at].contains(&all[at]) {
-            errors.push(Error::duplicate(&toleration.path(), toleration.value().clone()));
+            errors.push(Error::duplicate(&toleration.path(), toleration.as_upstream("Toleration")));
         }
     }
 }

@@ -62,6 +62,9 @@ fn initial(spec: &At, context: &Context, errors: &mut ErrorList) {
             rules.forbidden(errors, why);
         } else if !sidecar && container.has("restartPolicy") {
             restart_policy(&container, errors);
+        } else if !sidecar && !rules.is_empty() {
+            let why = "must specify restartPolicy when restart rules are used";
+            container.get("restartPolicy").required(errors, why);
         }
         if !container.text("name").is_empty() {
             unique(&container, &mut names, errors);

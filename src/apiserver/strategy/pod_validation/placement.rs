@@ -164,6 +164,8 @@ pub(in crate::strategy) fn tolerations(spec: &At, errors: &mut ErrorList) {
                 operator.wrong(errors, value, "value must be empty when `operator` is 'Exists'");
             }
             "Exists" => {}
+            // What compares numbers is a feature that is off by default, and yet named.
+            "Lt" | "Gt" => operator.unsupported(errors, &["Equal", "Exists", "Lt", "Gt"]),
             _ => operator.unsupported(errors, &["Equal", "Exists"]),
         }
         if !effect.is_empty() && !EFFECTS.contains(&effect.str()) {
@@ -185,7 +187,7 @@ pub(in crate::strategy) fn taints(taints: &At, list: &str, errors: &mut ErrorLis
         taint.check(&[("effect", Rule::OneOf(&EFFECTS))], errors);
         let pair = (key.str(), effect.str());
         if seen.contains(&pair) {
-            let mut error = Error::duplicate(&taint.path(), taint.value().clone());
+            let mut error = Error::duplicate(&taint.path(), taint.as_upstream("Taint"));
             error.detail = "taints must be unique by key and effect pair".to_owned();
             errors.push(error);
             continue;

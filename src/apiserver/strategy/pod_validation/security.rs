@@ -71,7 +71,8 @@ pub(super) fn of_pod(spec: &At, errors: &mut ErrorList) {
     windows_options(&context.get("windowsOptions"), errors);
     app_armor(&context.get("appArmorProfile"), errors);
     one_of(&context.get("supplementalGroupsPolicy"), &["Merge", "Strict"], errors);
-    one_of(&context.get("seLinuxChangePolicy"), &["MountOption", "Recursive"], errors);
+    // The other one belongs to a feature that 1.35 has off by default.
+    one_of(&context.get("seLinuxChangePolicy"), &["Recursive"], errors);
 }
 
 fn one_of(at: &At, values: &[&str], errors: &mut ErrorList) {
@@ -165,7 +166,7 @@ fn seccomp(profile: &At, errors: &mut ErrorList) {
             true => local.descending(errors),
         }
     } else if local.is_set() {
-        local.wrong(errors, profile.value().clone(), "can only be set when seccomp type is Localhost");
+        local.wrong(errors, profile.as_upstream("SeccompProfile"), "can only be set when seccomp type is Localhost");
     }
 }
 

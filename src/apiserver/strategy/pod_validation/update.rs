@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::annotations;
 use crate::strategy::at::At;
+use crate::strategy::upstream_form;
 use crate::tree::Tree;
 
 /// Complaints about a change of a pod's spec by a main write.
@@ -25,13 +26,12 @@ pub(in crate::strategy) fn validate_update(new: &Value, old: &Value, errors: &mu
     tolerations(&spec, old, errors);
     gates(&spec, old, errors);
     let fixed = fixed_spec(new, old, &spec, errors);
-    if fixed != *old.at("spec").unwrap_or(&Value::Null) {
-        spec.forbidden(
-            errors,
-            "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,\
-             `spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),\
-             `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
-        );
+    let before = old.at("spec").unwrap_or(&Value::Null);
+    if fixed != *before {
+        let why = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,\
+                   `spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),\
+                   `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+        spec.forbidden(errors, format!("{why}{}", upstream_form::difference("PodSpec", before, &fixed)));
     }
 }
 
@@ -155,7 +155,8 @@ pub(crate) fn validate_ephemeral(new: &Value, old: &Value, errors: &mut ErrorLis
                 errors.push(Error::forbidden(&list.path(), why));
             }
             Some(now) if now != container => {
-                let why = format!("existing ephemeral containers {quoted} may not be changed\n");
+                let difference = upstream_form::difference("EphemeralContainer", container, now);
+                let why = format!("existing ephemeral containers {quoted} may not be changed{difference}");
                 errors.push(Error::forbidden(&list.path(), why));
             }
             Some(_) => {}

@@ -155,7 +155,9 @@ fn secret(at: &At, persistent: bool, errors: &mut ErrorList) {
 
 fn iscsi(at: &At, persistent: bool, errors: &mut ErrorList) {
     let why = if persistent { "must be valid format" } else { "must be valid format starting with iqn, eui, or naa" };
-    initiator(&at.get("iqn"), why, errors);
+    if !at.text("iqn").is_empty() {
+        initiator(&at.get("iqn"), why, errors);
+    }
     let lun = at.int("lun").unwrap_or(0);
     in_range(lun, 0, 255).into_iter().for_each(|why| at.get("lun").wrong(errors, lun, why));
     let secret = at.get("secretRef");
@@ -165,15 +167,14 @@ fn iscsi(at: &At, persistent: bool, errors: &mut ErrorList) {
     if persistent && secret.is_set() {
         secret.check(&[("name", Rule::Need)], errors);
     }
-    initiator(&at.get("initiatorName").called("initiatorname"), why, errors);
+    if at.has("initiatorName") {
+        initiator(&at.get("initiatorName").called("initiatorname"), why, errors);
+    }
 }
 
 /// The name of one end of an iSCSI connection, of one of the three kinds there are.
 fn initiator(name: &At, otherwise: &str, errors: &mut ErrorList) {
     let text = name.str();
-    if text.is_empty() {
-        return;
-    }
     let hexadecimal = |rest: &str, count| rest.len() == count && rest.bytes().all(|b| b.is_ascii_alphanumeric());
     let good = match text.get(..3) {
         Some("iqn") => qualified(text),
@@ -222,9 +223,18 @@ fn quobyte(at: &At, errors: &mut ErrorList) {
         at.get("tenant").required(errors, "must be a UUID and may not exceed a length of 64 characters");
     } else {
         let pairs = registry.str().split(',');
-        pairs.filter(|pair| !pair.contains(':')).for_each(|_| registry.invalid(errors, why));
+        pairs.filter(|pair| !is_host_and_port(pair)).for_each(|_| registry.invalid(errors, why));
     }
     at.check(&[("volume", Rule::Need)], errors);
+}
+
+/// As Go splits them: an address of the sixth version stands in brackets.
+fn is_host_and_port(pair: &str) -> bool {
+    let Some((host, _)) = pair.rsplit_once(':') else { return false };
+    match host.strip_prefix('[') {
+        Some(inner) => inner.strip_suffix(']').is_some_and(|inner| !inner.contains(['[', ']'])),
+        None => !host.contains([':', '[', ']']),
+    }
 }
 
 fn fibre_channel(at: &At, errors: &mut ErrorList) {
@@ -264,8 +274,10 @@ fn azure_disk(at: &At, errors: &mut ErrorList) {
     let uri = at.get("diskURI");
     let managed = "/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}";
     let blob = "https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd";
+    if !at.has("kind") {
+        return;
+    }
     match at.text("kind") {
-        "" => {}
         "Managed" if !uri.str().starts_with("/subscriptions/") => uri.unsupported(errors, &[managed]),
         "Managed" => {}
         _ if !uri.str().starts_with("https://") => uri.unsupported(errors, &[blob]),
@@ -302,6 +314,7 @@ fn csi(at: &At, persistent: bool, errors: &mut ErrorList) {
 pub(in crate::strategy) fn csi_driver(name: &At, errors: &mut ErrorList) {
     if name.is_empty() {
         name.required(errors, "");
+        return;
     }
     if name.str().len() > 63 {
         name.too_long(errors, 63);

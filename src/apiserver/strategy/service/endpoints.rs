@@ -130,7 +130,9 @@ fn slice_ports(root: &At, errors: &mut ErrorList) {
             name.duplicate(errors);
         }
         names.push(name.str());
-        port.check(&[("protocol", Rule::OneOf(&PROTOCOLS))], errors);
+        if !PROTOCOLS.contains(&port.text("protocol")) {
+            port.get("protocol").unsupported(errors, &PROTOCOLS);
+        }
         let application = port.get("appProtocol");
         if application.is_set() {
             application.complain(errors, qualified_name(application.str()));

@@ -87,9 +87,12 @@ fn parameters(at: &At, may_be_empty: bool, errors: &mut ErrorList) {
 
 pub(super) fn storage_class_update(new: &Value, old: &Value, errors: &mut ErrorList) {
     let root = At::root(new);
-    for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
-        root.get(field).unchanged(old.at(field), errors);
+    for field in ["parameters", "provisioner", "reclaimPolicy"] {
+        if new.at(field) != old.at(field) {
+            root.get(field).forbidden(errors, format!("updates to {field} are forbidden."));
+        }
     }
+    root.get("volumeBindingMode").unchanged(old.at("volumeBindingMode"), errors);
 }
 
 pub(super) fn attributes_class(object: &Value, errors: &mut ErrorList) {
@@ -110,7 +113,7 @@ pub(super) fn attributes_class_update(new: &Value, old: &Value, errors: &mut Err
 pub(super) fn attachment(object: &Value, errors: &mut ErrorList) {
     let root = At::root(object);
     let spec = root.get("spec");
-    pod_validation::csi_driver(&spec.get("attacher"), errors);
+    spec.check(&[("attacher", Rule::Need)], errors);
     let source = spec.get("source");
     let (inline, name) = (source.get("inlineVolumeSpec"), source.get("persistentVolumeName"));
     let why = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
@@ -124,6 +127,16 @@ pub(super) fn attachment(object: &Value, errors: &mut ErrorList) {
     let node = spec.get("nodeName");
     node.complain(errors, dns1123_subdomain(node.str()));
     attachment_status(object, object, errors);
+}
+
+/// What v1 asks of a new attachment beyond the versions before it.
+pub(super) fn new_attachment(object: &Value, errors: &mut ErrorList) {
+    let root = At::root(object);
+    let attacher = root.get("spec.attacher");
+    if !attacher.is_empty() {
+        pod_validation::csi_driver(&attacher, errors);
+    }
+    let name = root.get("spec.source.persistentVolumeName");
     if name.is_set() {
         name.complain(errors, dns1123_subdomain(name.str()));
     }

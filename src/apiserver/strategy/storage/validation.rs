@@ -3,10 +3,10 @@
 use api::quantity::Quantity;
 use api::validation::dns1123_subdomain;
 use api::validation::field::{Error, ErrorList};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::strategy::at::{At, Rule};
-use crate::strategy::{pod_validation, resource_names as names};
+use crate::strategy::{pod_validation, resource_names as names, upstream_form};
 use crate::tree::Tree;
 
 const MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
@@ -58,7 +58,8 @@ pub(in crate::strategy) fn claim_spec(spec: &At, errors: &mut ErrorList) {
             (!same).then_some("must match dataSourceRef")
         };
         if let Some(why) = why {
-            spec.wrong(errors, source.path().to_string(), why);
+            // Upstream shows a place here, which has nothing to show.
+            spec.wrong(errors, json!({}), why);
         }
     }
     spec.check(&[("volumeAttributesClassName", Rule::Name(dns1123_subdomain))], errors);
@@ -84,34 +85,35 @@ pub(super) fn claim_update(new: &Value, old: &Value, errors: &mut ErrorList) {
     let root = At::root(new);
     let bound = new.text("status.phase") == "Bound";
     let fixed = |claim: &Value| {
-        let mut spec = claim.at("spec").cloned().unwrap_or_default();
+        let mut claim = claim.clone();
+        super::name_both_sources(&mut claim);
+        let mut spec = claim.cut("spec").unwrap_or_default();
+        if bound && spec.at("resources.requests").is_some() {
+            let storage = old.at("spec.resources.requests.storage").cloned();
+            spec.put_or_remove("resources.requests.storage", storage);
+        }
         if bound {
-            spec.cut("resources.requests.storage");
-            spec.cut("volumeAttributesClassName");
+            spec.put_or_remove("volumeAttributesClassName", old.at("spec.volumeAttributesClassName").cloned());
         }
         // A claim learns its volume, and the default class, once.
-        if old.text("spec.volumeName").is_empty() {
-            spec.cut("volumeName");
-        }
-        if old.at("spec.storageClassName").is_none() {
-            spec.cut("storageClassName");
+        for field in ["volumeName", "storageClassName"] {
+            if old.at("spec").is_none_or(|spec| spec.at(field).is_none_or(|value| value == "")) {
+                spec.put_or_remove(field, new.at("spec").and_then(|spec| spec.at(field)).cloned());
+            }
         }
         spec
     };
-    if fixed(new) != fixed(old) {
-        root.get("spec").forbidden(
-            errors,
-            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
-        );
+    let (now, before) = (fixed(new), fixed(old));
+    if now != before {
+        let why =
+            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+        let difference = upstream_form::difference("PersistentVolumeClaimSpec", &before, &now);
+        root.get("spec").forbidden(errors, format!("{why}{difference}"));
     }
     let amount = |claim: &Value, path: &str| claim.at(path).and_then(|amount| Quantity::from_json(amount).ok());
-    let (now, before) =
-        (amount(new, "spec.resources.requests.storage"), amount(old, "spec.resources.requests.storage"));
-    let has = amount(old, "status.capacity.storage").unwrap_or_else(Quantity::zero);
-    if let (Some(now), Some(before)) = (now, before)
-        && now < before
-        && now <= has
-    {
+    let amount = |claim: &Value, path: &str| amount(claim, path).unwrap_or_else(Quantity::zero);
+    let now = amount(new, "spec.resources.requests.storage");
+    if now < amount(old, "spec.resources.requests.storage") && now <= amount(old, "status.capacity.storage") {
         let at = root.get("spec.resources.requests.storage");
         at.forbidden(errors, "field can not be less than status.capacity");
     }
@@ -290,29 +292,56 @@ fn sources(spec: &At, errors: &mut ErrorList) {
     }
 }
 
+/// Labels of nodes that got another name when they left beta.
+const RENAMED: [(&str, &str); 5] = [
+    ("beta.kubernetes.io/arch", "kubernetes.io/arch"),
+    ("beta.kubernetes.io/instance-type", "node.kubernetes.io/instance-type"),
+    ("beta.kubernetes.io/os", "kubernetes.io/os"),
+    ("failure-domain.beta.kubernetes.io/region", "topology.kubernetes.io/region"),
+    ("failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"),
+];
+
+/// What an affinity would be if it used the new names of labels where `now` uses them.
+fn renamed(before: &Value, now: &Value) -> Value {
+    let mut affinity = before.clone();
+    for (at, term) in affinity.items_mut("required.nodeSelectorTerms").iter_mut().enumerate() {
+        for (place, expression) in term.items_mut("matchExpressions").iter_mut().enumerate() {
+            let key = now.items("required.nodeSelectorTerms").get(at);
+            let key = key.and_then(|term| term.items("matchExpressions").get(place)).map_or("", |e| e.text("key"));
+            if RENAMED.contains(&(expression.text("key"), key)) {
+                expression.put("key", key);
+            }
+        }
+    }
+    affinity
+}
+
 /// Complaints about a change of a volume.
 pub(super) fn volume_update(new: &Value, old: &Value, errors: &mut ErrorList) {
     let root = At::root(new);
     let source = |volume: &Value, learned: bool| {
         let spec = volume.at("spec").cloned().unwrap_or_default();
-        let mut sources: Vec<(String, Value)> = Vec::new();
+        let mut sources = serde_json::Map::new();
         for field in pod_validation::OF_VOLUMES {
             let Some(mut value) = spec.at(field).cloned() else { continue };
             if field == "csi" && learned {
                 value.cut("controllerExpandSecretRef");
             }
-            sources.push((field.to_owned(), value));
+            sources.insert(field.to_owned(), value);
         }
-        sources
+        Value::Object(sources)
     };
     // The secret for growing the volume can be given later, once.
     let learned = old.at("spec.csi").is_some_and(|csi| csi.at("controllerExpandSecretRef").is_none());
-    if source(new, learned) != source(old, learned) {
-        let at = root.get("spec.persistentvolumesource");
-        at.forbidden(errors, "spec.persistentvolumesource is immutable after creation");
+    let (now, before) = (source(new, learned), source(old, learned));
+    if now != before {
+        let difference = upstream_form::difference("PersistentVolumeSource", &before, &now);
+        let why = format!("spec.persistentvolumesource is immutable after creation{difference}");
+        root.get("spec.persistentvolumesource").forbidden(errors, why);
     }
     root.get("volumeMode").with(root.get("spec.volumeMode").value()).unchanged(old.at("spec.volumeMode"), errors);
-    if old.at("spec.nodeAffinity").is_some_and(|before| Some(before) != new.at("spec.nodeAffinity")) {
+    let before = old.at("spec.nodeAffinity").map(|before| renamed(before, root.get("spec.nodeAffinity").value()));
+    if before.is_some_and(|before| Some(&before) != new.at("spec.nodeAffinity")) {
         let value = root.get("spec.nodeAffinity").value().clone();
         let why = "field is immutable, except for updating from beta label to GA";
         root.get("nodeAffinity").wrong(errors, value, why);

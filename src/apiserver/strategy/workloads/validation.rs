@@ -50,8 +50,8 @@ pub(super) fn deployment(object: &Value, errors: &mut ErrorList) {
 
 /// A strategy is shown as upstream shows it, by the names its fields have in Go.
 fn unknown_strategy(strategy: &At, known: &[&str], errors: &mut ErrorList) {
-    let shown = json!({"Type": strategy.text("type"), "RollingUpdate": strategy.get("rollingUpdate").value()});
-    errors.push(Error::not_supported(&strategy.path(), shown, known));
+    let kind = if known.contains(&"Recreate") { "DeploymentStrategy" } else { "DaemonSetUpdateStrategy" };
+    errors.push(Error::not_supported(&strategy.path(), strategy.as_upstream(kind), known));
 }
 
 pub(super) fn replica_set(object: &Value, errors: &mut ErrorList) {
@@ -219,7 +219,9 @@ fn selector(spec: &At, kind: &str, errors: &mut ErrorList) -> bool {
     match LabelSelector::from_object(Some(selector.value())) {
         Ok(_) => true,
         Err(_) => {
-            selector.invalid(errors, "invalid label selector");
+            // Upstream gives no reason here.
+            let why = if kind == "statefulset" { "" } else { "invalid label selector" };
+            selector.wrong(errors, selector.as_upstream("LabelSelector"), why);
             false
         }
     }
