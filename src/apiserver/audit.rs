@@ -10,8 +10,10 @@ mod log;
 mod policy;
 #[cfg(test)]
 mod tests;
+mod truncation;
 mod webhook;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -30,6 +32,7 @@ use event::{Event, ObjectRef, UserInfo};
 use policy::{Decision, Level, Policy, Stage};
 
 pub use log::LogOptions;
+pub use truncation::Truncation;
 pub use webhook::WebhookOptions;
 
 /// Admission may add so many annotations to a record, each at most so long.
@@ -242,16 +245,29 @@ impl Audit {
         event.stage_timestamp = event::micro_time(Timestamp::now());
         let Ok(line) = serde_json::to_vec(&event) else { return Err(()) };
         self.counters.events.inc();
-        match (&self.webhook, &self.log) {
-            (Some(webhook), None) => webhook.send(line),
-            (Some(webhook), Some(log)) => {
-                webhook.send(line.clone());
-                return log.write(line);
-            }
-            (None, Some(log)) => return log.write(line),
-            (None, None) => {}
+        if let Some(webhook) = &self.webhook
+            && let Some(fitting) = self.fitting(webhook.truncation(), event, &line)
+        {
+            webhook.send(fitting.into_owned());
         }
-        Ok(())
+        match &self.log {
+            Some(log) => match self.fitting(log.truncation(), event, &line) {
+                Some(Cow::Owned(less)) => log.write(less),
+                Some(Cow::Borrowed(_)) => log.write(line),
+                // As upstream: what is too large is lost, and refuses nothing.
+                None => Ok(()),
+            },
+            None => Ok(()),
+        }
+    }
+
+    fn fitting<'l>(&self, truncation: Truncation, event: &mut Event, line: &'l [u8]) -> Option<Cow<'l, [u8]>> {
+        let fitting = truncation.fit(event, line);
+        if fitting.is_none() {
+            self.counters.errors.inc();
+            tracing::error!(audit_id = event.audit_id, "an audit event is too large even after truncating");
+        }
+        fitting
     }
 }
 

@@ -41,7 +41,7 @@ pub mod webhook;
 use api::tree;
 
 pub use aggregation::FrontProxyIdentity;
-pub use audit::{AuditError, AuditOptions, LogOptions, Mode as AuditMode, WebhookOptions};
+pub use audit::{AuditError, AuditOptions, LogOptions, Mode as AuditMode, Truncation, WebhookOptions};
 pub use authentication::x509::{CaError, ClientCa};
 pub use authentication::{
     Anonymous, Authentication, AuthenticationConfigError, ClaimMapping, Expression, JwtIssuer, JwtIssuerError,

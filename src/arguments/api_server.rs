@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use apiserver::webhook::Access;
 use apiserver::{
     AuditMode, AuditOptions, Authentication, AuthorizationMode, InFlight, LogOptions, RegistryConfig, TokenLimits,
-    WebhookOptions, admission,
+    Truncation, WebhookOptions, admission,
 };
 
 use super::values::{duration, number, only, put, switch, words};
@@ -62,6 +62,7 @@ pub(crate) struct Options {
     audit_batch: usize,
     audit_wait: Duration,
     audit_backoff: Duration,
+    audit_webhook_truncation: Truncation,
     /// What is encrypted in the store.
     pub(crate) encryption_config: Option<PathBuf>,
     /// Whether that file is read again when it changes.
@@ -81,6 +82,7 @@ impl Options {
             batch: self.audit_batch,
             wait: self.audit_wait,
             backoff: self.audit_backoff,
+            truncation: self.audit_webhook_truncation,
         });
         AuditOptions { policy: self.audit_policy.clone(), log, webhook }
     }
@@ -115,6 +117,7 @@ impl Default for Options {
             audit_batch: 400,
             audit_wait: Duration::from_secs(30),
             audit_backoff: Duration::from_secs(10),
+            audit_webhook_truncation: Truncation::default(),
             encryption_config: None,
             encryption_reload: false,
         }
@@ -130,6 +133,14 @@ impl Options {
         if let Some(both) = self.enabled_plugins.iter().find(|name| self.disabled_plugins.contains(name)) {
             bail!("--kube-apiserver-arg: the plugin {both} is enabled and disabled");
         }
+        for (backend, truncation) in [("log", self.audit_log.truncation), ("webhook", self.audit_webhook_truncation)] {
+            let (event, batch) = (truncation.max_event_size, truncation.max_batch_size);
+            if batch < event {
+                bail!(
+                    "--kube-apiserver-arg: invalid audit truncate {backend} max batch size {batch}, must be greater than max event size ({event})"
+                );
+            }
+        }
         self.authentication = self.authn.settle(&self.issuers)?;
         self.authorization = self.authz.settle()?;
         Ok(())
@@ -140,12 +151,22 @@ impl Options {
 pub(super) const TABLE: &[Argument<Options>] = &[
     argument("anonymous-auth", |options, text| put(&mut options.authn.anonymous, switch(text).map(Some))),
     argument("api-audiences", |options, text| put(&mut options.api_audiences, Ok(words(text)))),
+    argument("audit-log-compress", |options, text| put(&mut options.audit_log.compress, switch(text))),
     argument("audit-log-format", |_, text| only(text, "json")),
     argument("audit-log-maxage", |options, text| put(&mut options.audit_log.max_age, number(text, 0..=100_000))),
     argument("audit-log-maxbackup", |options, text| put(&mut options.audit_log.max_backups, number(text, 0..=100_000))),
     argument("audit-log-maxsize", |options, text| put(&mut options.audit_log.max_size, number(text, 0..=1 << 30))),
     argument("audit-log-mode", |options, text| put(&mut options.audit_log.mode, mode(text))),
     argument("audit-log-path", |options, text| put(&mut options.audit_log.path, Ok(text.into()))),
+    argument("audit-log-truncate-enabled", |options, text| {
+        put(&mut options.audit_log.truncation.enabled, switch(text))
+    }),
+    argument("audit-log-truncate-max-batch-size", |options, text| {
+        put(&mut options.audit_log.truncation.max_batch_size, number(text, 1..=1 << 30))
+    }),
+    argument("audit-log-truncate-max-event-size", |options, text| {
+        put(&mut options.audit_log.truncation.max_event_size, number(text, 1..=1 << 30))
+    }),
     argument("audit-policy-file", |options, text| put(&mut options.audit_policy, file(text).map(Some))),
     argument("audit-webhook-batch-buffer-size", |options, text| {
         put(&mut options.audit_buffer, number(text, 1..=1 << 20))
@@ -157,6 +178,15 @@ pub(super) const TABLE: &[Argument<Options>] = &[
     }),
     argument("audit-webhook-initial-backoff", |options, text| put(&mut options.audit_backoff, duration(text))),
     argument("audit-webhook-mode", |_, text| only(text, "batch")),
+    argument("audit-webhook-truncate-enabled", |options, text| {
+        put(&mut options.audit_webhook_truncation.enabled, switch(text))
+    }),
+    argument("audit-webhook-truncate-max-batch-size", |options, text| {
+        put(&mut options.audit_webhook_truncation.max_batch_size, number(text, 1..=1 << 30))
+    }),
+    argument("audit-webhook-truncate-max-event-size", |options, text| {
+        put(&mut options.audit_webhook_truncation.max_event_size, number(text, 1..=1 << 30))
+    }),
     argument("authentication-config", |options, text| put(&mut options.authn.config, file(text).map(Some))),
     argument("authentication-token-webhook-cache-ttl", |options, text| {
         put(&mut options.authn.webhook_ttl, authentication::ttl(text))

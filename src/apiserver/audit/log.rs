@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 
-use super::{AuditError, Mode};
+use super::{AuditError, Mode, Truncation};
 
 /// So many events wait at most to be written, as upstream.
 const BUFFER: usize = 10_000;
@@ -27,15 +29,27 @@ pub struct LogOptions {
     pub max_age: u64,
     /// How many rotated files are kept; 0 for all.
     pub max_backups: usize,
-    /// Megabytes after which the file is rotated; 0 for never.
+    /// Megabytes after which the file is rotated; 0 for a hundred.
     pub max_size: u64,
+    /// Whether rotated files are compressed.
+    pub compress: bool,
+    /// How large events may be.
+    pub truncation: Truncation,
     /// When an event counts as written.
     pub mode: Mode,
 }
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self { path: "-".into(), max_age: 0, max_backups: 0, max_size: 0, mode: Mode::Blocking }
+        Self {
+            path: "-".into(),
+            max_age: 0,
+            max_backups: 0,
+            max_size: 0,
+            compress: false,
+            truncation: Truncation::default(),
+            mode: Mode::Blocking,
+        }
     }
 }
 
@@ -43,6 +57,7 @@ impl Default for LogOptions {
 #[derive(Debug)]
 pub(super) struct Log {
     mode: Mode,
+    truncation: Truncation,
     errors: Counter,
     to: To,
 }
@@ -55,13 +70,17 @@ enum To {
 
 impl Log {
     pub(super) fn open(options: LogOptions, errors: Counter) -> Result<Self, AuditError> {
-        let (mode, path) = (options.mode, options.path.clone());
+        let (mode, truncation, path) = (options.mode, options.truncation, options.path.clone());
         let output = Output::open(options).map_err(|source| AuditError::Log { path, source })?;
         let to = match mode {
             Mode::Batch => To::Later(writer(output, errors.clone())),
             Mode::Blocking | Mode::BlockingStrict => To::Now(Mutex::new(output)),
         };
-        Ok(Self { mode, errors, to })
+        Ok(Self { mode, truncation, errors, to })
+    }
+
+    pub(super) fn truncation(&self) -> Truncation {
+        self.truncation
     }
 
     /// Writes one event. `Err` only in strict mode.
@@ -125,8 +144,11 @@ impl Output {
     }
 
     fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        let most = self.options.max_size * MEGABYTE;
-        if self.file.is_some() && most > 0 && self.size > 0 && self.size + line.len() as u64 > most {
+        let most = match self.options.max_size {
+            0 => 100 * MEGABYTE,
+            size => size.saturating_mul(MEGABYTE),
+        };
+        if self.file.is_some() && self.size > 0 && self.size + line.len() as u64 > most {
             self.rotate()?;
         }
         match &mut self.file {
@@ -154,35 +176,82 @@ impl Output {
         std::fs::rename(path, target)?;
         let (file, size) = open(path)?;
         (self.file, self.size) = (Some(file), size);
-        self.prune()
+        let kept = self.prune()?;
+        if self.options.compress {
+            compress(kept);
+        }
+        Ok(())
     }
 
-    fn prune(&self) -> io::Result<()> {
+    /// Removes what is too old or too much, and tells what is left.
+    fn prune(&self) -> io::Result<Vec<PathBuf>> {
         let (stem, extension) = parts(&self.options.path);
         let folder = self.options.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let mut old: Vec<PathBuf> = Vec::new();
+        let mut old: Vec<(String, PathBuf)> = Vec::new();
         for entry in std::fs::read_dir(folder.unwrap_or(Path::new(".")))? {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = name.strip_suffix(PACKED).unwrap_or(&name);
             let middle = name.strip_prefix(&format!("{stem}-")).and_then(|rest| rest.strip_suffix(&extension));
             // Nothing is removed that is not one of ours by its name.
-            if middle.is_some_and(is_stamp) {
-                old.push(path);
+            if let Some(written) = middle.filter(|middle| is_stamp(middle)) {
+                old.push((written.to_owned(), path));
             }
         }
         // Names sort as times do.
         old.sort_unstable();
         old.reverse();
         let (keep, age) = (self.options.max_backups, DAY * u32::try_from(self.options.max_age).unwrap_or(u32::MAX));
-        for (at, path) in old.iter().enumerate() {
-            let written = std::fs::metadata(path)?.modified()?;
-            let outdated = self.options.max_age > 0 && written.elapsed().is_ok_and(|since| since > age);
-            if (keep > 0 && at >= keep) || outdated {
+        let oldest = Timestamp::now().checked_sub(age).map(stamp).unwrap_or_default();
+        let mut kept = Vec::new();
+        for (at, (written, path)) in old.into_iter().enumerate() {
+            if (keep > 0 && at >= keep) || (self.options.max_age > 0 && written < oldest) {
                 std::fs::remove_file(path)?;
+            } else {
+                kept.push(path);
             }
         }
-        Ok(())
+        Ok(kept)
     }
+}
+
+/// How the names of compressed files end.
+const PACKED: &str = ".gz";
+
+/// Compresses files that are not, in a thread of its own, one after the other.
+fn compress(files: Vec<PathBuf>) {
+    static ONE: Mutex<()> = Mutex::new(());
+    let work = move || {
+        let _one = ONE.lock();
+        for file in files.iter().filter(|file| file.extension().is_none_or(|extension| extension != "gz")) {
+            match pack(file) {
+                // Another rotation has taken it away.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => tracing::error!(%error, file = %file.display(), "an audit log cannot be compressed"),
+                Ok(()) => {}
+            }
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("audit-compress".into()).spawn(work) {
+        tracing::error!(%error, "the thread that compresses audit logs cannot be started");
+    }
+}
+
+/// What is half written has a name that is nobody's.
+fn pack(file: &Path) -> io::Result<()> {
+    let with = |ending: &str| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    let mut from = File::open(file)?;
+    let unfinished = with(".gz.tmp");
+    let to = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    let mut packed = GzEncoder::new(to, Compression::default());
+    io::copy(&mut from, &mut packed)?;
+    packed.finish()?.sync_all()?;
+    std::fs::rename(unfinished, with(PACKED))?;
+    std::fs::remove_file(file)
 }
 
 /// Opens for appending; what is recorded is nobody else's to read.
@@ -211,6 +280,8 @@ fn is_stamp(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
     fn files(folder: &Path) -> Vec<String> {
@@ -241,6 +312,30 @@ mod tests {
         assert!(std::fs::metadata(&path).unwrap().len() < 1 << 20);
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn rotated_files_are_compressed_and_go_by_the_time_in_their_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.log");
+        let ancient = dir.path().join("audit-2001-01-01T00-00-00.000.log.gz");
+        std::fs::write(&ancient, "").unwrap();
+        let options = LogOptions { path, max_size: 1, max_age: 1, compress: true, ..LogOptions::default() };
+        let log = Log::open(options, Counter::default()).unwrap();
+        let line = vec![b'x'; 600 << 10];
+        log.write(line.clone()).unwrap();
+        log.write(line.clone()).unwrap();
+        assert!(!ancient.exists());
+        let packed = loop {
+            let found = files(dir.path()).into_iter().find(|name| name.ends_with(".log.gz"));
+            if let Some(found) = found.filter(|found| !dir.path().join(found.trim_end_matches(".gz")).exists()) {
+                break dir.path().join(found);
+            }
+            std::thread::yield_now();
+        };
+        let mut text = Vec::new();
+        flate2::read::GzDecoder::new(File::open(packed).unwrap()).read_to_end(&mut text).unwrap();
+        assert_eq!(text.len(), line.len() + 1);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::Truncation;
 use crate::webhook::{Access, CallError, Target};
 
 /// Upstream's defaults: what waits, what travels together, how long the first of a batch waits for others.
@@ -33,12 +34,21 @@ pub struct WebhookOptions {
     pub wait: Duration,
     /// The pause before the second try; each further one is half as long again.
     pub backoff: Duration,
+    /// How large events and batches may be.
+    pub truncation: Truncation,
 }
 
 impl WebhookOptions {
     /// Upstream's defaults for a webhook.
     pub fn new(access: Access) -> Self {
-        Self { access, buffer: BUFFER, batch: BATCH, wait: BATCH_WAIT, backoff: Duration::from_secs(10) }
+        Self {
+            access,
+            buffer: BUFFER,
+            batch: BATCH,
+            wait: BATCH_WAIT,
+            backoff: Duration::from_secs(10),
+            truncation: Truncation::default(),
+        }
     }
 }
 
@@ -52,6 +62,7 @@ impl std::fmt::Debug for WebhookOptions {
 #[derive(Debug)]
 pub(super) struct Sender {
     queue: mpsc::Sender<Vec<u8>>,
+    truncation: Truncation,
     errors: Counter,
     task: AbortHandle,
 }
@@ -65,8 +76,13 @@ impl Drop for Sender {
 impl Sender {
     pub(super) fn start(target: Arc<Target>, options: WebhookOptions, errors: Counter) -> Self {
         let (queue, events) = mpsc::channel(options.buffer.max(1));
+        let truncation = options.truncation;
         let task = tokio::spawn(run(target, options, events, errors.clone())).abort_handle();
-        Self { queue, errors, task }
+        Self { queue, truncation, errors, task }
+    }
+
+    pub(super) fn truncation(&self) -> Truncation {
+        self.truncation
     }
 
     /// Takes an event; it is lost when too many wait.
@@ -89,13 +105,28 @@ async fn run(target: Arc<Target>, options: WebhookOptions, mut events: mpsc::Rec
                 Ok(None) | Err(_) => break,
             }
         }
-        let lost = batch.len() as u64;
-        if let Err(error) = deliver(&target, &options, list(&mut batch)).await {
-            errors.inc_by(lost);
-            tracing::error!(%error, lost, "audit events cannot be sent");
+        while !batch.is_empty() {
+            let mut together = split(&mut batch, options.truncation);
+            let lost = together.len() as u64;
+            if let Err(error) = deliver(&target, &options, list(&mut together)).await {
+                errors.inc_by(lost);
+                tracing::error!(%error, lost, "audit events cannot be sent");
+            }
         }
         tokio::time::sleep(APART).await;
     }
+}
+
+/// The first events of a batch, as many as may be sent together; one at least.
+fn split(batch: &mut Vec<Vec<u8>>, truncation: Truncation) -> Vec<Vec<u8>> {
+    let mut size = 0;
+    let fitting = batch.iter().take_while(|event| {
+        let fits = truncation.has_room(size, event.len());
+        size += event.len() + 1;
+        fits
+    });
+    let count = fitting.count();
+    batch.drain(..count).collect()
 }
 
 async fn deliver(target: &Target, options: &WebhookOptions, body: Bytes) -> Result<(), CallError> {
