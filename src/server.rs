@@ -299,6 +299,7 @@ impl Server {
         let options = self.components.api_server.clone();
         Ok(ServerConfig {
             audit: options.audit(),
+            files: options.files(),
             serving: leaves.serving.clone(),
             client_ca: Arc::new(ClientCa::from_pem(&bundle(certificates.ca.cert(), &options.client_ca))?),
             front_proxy_ca: Some(Arc::new(ClientCa::from_pem(&bundle(

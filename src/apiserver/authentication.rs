@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Status, User};
+use arc_swap::ArcSwap;
 use base64::Engine;
 use http::HeaderMap;
 
@@ -43,6 +44,8 @@ use x509::Peer;
 const BROWSER_TOKEN: &str = "base64url.bearer.authorization.k8s.io.";
 /// How long a verified token of another issuer is not verified again.
 const CACHED: Duration = Duration::from_secs(10);
+/// How long it may take until new issuers are known, as upstream.
+const ISSUERS_KNOWN_IN: Duration = Duration::from_secs(60);
 
 /// All ways to prove who one is.
 pub(crate) struct Authenticator {
@@ -50,11 +53,23 @@ pub(crate) struct Authenticator {
     bootstrap: BootstrapTokens,
     static_tokens: TokenFile,
     request_headers: RequestHeaders,
-    issuers: Vec<oidc::Issuer>,
+    foreign: ArcSwap<Foreign>,
     webhook: Option<webhook::Reviewer>,
     anonymous: Anonymous,
-    /// Tokens of other issuers.
-    foreign: DigestCache<Arc<User>>,
+}
+
+/// Other issuers, and whose their tokens were a moment ago.
+struct Foreign {
+    issuers: Vec<oidc::Issuer>,
+    known: DigestCache<Arc<User>>,
+}
+
+impl Foreign {
+    /// Needs a Tokio runtime: issuers are looked for at once.
+    fn start(issuers: Vec<JwtIssuer>, client: &Arc<crate::webhook::Client>) -> Self {
+        let issuers = issuers.into_iter().map(|issuer| oidc::Issuer::start(issuer, client.clone())).collect();
+        Self { issuers, known: DigestCache::new() }
+    }
 }
 
 /// A user, and for which audiences a token spoke.
@@ -84,11 +99,28 @@ impl Authenticator {
             bootstrap,
             static_tokens: config.static_tokens,
             request_headers: config.request_headers,
-            issuers: config.issuers.into_iter().map(|issuer| oidc::Issuer::start(issuer, client.clone())).collect(),
+            foreign: ArcSwap::from_pointee(Foreign::start(config.issuers, client)),
             webhook,
             anonymous: config.anonymous,
-            foreign: DigestCache::new(),
         })
+    }
+
+    /// Believes other issuers from now on: as soon as the keys of all of them are known, and only then.
+    pub(crate) async fn replace_issuers(
+        &self,
+        issuers: Vec<JwtIssuer>,
+        client: &Arc<crate::webhook::Client>,
+    ) -> Result<(), String> {
+        let fresh = Foreign::start(issuers, client);
+        let ready = async {
+            for issuer in &fresh.issuers {
+                issuer.ready().await;
+            }
+        };
+        let known = tokio::time::timeout(ISSUERS_KNOWN_IN, ready).await;
+        known.map_err(|_| "the keys of an issuer cannot be found".to_owned())?;
+        self.foreign.store(Arc::new(fresh));
+        Ok(())
     }
 
     pub(crate) fn request_headers(&self) -> &RequestHeaders {
@@ -141,7 +173,7 @@ impl Authenticator {
             self.bootstrap.user(token).map(Arc::new).and_then(ours)
         } else {
             match self.service_accounts.authenticate(token, asked) {
-                Err(why) if !self.issuers.is_empty() => match self.foreign(token).await {
+                Err(why) if !self.foreign.load().issuers.is_empty() => match self.foreign(token).await {
                     Some(found) => found.and_then(ours),
                     None => Err(why),
                 },
@@ -158,19 +190,20 @@ impl Authenticator {
 
     /// Whose a token of another issuer is; `None` where no issuer says it is theirs.
     async fn foreign(&self, token: &str) -> Option<Result<Arc<User>, String>> {
-        let digest = self.foreign.digest(token, &[]);
-        if let Some(user) = self.foreign.get(&digest) {
+        let foreign = self.foreign.load_full();
+        let digest = foreign.known.digest(token, &[]);
+        if let Some(user) = foreign.known.get(&digest) {
             return Some(Ok(user));
         }
         let claimed = oidc::claimed_issuer(token)?;
-        let issuer = self.issuers.iter().find(|issuer| issuer.url() == claimed)?;
+        let issuer = foreign.issuers.iter().find(|issuer| issuer.url() == claimed)?;
         // Rare, and much larger than what else a request waits for.
         let found = Box::pin(issuer.authenticate(token)).await.map(|mut user| {
             add_authenticated(&mut user);
             Arc::new(user)
         });
         if let Ok(user) = &found {
-            self.foreign.put(digest, user.clone(), CACHED);
+            foreign.known.put(digest, user.clone(), CACHED);
         }
         Some(found)
     }

@@ -18,6 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use api::{Status, User};
+use arc_swap::ArcSwap;
 
 pub use abac::{AbacError, AbacPolicies};
 pub use conditions::MatchConditions;
@@ -137,16 +138,37 @@ impl Mode {
     }
 }
 
+/// Authorizers that can be asked.
+fn ready(
+    modes: Vec<AuthorizationMode>,
+    client: &crate::webhook::Client,
+) -> Result<Vec<Mode>, crate::webhook::TrustError> {
+    let ready = |mode| {
+        Ok::<_, crate::webhook::TrustError>(match mode {
+            AuthorizationMode::Node => Mode::Node,
+            AuthorizationMode::Rbac => Mode::Rbac,
+            AuthorizationMode::AlwaysAllow => Mode::AlwaysAllow,
+            AuthorizationMode::AlwaysDeny => Mode::AlwaysDeny,
+            AuthorizationMode::Abac(policies) => Mode::Abac(policies),
+            AuthorizationMode::Webhook(webhook) => {
+                let target = client.target(&webhook.access)?;
+                Mode::Webhook(Box::new(webhook::Reviewer::new(*webhook, target)))
+            }
+        })
+    };
+    modes.into_iter().map(ready).collect()
+}
+
 /// The chain of authorizers.
 pub(crate) struct Authorizer {
-    modes: Vec<Mode>,
+    modes: ArcSwap<Vec<Mode>>,
     pub(crate) rbac: Arc<Rbac>,
     nodes: NodeGraph,
 }
 
 impl fmt::Debug for Authorizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Authorizer").field("modes", &self.modes.len()).finish_non_exhaustive()
+        f.debug_struct("Authorizer").field("modes", &self.modes.load().len()).finish_non_exhaustive()
     }
 }
 
@@ -157,21 +179,17 @@ impl Authorizer {
         caches: node::Caches,
         client: &crate::webhook::Client,
     ) -> Result<Self, crate::webhook::TrustError> {
-        let ready = |mode| {
-            Ok::<_, crate::webhook::TrustError>(match mode {
-                AuthorizationMode::Node => Mode::Node,
-                AuthorizationMode::Rbac => Mode::Rbac,
-                AuthorizationMode::AlwaysAllow => Mode::AlwaysAllow,
-                AuthorizationMode::AlwaysDeny => Mode::AlwaysDeny,
-                AuthorizationMode::Abac(policies) => Mode::Abac(policies),
-                AuthorizationMode::Webhook(webhook) => {
-                    let target = client.target(&webhook.access)?;
-                    Mode::Webhook(Box::new(webhook::Reviewer::new(*webhook, target)))
-                }
-            })
-        };
-        let modes = modes.into_iter().map(ready).collect::<Result<_, _>>()?;
-        Ok(Self { modes, rbac, nodes: NodeGraph::new(caches) })
+        Ok(Self { modes: ArcSwap::from_pointee(ready(modes, client)?), rbac, nodes: NodeGraph::new(caches) })
+    }
+
+    /// Other authorizers decide from now on.
+    pub(crate) fn replace(
+        &self,
+        modes: Vec<AuthorizationMode>,
+        client: &crate::webhook::Client,
+    ) -> Result<(), crate::webhook::TrustError> {
+        self.modes.store(Arc::new(ready(modes, client)?));
+        Ok(())
     }
 
     /// Asks each authorizer in turn; the first that has an opinion decides. Waits only for webhooks.
@@ -180,7 +198,8 @@ impl Authorizer {
             return Decision::Allow(Reason::None);
         }
         let (mut reasons, mut failures) = (Vec::new(), Vec::new());
-        for mode in &self.modes {
+        let modes = self.modes.load_full();
+        for mode in modes.iter() {
             let decision = match mode {
                 Mode::AlwaysAllow => Decision::Allow(Reason::None),
                 Mode::AlwaysDeny => Decision::NoOpinion("Everything is forbidden.".into()),
@@ -212,7 +231,7 @@ impl Authorizer {
     /// Every rule by which a user may do something in a namespace; and why there may be more that nobody can list.
     pub(crate) fn rules(&self, user: &User, namespace: &str) -> (Vec<Rule>, Vec<&'static str>) {
         let (mut rules, mut unlisted) = (Vec::new(), Vec::new());
-        for mode in &self.modes {
+        for mode in self.modes.load().iter() {
             match mode {
                 Mode::Rbac => rules.extend(self.rbac.rules(user, namespace)),
                 Mode::Abac(policies) => rules.extend(policies.rules(user, namespace)),

@@ -117,6 +117,11 @@ impl Metrics {
         metrics
     }
 
+    /// A configuration file counts its reloads.
+    pub(crate) fn follow(&mut self, what: &str, reloads: &crate::reload::Reloads) {
+        reloads.register(what, &mut self.registry);
+    }
+
     pub(crate) fn authenticated(&self) {
         self.authentication.get_or_create(&ResultLabels { result: "success" }).inc();
     }

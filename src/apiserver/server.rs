@@ -33,6 +33,7 @@ use crate::http::{Extra, listen};
 use crate::metrics::Metrics;
 use crate::openapi::OpenApi;
 use crate::proxy::{KubeletAccess, Proxy};
+use crate::reload::{self, ConfigFiles, Reloads};
 
 /// Everything the API server has to be told.
 #[derive(Debug)]
@@ -61,6 +62,8 @@ pub struct ServerConfig {
     pub kubelet: Arc<KubeletAccess>,
     /// Authorizers, in the order they are asked.
     pub authorization: Vec<AuthorizationMode>,
+    /// The files behind both, which are followed.
+    pub files: ConfigFiles,
     /// Routes the binary adds, and the path prefixes that lead to them. They authenticate for themselves; requests carry the user
     /// of a valid client certificate as an extension, `Arc<User>`.
     pub extra_routes: Option<(Vec<String>, axum::Router)>,
@@ -146,6 +149,7 @@ impl ApiServer {
             attachments: cache("storage.k8s.io", "volumeattachments"),
             slices: cache("resource.k8s.io", "resourceslices"),
         };
+        let issuers = config.issuers.clone();
         let api_audiences = if config.api_audiences.is_empty() { config.issuers.clone() } else { config.api_audiences };
         let (uses, reported) = legacy_tokens::channel();
         let service_accounts = Arc::new(ServiceAccounts {
@@ -162,6 +166,7 @@ impl ApiServer {
         });
         let bootstrap_tokens = BootstrapTokens { secrets: cache("", "secrets") };
         let webhooks = registry.webhooks();
+        let (believed, own) = (config.authentication.clone(), issuers);
         let authenticator = Authenticator::new(config.authentication, service_accounts, bootstrap_tokens, webhooks);
         let authenticator = Arc::new(authenticator.map_err(BuildError::Webhook)?);
         let roles_ready = Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -197,7 +202,8 @@ impl ApiServer {
         let authorizer = Authorizer::new(config.authorization, rbac.clone(), graph, registry.webhooks());
         let authorizer = Arc::new(authorizer.map_err(BuildError::Webhook)?);
         registry.set_authorizer(authorizer.clone());
-        let background = vec![
+        let (of_authentication, of_authorization) = (Reloads::default(), Reloads::default());
+        let mut background = vec![
             tokio::spawn({
                 let (registry, rbac) = (registry.clone(), rbac.clone());
                 async move {
@@ -220,18 +226,25 @@ impl ApiServer {
             tokio::spawn(fairness::upkeep::tell(registry.clone(), fairness.clone())),
             tokio::spawn(legacy_tokens::run(registry.clone(), reported)),
         ];
+        if let Some(file) = config.files.authentication {
+            let (authenticator, client) = (authenticator.clone(), registry.webhooks().clone());
+            let reloads = of_authentication.clone();
+            let following = reload::authentication(file, believed, own, authenticator, client, reloads);
+            background.push(tokio::spawn(following));
+        }
+        if let Some(file) = config.files.authorization {
+            let (authorizer, client) = (authorizer.clone(), registry.webhooks().clone());
+            let reloads = of_authorization.clone();
+            background.push(tokio::spawn(reload::authorization(file, authorizer, client, reloads)));
+        }
+        let mut metrics = Metrics::new(&counted, &recorded, registry.webhooks());
+        metrics.follow("authentication", &of_authentication);
+        metrics.follow("authorization", &of_authorization);
         let server = Server {
             tls: Arc::new(tls::config(config.serving)?),
             aggregator,
             proxy: Proxy::new(config.kubelet, registry.endpoints(), &cache)?,
-            chain: Chain {
-                authorizer,
-                metrics: Arc::new(Metrics::new(&counted, &recorded, registry.webhooks())),
-                registry,
-                authenticator,
-                fairness,
-                audit,
-            },
+            chain: Chain { authorizer, metrics: Arc::new(metrics), registry, authenticator, fairness, audit },
             jwks_uri: config.jwks_uri.unwrap_or_else(|| format!("https://{}/openid/v1/jwks", config.advertised)),
             discovery: Discovery::new(config.advertised),
             openapi,

@@ -145,6 +145,7 @@ fn config(ca: &Ca, address: SocketAddr) -> ServerConfig {
         authentication: Authentication::default(),
         kubelet: Arc::new(KubeletAccess::from_pem(&ca.pem, &kubelet_chain, &kubelet_key).unwrap()),
         authorization: vec![AuthorizationMode::Node, AuthorizationMode::Rbac],
+        files: crate::ConfigFiles::default(),
         extra_routes: None,
         checks: Vec::new(),
         audit: AuditOptions::default(),

@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use apiserver::webhook::Access;
 use apiserver::{
-    AuditMode, AuditOptions, Authentication, AuthorizationMode, InFlight, LogOptions, RegistryConfig, TokenLimits,
-    Truncation, WebhookOptions, admission,
+    AuditMode, AuditOptions, Authentication, AuthorizationMode, ConfigFile, ConfigFiles, InFlight, LogOptions,
+    RegistryConfig, TokenLimits, Truncation, WebhookOptions, admission,
 };
 
 use super::values::{duration, number, only, put, switch, words};
@@ -70,6 +70,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// The files that are followed.
+    pub(crate) fn files(&self) -> ConfigFiles {
+        ConfigFiles { authentication: self.authn.config.clone(), authorization: self.authz.config.clone() }
+    }
+
     /// Which requests are recorded, and where.
     pub(crate) fn audit(&self) -> AuditOptions {
         if self.audit_policy.is_none() {
@@ -187,7 +192,7 @@ pub(super) const TABLE: &[Argument<Options>] = &[
     argument("audit-webhook-truncate-max-event-size", |options, text| {
         put(&mut options.audit_webhook_truncation.max_event_size, number(text, 1..=1 << 30))
     }),
-    argument("authentication-config", |options, text| put(&mut options.authn.config, file(text).map(Some))),
+    argument("authentication-config", |options, text| put(&mut options.authn.config, followed(text).map(Some))),
     argument("authentication-token-webhook-cache-ttl", |options, text| {
         put(&mut options.authn.webhook_ttl, authentication::ttl(text))
     }),
@@ -197,7 +202,7 @@ pub(super) const TABLE: &[Argument<Options>] = &[
     argument("authentication-token-webhook-version", |options, text| {
         put(&mut options.authn.webhook_version, authentication::version(text))
     }),
-    argument("authorization-config", |options, text| put(&mut options.authz.config, file(text).map(Some))),
+    argument("authorization-config", |options, text| put(&mut options.authz.config, followed(text).map(Some))),
     argument("authorization-mode", |options, text| put(&mut options.authz.modes, authorization::modes(text).map(Some))),
     argument("authorization-policy-file", |options, text| {
         put(&mut options.authz.policies, authorization::policies(text).map(Some))
@@ -284,6 +289,11 @@ fn plugins(text: &str) -> Result<Vec<String>, String> {
 fn more(place: &mut Vec<String>, value: Result<String, String>) -> Result<(), String> {
     place.push(value?);
     Ok(())
+}
+
+/// A file that is read again when it changes.
+fn followed(path: &str) -> Result<ConfigFile, String> {
+    Ok(ConfigFile { path: path.into(), text: file(path)? })
 }
 
 /// What a file holds.

@@ -28,6 +28,8 @@ use crate::webhook;
 const LEEWAY_SECONDS: i64 = 300;
 /// How long discovery waits before it is tried again.
 const RETRY: Duration = Duration::from_secs(10);
+/// The pause between two looks whether keys are there.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// One issuer whose tokens are good.
 pub(super) struct Issuer {
@@ -61,6 +63,13 @@ impl Issuer {
             }
         });
         Self { config, keys, discovery }
+    }
+
+    /// Waits until the issuer's keys are known.
+    pub(super) async fn ready(&self) {
+        while self.keys.current().is_none() {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     pub(super) fn url(&self) -> &str {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use apiserver::webhook::Access;
-use apiserver::{Anonymous, Authentication, ClaimMapping, JwtIssuer, RequestHeaders, TokenFile, TokenWebhook};
+use apiserver::{
+    Anonymous, Authentication, ClaimMapping, ConfigFile, JwtIssuer, RequestHeaders, TokenFile, TokenWebhook,
+};
 
 use super::super::values::words;
 use super::file;
@@ -15,8 +17,8 @@ use super::file;
 #[derive(Clone)]
 pub(super) struct Given {
     pub(super) anonymous: Option<bool>,
-    /// The content of `authentication-config`.
-    pub(super) config: Option<String>,
+    /// The file of `authentication-config`.
+    pub(super) config: Option<ConfigFile>,
     pub(super) headers: RequestHeaders,
     pub(super) oidc: Oidc,
     pub(super) tokens: TokenFile,
@@ -82,13 +84,13 @@ impl Given {
         if self.oidc != Oidc::default() {
             bail!("--kube-apiserver-arg: authentication-config file and oidc-* flags are mutually exclusive");
         }
-        let said = config.lines().any(|line| line.starts_with("anonymous:"));
+        let said = config.text.lines().any(|line| line.starts_with("anonymous:"));
         if self.anonymous.is_some() && said {
             bail!(
                 "--kube-apiserver-arg: anonymous-auth cannot be set when the authentication-config file says it, too"
             );
         }
-        settled.read(config, own).context("--kube-apiserver-arg authentication-config")?;
+        settled.read(&config.text, own).context("--kube-apiserver-arg authentication-config")?;
         Ok(settled)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use apiserver::webhook::Access;
 use apiserver::{
-    AbacPolicies, AuthorizationMode, AuthorizationWebhook, MatchConditions, OnFailure, read_authorization,
+    AbacPolicies, AuthorizationMode, AuthorizationWebhook, ConfigFile, MatchConditions, OnFailure, read_authorization,
 };
 
 use super::super::values::words;
@@ -18,8 +18,8 @@ const WAIT: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(super) struct Given {
     pub(super) modes: Option<Vec<String>>,
-    /// The content of `authorization-config`.
-    pub(super) config: Option<String>,
+    /// The file of `authorization-config`.
+    pub(super) config: Option<ConfigFile>,
     pub(super) policies: Option<AbacPolicies>,
     pub(super) webhook: Option<Access>,
     pub(super) webhook_version: String,
@@ -56,7 +56,7 @@ impl Given {
                     "--kube-apiserver-arg: authorization-config can not be specified when authorization-mode, authorization-policy-file or authorization-webhook-* flags are set"
                 );
             }
-            return read_authorization(config).context("--kube-apiserver-arg authorization-config");
+            return read_authorization(&config.text).context("--kube-apiserver-arg authorization-config");
         }
         let default = || ["Node", "RBAC"].map(str::to_owned).to_vec();
         let modes = self.modes.clone().unwrap_or_else(default);
