@@ -8,6 +8,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use parking_lot::Mutex;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
 use super::{ClaimMapping, JwtIssuer};
@@ -128,4 +131,53 @@ async fn tokens_of_a_provider_are_good_and_its_keys_are_followed() {
     let mut late = provider.claims();
     late["sub"] = json!("late");
     assert_eq!(who(&server, &key.sign(&late)).await, Err(401));
+}
+
+/// Whatever JSON there is.
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,20}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 32, 6, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            proptest::collection::btree_map("\\PC{0,8}", inner, 0..6)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+#[tokio::test]
+async fn whatever_a_token_says_it_is_taken_or_refused() {
+    let key = Key::new("one");
+    let provider = Provider::start(&key).await;
+    let server = TestServer::with(|config| config.authentication.issuers = vec![provider.issuer()]).await;
+    until_known(&server, &key.sign(&provider.claims())).await;
+    let mut runner = TestRunner::deterministic();
+    let claim =
+        prop_oneof![Just("iss"), Just("aud"), Just("sub"), Just("groups"), Just("exp"), Just("nbf"), Just("iat")];
+    let signed = (claim, any_json());
+    for _ in 0..200 {
+        let (claim, value) = signed.new_tree(&mut runner).unwrap().current();
+        let mut claims = provider.claims();
+        claims[claim] = value;
+        let answer = who(&server, &key.sign(&claims)).await;
+        assert!(matches!(answer, Ok(_) | Err(401)), "{claims}: {answer:?}");
+    }
+    // What nobody signed, in the form of tokens and in none; and more depth than anybody reads.
+    let segment = proptest::collection::vec(any::<u8>(), 0..60).prop_map(|bytes| URL_SAFE_NO_PAD.encode(bytes));
+    let header = any_json().prop_map(|header| URL_SAFE_NO_PAD.encode(header.to_string()));
+    let unsigned =
+        prop_oneof![(header, segment.clone(), segment).prop_map(|(a, b, c)| format!("{a}.{b}.{c}")), "[!-~]{1,80}",];
+    let deep = URL_SAFE_NO_PAD.encode(format!("{}{}", "[".repeat(2000), "]".repeat(2000)));
+    let mut tokens = vec![format!("{deep}.{deep}.x"), "..".to_owned(), ".".to_owned()];
+    tokens.extend((0..200).map(|_| unsigned.new_tree(&mut runner).unwrap().current()));
+    for token in tokens {
+        assert_eq!(who(&server, &token).await, Err(401), "{token}");
+    }
 }
