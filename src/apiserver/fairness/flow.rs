@@ -161,7 +161,7 @@ impl Flows {
         let (seats, fair) = adjust(&demands);
         for ((entry, demand), seats) in compiled.levels.values().zip(&demands).zip(seats) {
             entry.level.set_limit(seats);
-            self.metrics.adjusted(&entry.level.name, demand.highest, demand.smoothed);
+            self.metrics.adjusted(&entry.level.name, demand);
         }
         self.metrics.fair(fair);
         let gone = |entry: &Entry| entry.quiescing && entry.level.is_idle();

@@ -8,6 +8,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::level::Level;
+use super::shares::Demand;
 
 /// Upstream's buckets for how long requests take and wait, in seconds.
 const DURATIONS: [f64; 13] = [0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0];
@@ -67,6 +68,7 @@ pub(crate) struct Metrics {
     current: Family<LevelLabels, Gauge>,
     demand_highest: Family<LevelLabels, Gauge>,
     demand_smoothed: Family<LevelLabels, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    target: Family<LevelLabels, Gauge<f64, std::sync::atomic::AtomicU64>>,
     fair: Gauge<f64, std::sync::atomic::AtomicU64>,
 }
 
@@ -117,6 +119,7 @@ impl Default for Metrics {
             current: Family::default(),
             demand_highest: Family::default(),
             demand_smoothed: Family::default(),
+            target: Family::default(),
             fair: Gauge::default(),
         }
     }
@@ -178,6 +181,7 @@ impl Metrics {
             self.demand_highest.clone(),
         );
         to.register("demand_seats_smoothed", "Smoothed seat demands", self.demand_smoothed.clone());
+        to.register("target_seats", "Seat allocation targets", self.target.clone());
         to.register("seat_fair_frac", "Fair fraction of server's concurrency to allocate", self.fair.clone());
     }
 
@@ -208,10 +212,11 @@ impl Metrics {
     }
 
     /// What an adjustment found.
-    pub(super) fn adjusted(&self, level: &str, highest: u64, smoothed: f64) {
+    pub(super) fn adjusted(&self, level: &str, demand: &Demand) {
         let labels = LevelLabels { priority_level: level.into() };
-        self.demand_highest.get_or_create(&labels).set(highest as i64);
-        self.demand_smoothed.get_or_create(&labels).set(smoothed);
+        self.demand_highest.get_or_create(&labels).set(demand.highest as i64);
+        self.demand_smoothed.get_or_create(&labels).set(demand.smoothed);
+        self.target.get_or_create(&labels).set(demand.target());
     }
 
     /// The fair fraction of the last adjustment.

@@ -50,15 +50,23 @@ pub(super) struct Demand {
     pub smoothed: f64,
 }
 
+impl Demand {
+    /// What is due to the level, if there is enough.
+    fn floor(&self) -> u64 {
+        let due = if self.exempt { self.highest } else { self.highest.min(self.limits.nominal) };
+        self.limits.lower.max(due)
+    }
+
+    /// What the level would have if there were enough for all.
+    pub(super) fn target(&self) -> f64 {
+        self.smoothed.max(self.floor() as f64).max(0.001)
+    }
+}
+
 /// The seats each level has from now on, and the fair fraction of what it wants that each level gets.
 pub(super) fn adjust(levels: &[Demand]) -> (Vec<u64>, f64) {
     let total: u64 = levels.iter().map(|level| level.limits.nominal).sum();
-    let floor = |level: &Demand| {
-        if level.exempt {
-            return level.limits.lower.max(level.highest);
-        }
-        level.limits.lower.max(level.highest.min(level.limits.nominal))
-    };
+    let floor = Demand::floor;
     let taken: u64 = levels.iter().filter(|level| level.exempt).map(floor).sum();
     let left = total.saturating_sub(taken);
     let shared = || levels.iter().filter(|level| !level.exempt);
@@ -82,8 +90,7 @@ pub(super) fn adjust(levels: &[Demand]) -> (Vec<u64>, f64) {
 
 /// What a level gets when everybody gets `fair` times what they want, within their bounds.
 fn seats_at(fair: f64, floor: u64, level: &Demand) -> f64 {
-    let target = level.smoothed.max(floor as f64).max(0.001);
-    (fair * target).clamp(floor as f64, level.limits.upper.max(floor) as f64)
+    (fair * level.target()).clamp(floor as f64, level.limits.upper.max(floor) as f64)
 }
 
 /// The fraction at which all seats are given away. What levels get rises with the fraction, so it is found by halving.
