@@ -17,6 +17,7 @@ pub(super) const NAMESPACE: Strategy = Strategy {
     name: dns1123_label,
     status: Some(r#"{"phase":"Active"}"#),
     default: |namespace| {
+        namespace.default_to("status.phase", "Active");
         // The label lets selectors name a namespace.
         let name = namespace.text("metadata.name").to_owned();
         if !name.is_empty() {

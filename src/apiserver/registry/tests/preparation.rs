@@ -59,6 +59,7 @@ async fn new_objects() {
 #[rustfmt::skip]
 const CHANGED: &[(&str, Changes, &str, &str, &str, &str)] = &[
     ("deployments.apps", &[], "", r#"{"metadata":{"annotations":{"a":"b"}}}"#, "/metadata/generation", "2"),
+    ("namespaces", &[], "status", r#"{"status":null}"#, "/status/phase", r#""Active""#),
     ("deployments.apps", &[], "", r#"{"metadata":{"labels":{"a":"b"}}}"#, "/metadata/generation", "1"),
     ("deployments.apps", &[], "status", r#"{"metadata":{"labels":{"x":"y"},"annotations":{"x":"y"}}}"#, "/metadata/labels/x", "-"),
     ("deployments.apps", &[], "status", r#"{"metadata":{"labels":{"x":"y"},"annotations":{"x":"y"}}}"#, "/metadata/annotations/x", r#""y""#),
