@@ -88,7 +88,7 @@ fn conditions(object: &Value, errors: &mut ErrorList) {
             errors.push(Error::duplicate(&path, kind));
         }
         if kind.is_empty() {
-            errors.push(Error::required(&path, "must not be empty"));
+            errors.push(Error::required(&path, ""));
         }
         seen.push(kind);
     }

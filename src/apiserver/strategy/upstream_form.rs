@@ -147,7 +147,7 @@ mod tests {
         let shown = difference("PodSpec", &spec("a"), &spec("b"));
         assert!(shown.starts_with("\n@@ -3,7 +3,7 @@\n"), "{shown}");
         assert!(
-            shown.contains("\n-   \"Name\": \"a\",\n+   \"Name\": \"b\",\n   \"Image\": \"\\u003ci\\u003e\",\n"),
+            shown.contains("\n-   \"Name\": \"a\",\n+   \"Name\": \"b\",\n    \"Image\": \"\\u003ci\\u003e\",\n"),
             "{shown}"
         );
     }

@@ -66,7 +66,7 @@ async fn every_writer_and_part_has_an_entry() {
     let kubelet = concat!(
         r#"kubelet Update v1/status {"f:status":{"f:conditions":{"k:{\"type\":\"Ready\"}":"#,
         r#"{".":{},"f:lastProbeTime":{},"f:lastTransitionTime":{},"f:status":{},"f:type":{}}},"#,
-        r#""f:phase":{},"f:podIPs":{".":{},"k:{\"ip\":\"10.0.0.1\"}":{".":{},"f:ip":{}}}}}"#
+        r#""f:phase":{},"f:podIP":{},"f:podIPs":{".":{},"k:{\"ip\":\"10.0.0.1\"}":{".":{},"f:ip":{}}}}}"#
     );
     assert_eq!([owned(&running, "kubelet")], [kubelet.replace(r#""f:conditions":{"#, r#""f:conditions":{".":{},"#)]);
     let label = Operation::Patch(Patch::Merge(json!({"metadata": {"labels": {"a": "c"}}})), by("labeller"));
