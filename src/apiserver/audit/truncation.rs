@@ -46,7 +46,7 @@ impl Truncation {
 
     /// Whether a batch of a size has room for another record.
     pub(super) fn has_room(&self, batch: usize, event: usize) -> bool {
-        !self.enabled || batch == 0 || batch + event + 1 <= self.max_batch_size
+        !self.enabled || batch == 0 || batch + event < self.max_batch_size
     }
 }
 

@@ -102,9 +102,9 @@ fn longest(
     let (mut i, mut j, mut size) = (old.0, new.0, 0);
     // How long the run is that ends with the line before, by where it ends in `b`.
     let mut ending: HashMap<usize, usize> = HashMap::new();
-    for at in old.0..old.1 {
+    for (at, line) in a.iter().enumerate().take(old.1).skip(old.0) {
         let mut now = HashMap::new();
-        for place in places.get(a[at]).into_iter().flatten().copied().filter(|place| (new.0..new.1).contains(place)) {
+        for place in places.get(line).into_iter().flatten().copied().filter(|place| (new.0..new.1).contains(place)) {
             let length = place.checked_sub(1).and_then(|before| ending.get(&before)).unwrap_or(&0) + 1;
             now.insert(place, length);
             if length > size {
