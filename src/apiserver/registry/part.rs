@@ -87,6 +87,9 @@ impl Part {
             Self::Resize => strategy::validate_resize(new, old, errors),
             Self::Approval | Self::Status if new.text("kind") == "CertificateSigningRequest" => {
                 strategy::certificates::validate_status(new, old, errors);
+                if self == Self::Status {
+                    strategy::certificates::validate_signing(new, old, errors);
+                }
             }
             _ => {}
         }
@@ -104,10 +107,6 @@ fn main(resource: &Resource, mut new: Value, old: &Value) -> Value {
 fn finalize(mut new: Value, old: &Value) -> Value {
     new.put_or_remove("status", old.at("status").cloned());
     new
-}
-
-fn is_approval(kind: &str) -> bool {
-    matches!(kind, "Approved" | "Denied")
 }
 
 /// Approvers write conditions and metadata, and nothing else.

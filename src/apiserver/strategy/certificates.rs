@@ -167,6 +167,24 @@ pub(crate) fn validate_status(request: &Value, old: &Value, errors: &mut ErrorLi
     }
 }
 
+/// Complaints about a write by who signs: approvals are not theirs, and a certificate is given once.
+pub(crate) fn validate_signing(request: &Value, old: &Value, errors: &mut ErrorList) {
+    let status = Path::root("status");
+    for kind in ["Approved", "Denied"] {
+        let count =
+            |request: &Value| request.items("status.conditions").iter().filter(|c| c.text("type") == kind).count();
+        if count(request) > count(old) {
+            let why = format!("updates may not add a condition of type {}", api::quote::quote(kind));
+            errors.push(Error::forbidden(&status.child("conditions"), why));
+        }
+    }
+    let before = old.text("status.certificate");
+    if !before.is_empty() && request.text("status.certificate") != before {
+        let why = "updates may not modify existing certificate content";
+        errors.push(Error::forbidden(&status.child("certificate"), why));
+    }
+}
+
 fn certificate_complaint(text: &str) -> Option<String> {
     if text.is_empty() {
         return None;

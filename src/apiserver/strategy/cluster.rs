@@ -96,7 +96,7 @@ pub(super) const RESOURCE_QUOTA: Strategy = Strategy {
 pub(super) const PRIORITY_CLASS: Strategy = Strategy {
     generation: Generation::One,
     defaults: Some(|| Defaults::new(&[("preemptionPolicy", r#""PreemptLowerPriority""#), ("value", "0")])),
-    validate: validation::priority_class,
+    validate_create: validation::priority_class,
     validate_update: validation::priority_class_update,
     ..Strategy::DEFAULT
 };

@@ -114,7 +114,7 @@ pub(super) const RESOURCE_CLAIM: Strategy = Strategy {
 
 pub(super) const RESOURCE_CLAIM_TEMPLATE: Strategy = Strategy {
     default: |template| default_requests(template, "spec.spec.devices.requests"),
-    validate: devices::template,
+    validate_create: devices::template,
     validate_update: |new, old, errors| immutable(new, old, "spec", errors),
     returns_deleted: true,
     off: off::RESOURCE_CLAIM_TEMPLATE,

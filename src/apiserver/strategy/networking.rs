@@ -59,7 +59,7 @@ pub(super) const IP_ADDRESS: Strategy = Strategy {
 
 pub(super) const SERVICE_CIDR: Strategy = Strategy {
     status: Some("{}"),
-    validate: validation::service_cidr,
+    validate_create: validation::service_cidr,
     validate_update: validation::service_cidr_update,
     ..Strategy::DEFAULT
 };

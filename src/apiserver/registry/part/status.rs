@@ -3,7 +3,7 @@
 use api::Resource;
 use serde_json::Value;
 
-use super::{is_approval, put_conditions};
+use super::put_conditions;
 use crate::tree::Tree;
 
 /// The metadata that `ResetObjectMetaForStatus` keeps upstream.
@@ -84,20 +84,18 @@ fn volume(merged: &mut Value, old: &Value) {
     }
 }
 
-/// Signers may not approve, nor take an approval back.
+/// Signers leave approvals as they are; one that comes or goes is for the validation to complain of.
 fn signing_request(merged: &mut Value, old: &Value) {
-    let before = |kind: &str| old.items("status.conditions").iter().find(|c| c.text("type") == kind);
-    let mut kept: Vec<Value> = Vec::new();
-    for condition in merged.items("status.conditions") {
-        match condition.text("type") {
-            kind if is_approval(kind) => kept.extend(before(kind).cloned()),
-            _ => kept.push(condition.clone()),
+    let mut conditions = merged.items("status.conditions").to_vec();
+    for kind in ["Approved", "Denied"] {
+        let of_kind = |condition: &&Value| condition.text("type") == kind;
+        let before: Vec<&Value> = old.items("status.conditions").iter().filter(of_kind).collect();
+        if conditions.iter().filter(of_kind).count() == before.len() {
+            let now = conditions.iter_mut().filter(|condition| condition.text("type") == kind);
+            now.zip(before).for_each(|(now, before)| *now = before.clone());
         }
     }
-    let lost = old.items("status.conditions").iter().filter(|c| is_approval(c.text("type")) && !kept.contains(c));
-    let lost: Vec<Value> = lost.cloned().collect();
-    kept.extend(lost);
-    put_conditions(merged, kept, old);
+    put_conditions(merged, conditions, old);
 }
 
 /// What was said about a device goes with its allocation.

@@ -204,9 +204,19 @@ async fn approvers_approve_and_signers_sign() {
         (&after["status"]["conditions"][0]["type"], after["status"].get("certificate")),
         (&json!("Approved"), None)
     );
-    let signed = json!({"status": {"certificate": certificate, "conditions": null}});
+    let refused = |status: Status, why: &str| assert!(status.message.contains(why), "{}", status.message);
+    let taking = json!({"status": {"certificate": certificate, "conditions": null}});
+    let status = server.merge("certificatesigningrequests/r/status", taking).await.unwrap_err();
+    refused(status, "updates may not remove a condition of type \"Approved\"");
+    let denied = json!({"status": {"conditions": [{"type": "Approved", "status": "True"}, {"type": "Denied", "status": "True"}]}});
+    let status = server.merge("certificatesigningrequests/r/status", denied).await.unwrap_err();
+    refused(status, "status.conditions: Forbidden: updates may not add a condition of type \"Denied\"");
+    let signed = json!({"status": {"certificate": certificate}});
     let after = server.merge("certificatesigningrequests/r/status", signed).await.unwrap();
     assert_eq!(after["status"]["certificate"], certificate);
+    let again = json!({"status": {"certificate": null}});
+    let status = server.merge("certificatesigningrequests/r/status", again).await.unwrap_err();
+    refused(status, "status.certificate: Forbidden: updates may not modify existing certificate content");
     assert_eq!(after["status"]["conditions"][0]["type"], "Approved");
     let more = json!({"metadata": {"annotations": {"a": "b"}}, "status": {"conditions": [
         {"type": "Approved", "status": "True"}, {"type": "Other", "status": "True", "reason": "e2e"}]}});

@@ -304,4 +304,8 @@ pub(super) fn service_cidr_update(new: &Value, old: &Value, errors: &mut ErrorLi
     for (range, before) in root.each("spec.cidrs").zip(before) {
         range.unchanged(Some(before), errors);
     }
+    // What is there already is nobody's to answer for; what joins it is.
+    if joins {
+        service_cidr(new, errors);
+    }
 }
