@@ -59,6 +59,13 @@ impl Machine {
         let mut command = self.command(&self.binary);
         command.args(["server", "--node-name", "bench", "--node-ip", Self::ADDRESS, "--data-dir"]).arg(&self.data);
         command.arg("--write-kubeconfig").arg(self.kubeconfig()).args(extra);
+        // How full the machine's disk is says nothing about what is measured.
+        command.args([
+            "--eviction-hard",
+            "nodefs.available<1Mi,nodefs.inodesFree<10",
+            "--image-gc-high-threshold",
+            "100",
+        ]);
         let mut child = command.env("RUST_LOG", "info").stderr(Stdio::piped()).stdin(Stdio::null()).spawn()?;
         let lines = BufReader::new(child.stderr.take().context("the server has no standard error")?).lines();
         let (sender, lines_there) = std::sync::mpsc::channel();
