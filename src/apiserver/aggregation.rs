@@ -11,13 +11,14 @@ mod identity;
 pub(crate) mod priorities;
 mod proxy;
 mod registration;
+pub(crate) mod resources;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use api::{Object, ObjectError};
+use api::{Object, ObjectError, Resource};
 use arc_swap::ArcSwap;
 use base64::Engine;
 use rustls::ClientConfig;
@@ -28,13 +29,14 @@ use watch_cache::Cache;
 use crate::Registry;
 use crate::endpoints::ServiceEndpoints;
 use crate::openapi::OpenApi;
+use crate::proxy::Connections;
 use crate::trust::{self, Trust, TrustError};
 use discovered::Discovered;
 use identity::Shown;
 
 pub(crate) use availability::{prepare, run as watch_availability};
 pub use identity::FrontProxyIdentity;
-pub(crate) use proxy::{document, serve};
+pub(crate) use proxy::{document, serve, until};
 pub(crate) use registration::run as register;
 
 /// What is known of other API servers.
@@ -76,8 +78,8 @@ pub(crate) struct Remote {
     port: u16,
     /// Whether its condition says that it answers.
     available: bool,
-    /// TLS towards it, or why there is none.
-    tls: Result<Arc<ClientConfig>, String>,
+    /// The way to it, or why there is none.
+    link: Result<Connections, String>,
 }
 
 #[derive(Deserialize)]
@@ -158,7 +160,32 @@ impl Aggregator {
         }
         let mut words = path.strip_prefix("/apis/")?.split('/');
         let (group, version) = (words.next()?, words.next()?);
-        remotes.all.iter().find(|remote| remote.group == group && remote.version == version).cloned()
+        remotes.serving(group, version).cloned()
+    }
+
+    /// Whether another server serves a group and version.
+    pub(crate) fn is_elsewhere(&self, group: &str, version: &str) -> bool {
+        self.remotes().serving(group, version).is_some()
+    }
+
+    /// The kinds that others serve, each at every version, the preferred one first; and the groups and versions of which
+    /// it is not known now.
+    pub(crate) fn elsewhere(&self) -> (Vec<Arc<Resource>>, Vec<String>) {
+        let (remotes, discovered) = (self.remotes(), self.discovered());
+        let known = |remote: &Remote| discovered.versions.iter().any(|version| version.fresh && version.is_of(remote));
+        let (known, stale): (Vec<&Arc<Remote>>, Vec<_>) = remotes.all.iter().partition(|remote| known(remote));
+        let current: Vec<_> = discovered
+            .versions
+            .iter()
+            .filter(|version| known.iter().any(|remote| version.is_of(remote)))
+            .cloned()
+            .collect();
+        let mut rows = Vec::new();
+        for group in crate::discovery::grouped(Vec::new(), &current) {
+            let versions = group.versions.into_iter().filter_map(|(_, content)| content.into_remote());
+            rows.extend(versions.flat_map(|version| version.rows().collect::<Vec<_>>()));
+        }
+        (rows, stale.iter().map(|remote| format!("{}/{}", remote.group, remote.version)).collect())
     }
 
     fn remotes(&self) -> Arc<Remotes> {
@@ -189,6 +216,12 @@ impl Aggregator {
     }
 }
 
+impl Remotes {
+    fn serving(&self, group: &str, version: &str) -> Option<&Arc<Remote>> {
+        self.all.iter().find(|remote| remote.group == group && remote.version == version)
+    }
+}
+
 impl Remote {
     /// `None` for what this server serves itself.
     fn new(object: &Object, shown: &Shown, before: &[Arc<Self>]) -> Result<Option<Arc<Self>>, ObjectError> {
@@ -206,9 +239,11 @@ impl Remote {
         if let Some(same) = same.filter(|same| same.available == available) {
             return Ok(Some(same.clone()));
         }
-        let tls = match same {
-            Some(same) => same.tls.clone(),
-            None => tls(insecure, ca_bundle.as_deref(), shown),
+        let link = match same {
+            Some(same) => same.link.clone(),
+            // The name its certificate has to have.
+            None => tls(insecure, ca_bundle.as_deref(), shown)
+                .map(|tls| Connections::new(tls, Some(format!("{}.{}.svc", service.name, service.namespace)))),
         };
         Ok(Some(Arc::new(Self {
             name: object.meta.name.to_string(),
@@ -221,13 +256,8 @@ impl Remote {
             service: service.name,
             port: service.port.unwrap_or(443),
             available,
-            tls,
+            link,
         })))
-    }
-
-    /// The name its certificate has to have.
-    fn server_name(&self) -> String {
-        format!("{}.{}.svc", self.service, self.namespace)
     }
 }
 

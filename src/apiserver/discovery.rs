@@ -37,6 +37,15 @@ pub(crate) enum Content {
     Remote(Arc<RemoteVersion>),
 }
 
+impl Content {
+    pub(crate) fn into_remote(self) -> Option<Arc<RemoteVersion>> {
+        match self {
+            Self::Remote(remote) => Some(remote),
+            Self::Rows(_) => None,
+        }
+    }
+}
+
 /// The discovery documents of one state of the catalog.
 pub(crate) struct Discovery {
     advertised: String,

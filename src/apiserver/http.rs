@@ -159,7 +159,9 @@ async fn carry_out(
             let counted = metrics.long_running(what, incoming.info.scope(), false).recorded(trail);
             return aggregation::serve(server, &pass, &remote, incoming, Some(counted)).await;
         }
-        return timed(time, aggregation::serve(server, &pass, &remote, incoming, None)).await;
+        let end = tokio::time::Instant::now() + time;
+        let answer = timed(time, aggregation::serve(server, &pass, &remote, incoming, None)).await?;
+        return Ok(aggregation::until(end, answer));
     }
     if !incoming.info.is_resource {
         return timed(time, other::serve(server, incoming)).await;

@@ -4,6 +4,7 @@
 
 mod admit;
 mod backend;
+mod connections;
 pub(crate) mod dial;
 pub(crate) mod forward;
 mod session;
@@ -24,6 +25,7 @@ use crate::metrics::LongRunning;
 use crate::server::Server;
 use crate::trust::{self, Trust};
 
+pub(crate) use connections::Connections;
 pub use dial::{KubeletAccess, KubeletAccessError};
 
 /// How to find and reach what requests are passed on to.
@@ -57,15 +59,29 @@ pub(crate) struct Target {
     /// `host:port` to connect to.
     pub(crate) authority: String,
     /// How to speak there.
-    pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
-    /// The name the certificate there has to have, if not the host's.
-    pub(crate) server_name: Option<String>,
+    pub(crate) link: Link,
     /// Path and query to ask for.
     pub(crate) path: String,
     /// The path of the proxy itself, which `Location` headers of answers have to stay below; empty for kubelets.
     pub(crate) below: String,
     /// What is told beside the client's own headers.
     pub(crate) headers: HeaderMap,
+}
+
+/// How a connection to somebody is made.
+pub(crate) enum Link {
+    /// As it is.
+    Plain,
+    /// Over TLS, by the host's name.
+    Tls(Arc<rustls::ClientConfig>),
+    /// By one that is kept, where the request is not to last.
+    Kept(Connections),
+}
+
+impl From<Option<Arc<rustls::ClientConfig>>> for Link {
+    fn from(tls: Option<Arc<rustls::ClientConfig>>) -> Self {
+        tls.map_or(Self::Plain, Self::Tls)
+    }
 }
 
 /// Answers a request for `log`, `exec`, `attach`, `portforward` or `proxy`.

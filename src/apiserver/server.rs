@@ -5,7 +5,9 @@ mod tests;
 
 use std::sync::Arc;
 
-use api::{Reply, Request, Status};
+use api::{Reply, Request, Resource, Status, User};
+use axum::body::Body;
+use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +17,7 @@ use crate::admission;
 use crate::aggregation::{self, Aggregator, FrontProxyIdentity};
 use crate::audit::{self, Audit, AuditError, AuditOptions};
 use crate::authentication::service_account::ServiceAccounts;
-use crate::authentication::x509::ClientCa;
+use crate::authentication::x509::{ClientCa, Peer};
 use crate::authentication::{
     Authentication, Authenticator, ServiceAccountKeys, TokenLimits, bootstrap_token::BootstrapTokens, legacy_tokens,
     published,
@@ -267,6 +269,23 @@ impl ApiServer {
     /// Carries out a request from this process: the whole chain, `request.user` being believed.
     pub async fn call(&self, request: Request) -> Result<Reply, Status> {
         self.server.chain.call(request).await
+    }
+
+    /// Carries out a request from this process that another API server answers, in its HTTP form: the whole chain, and on.
+    pub async fn pass_on(&self, user: Arc<User>, request: http::Request<Bytes>) -> http::Response<Body> {
+        let peer = Arc::new(Peer::in_process(user));
+        crate::http::handle(self.server.clone(), peer, request.map(Body::from)).await
+    }
+
+    /// Whether another API server serves a kind.
+    pub fn is_elsewhere(&self, resource: &Resource) -> bool {
+        !resource.builtin && self.server.aggregator.is_elsewhere(&resource.group, &resource.version)
+    }
+
+    /// The kinds that other API servers serve behind this one, each at every version, the preferred one first; and the groups
+    /// and versions of which it is not known now what they hold.
+    pub fn elsewhere(&self) -> (Vec<Arc<Resource>>, Vec<String>) {
+        self.server.aggregator.elsewhere()
     }
 
     /// The registry behind the chain, for its caches and its catalog.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use tokio::time::Instant;
 
+use super::resources::{self, Resource};
 use super::{Aggregator, Remote};
 use crate::openapi::OtherDocuments;
 use crate::tree::Tree;
@@ -34,10 +35,22 @@ pub(crate) struct RemoteVersion {
     pub(crate) group_priority: i64,
     pub(crate) version_priority: i64,
     /// As the aggregated form has them.
-    pub(crate) resources: Vec<Value>,
+    pub(crate) resources: Vec<Resource>,
     /// Whether this is what the server says now; else it is the last it said.
     pub(crate) fresh: bool,
     documents: Arc<OtherDocuments>,
+}
+
+impl RemoteVersion {
+    pub(super) fn is_of(&self, remote: &Remote) -> bool {
+        self.group == remote.group && self.version == remote.version
+    }
+
+    /// The resources as rows, for those who ask for them here. What is only there for its subresources has no kind.
+    pub(super) fn rows(&self) -> impl Iterator<Item = Arc<api::Resource>> {
+        let wholes = self.resources.iter().filter(|resource| !resource.response_kind.kind.is_empty());
+        wholes.map(|resource| Arc::new(resource.row(&self.group, &self.version)))
+    }
 }
 
 /// What came of a look at an API server.
@@ -53,13 +66,18 @@ impl Aggregator {
     pub(super) async fn discover(&self, remotes: &[Arc<Remote>], checked: &[Checked]) {
         let before = self.discovered.load_full();
         let learned = join_all(remotes.iter().map(async |remote| {
-            let is_it = |known: &&Arc<RemoteVersion>| known.group == remote.group && known.version == remote.version;
-            let known = before.versions.iter().find(is_it);
+            let known = before.versions.iter().find(|known| known.is_of(remote));
             let was_fresh = known.is_some_and(|known| known.fresh);
             let check = checked.iter().find(|check| check.remote.name == remote.name);
             let old = before.asked.get(&remote.name).is_none_or(|asked| asked.elapsed() >= FRESH);
             let due = check.is_some_and(|check| check.answers && (check.changed || old || !was_fresh));
-            let said = if due { self.ask(remote).await } else { None };
+            let said = match due {
+                true => self.ask(remote).await.inspect_err(|why| {
+                    tracing::warn!(why, name = remote.name, "an aggregated API server does not say what it serves");
+                }),
+                false => Err(String::new()),
+            };
+            let said = said.ok();
             let fresh = if due { said.is_some() } else { was_fresh && check.is_none_or(|check| check.answers) };
             let asked = said.is_some();
             let documents = match known {
@@ -105,28 +123,27 @@ impl Aggregator {
         }
     }
 
-    /// The resources of one group and version; `None` when it does not say.
-    async fn ask(&self, remote: &Remote) -> Option<Vec<Value>> {
+    /// The resources of one group and version, or why they are not known.
+    async fn ask(&self, remote: &Remote) -> Result<Vec<Resource>, String> {
+        let (group, version) = (&remote.group, &remote.version);
+        let garbled = |error: serde_json::Error| format!("the answer does not parse: {error}");
         if let Ok(answer) = self.fetch(remote, false, "/apis", AGGREGATED).await {
             let kind =
                 answer.headers().get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
             if answer.status().is_success() && kind.contains("as=APIGroupDiscoveryList") {
-                let document: Value = serde_json::from_slice(answer.body()).ok()?;
-                let group = document.items("items").iter().find(|group| group.text("metadata.name") == remote.group);
-                let versions = group.map(|group| group.items("versions")).unwrap_or_default();
-                let version = versions.iter().find(|version| version.text("version") == remote.version);
-                return Some(version.map(|version| version.items("resources").to_vec()).unwrap_or_default());
+                return resources::from_aggregated(answer.body(), group, version).map_err(garbled);
             }
         }
-        let path = format!("/apis/{}/{}", remote.group, remote.version);
-        let answer = self.fetch(remote, false, &path, "application/json").await;
-        let answer = answer.inspect_err(|why| tracing::debug!(why, name = remote.name, "discovery failed")).ok()?;
-        let document: Value = serde_json::from_slice(answer.body()).ok().filter(|_| answer.status().is_success())?;
-        Some(from_legacy(document.items("resources"), &remote.group, &remote.version))
+        let path = format!("/apis/{group}/{version}");
+        let answer = self.fetch(remote, false, &path, "application/json").await?;
+        if !answer.status().is_success() {
+            return Err(format!("{path} answers {}", answer.status()));
+        }
+        resources::from_legacy(answer.body(), group, version).map_err(garbled)
     }
 }
 
-fn version(remote: &Remote, resources: Vec<Value>, fresh: bool, documents: Arc<OtherDocuments>) -> RemoteVersion {
+fn version(remote: &Remote, resources: Vec<Resource>, fresh: bool, documents: Arc<OtherDocuments>) -> RemoteVersion {
     RemoteVersion {
         group: remote.group.clone(),
         version: remote.version.clone(),
@@ -136,39 +153,4 @@ fn version(remote: &Remote, resources: Vec<Value>, fresh: bool, documents: Arc<O
         fresh,
         documents,
     }
-}
-
-/// An `APIResourceList`'s resources in the aggregated form: subresources below their resource.
-fn from_legacy(resources: &[Value], group: &str, version: &str) -> Vec<Value> {
-    let kind = |resource: &Value| {
-        let or = |field: &str, own: &str| match resource.text(field) {
-            "" => own.to_owned(),
-            said => said.to_owned(),
-        };
-        json!({"group": or("group", group), "version": or("version", version), "kind": resource.text("kind")})
-    };
-    let mut whole: Vec<Value> = Vec::new();
-    for resource in resources.iter().filter(|resource| !resource.text("name").contains('/')) {
-        let mut entry = Map::new();
-        entry.insert("resource".into(), resource.text("name").into());
-        entry.insert("responseKind".into(), kind(resource));
-        let scope = if resource.truth("namespaced") { "Namespaced" } else { "Cluster" };
-        entry.insert("scope".into(), scope.into());
-        entry.insert("singularResource".into(), resource.text("singularName").into());
-        for field in ["verbs", "shortNames", "categories"] {
-            if let Some(list) = resource.at(field) {
-                entry.insert(field.into(), list.clone());
-            }
-        }
-        whole.push(Value::Object(entry));
-    }
-    for resource in resources {
-        let Some((parent, name)) = resource.text("name").split_once('/') else { continue };
-        let Some(parent) = whole.iter_mut().find(|entry| entry.text("resource") == parent) else { continue };
-        let entry = json!({"subresource": name, "responseKind": kind(resource), "verbs": resource.items("verbs")});
-        let mut all = parent.items("subresources").to_vec();
-        all.push(entry);
-        parent.put("subresources", all);
-    }
-    whole
 }

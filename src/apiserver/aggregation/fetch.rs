@@ -10,7 +10,8 @@ use http_body_util::{BodyExt, Limited};
 
 use super::{Aggregator, Remote, identity};
 use crate::endpoints::PortRef;
-use crate::proxy::{Target, forward};
+use crate::proxy::dial::UNREACHED;
+use crate::proxy::{Link, Target, forward};
 
 /// Everybody should be able to tell quickly what they serve.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,11 +31,10 @@ impl Aggregator {
         let authority =
             self.endpoints.pick(&remote.namespace, &remote.service, port).map_err(|error| error.to_string())?;
         let url = format!("https://{authority}{path}");
-        let tls = if blind { self.identity.shown().blind.clone() } else { remote.tls.clone()? };
+        let connections = if blind { self.identity.shown().blind.clone() } else { remote.link.clone()? };
         let target = Target {
             authority,
-            tls: Some(tls),
-            server_name: Some(remote.server_name()),
+            link: Link::Kept(connections),
             path: path.to_owned(),
             below: String::new(),
             headers: identity::headers(&User::new("system:kube-aggregator", [api::user::MASTERS])),
@@ -44,7 +44,10 @@ impl Aggregator {
             request.headers_mut().insert(header::ACCEPT, accept);
         }
         let asked = async {
-            let answer = forward::forward(&target, request, None, None).await.map_err(|status| status.message)?;
+            let answer = forward::forward(&target, request, None, None).await.map_err(|status| {
+                let why = status.message.strip_prefix(UNREACHED).map(str::to_owned);
+                why.unwrap_or(status.message)
+            })?;
             let (head, body) = answer.into_parts();
             let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(|error| error.to_string())?;
             Ok(Response::from_parts(head, body.to_bytes()))

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use api::User;
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use rustls::ClientConfig;
 
+use crate::proxy::Connections;
 use crate::trust::{self, Trust, TrustError};
 
 /// The certificate by which aggregated API servers know this one; replaced when it is renewed.
@@ -18,7 +18,7 @@ pub(super) struct Shown {
     chain: Vec<u8>,
     key: Vec<u8>,
     /// To whoever answers: for questions to which nobody can give a harmful answer.
-    pub(super) blind: Arc<ClientConfig>,
+    pub(super) blind: Connections,
 }
 
 impl std::fmt::Debug for Shown {
@@ -53,7 +53,7 @@ impl Shown {
     fn new(chain: &str, key: &str) -> Result<Self, TrustError> {
         let (chain, key) = (chain.as_bytes().to_vec(), key.as_bytes().to_vec());
         let pair = (!chain.is_empty()).then_some((&*chain, &*key));
-        let blind = Arc::new(trust::client_config(Trust::Anyone, pair)?);
+        let blind = Connections::new(Arc::new(trust::client_config(Trust::Anyone, pair)?), None);
         Ok(Self { chain, key, blind })
     }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use api::Status;
 use axum::body::Body;
+use futures::StreamExt;
 use http::{Response, StatusCode};
+use tokio::time::Instant;
 
 use super::{Remote, identity};
 use crate::chain::Pass;
@@ -13,7 +15,7 @@ use crate::endpoints::PortRef;
 use crate::http::Incoming;
 use crate::http::respond;
 use crate::metrics::LongRunning;
-use crate::proxy::{Target, forward};
+use crate::proxy::{Link, Target, forward};
 use crate::server::Server;
 
 /// Discovery is asked by everybody, and one slow server must not make all of them wait.
@@ -32,8 +34,8 @@ pub(crate) async fn serve(
     if !remote.available {
         return Ok(text(StatusCode::SERVICE_UNAVAILABLE, "service unavailable"));
     }
-    let tls = match &remote.tls {
-        Ok(tls) => tls.clone(),
+    let connections = match &remote.link {
+        Ok(connections) => connections.clone(),
         Err(why) => return Ok(text(StatusCode::INTERNAL_SERVER_ERROR, why)),
     };
     let port = PortRef::Number(remote.port);
@@ -47,19 +49,43 @@ pub(crate) async fn serve(
     let path = incoming.request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let target = Target {
         authority,
-        tls: Some(tls),
-        server_name: Some(remote.server_name()),
+        link: Link::Kept(connections),
         path,
         below: String::new(),
         headers: identity::headers(&pass.user),
     };
     let is_discovery = !incoming.info.is_resource;
     let passed_on = forward::forward(&target, incoming.request, None, counted);
-    if !is_discovery {
-        return passed_on.await;
+    let answer = match is_discovery {
+        false => passed_on.await,
+        true => {
+            let late = |_| Err(Status::unavailable("error trying to reach service: context deadline exceeded"));
+            tokio::time::timeout(DISCOVERY_TIME, passed_on).await.unwrap_or_else(late)
+        }
+    };
+    // Whoever is not reached is told of as upstream does.
+    answer.or_else(|status| match status.code {
+        503 => Ok(text(StatusCode::SERVICE_UNAVAILABLE, &status.message)),
+        _ => Err(status),
+    })
+}
+
+/// An answer that breaks off when its time is over: another server sends it, as slowly as it likes.
+pub(crate) fn until(end: Instant, answer: Response<Body>) -> Response<Body> {
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return answer;
     }
-    let late = |_| Err(Status::unavailable("error trying to reach service: context deadline exceeded"));
-    tokio::time::timeout(DISCOVERY_TIME, passed_on).await.unwrap_or_else(late)
+    answer.map(|body| {
+        let frames = futures::stream::unfold(Some(body.into_data_stream()), move |frames| async move {
+            let mut frames = frames?;
+            match tokio::time::timeout_at(end, frames.next()).await {
+                Ok(None) => None,
+                Ok(Some(frame)) => Some((frame.map_err(std::io::Error::other), Some(frames))),
+                Err(_) => Some((Err(std::io::ErrorKind::TimedOut.into()), None)),
+            }
+        });
+        Body::from_stream(frames)
+    })
 }
 
 /// A document of OpenAPI version 3 that another server has about what it serves: `path` is below `/openapi/v3`.

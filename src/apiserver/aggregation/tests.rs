@@ -1,7 +1,10 @@
 //! An aggregated API server that the tests serve, behind this one.
 
+mod hostile;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -24,8 +27,8 @@ use crate::tree::Tree;
 const SERVICES: &str = "/apis/apiregistration.k8s.io/v1/apiservices";
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
-/// Serves `things` of `agg.example.com/v1` to those with a certificate of `clients`.
-async fn extension(ca: &Ca, clients: &Ca, legacy: bool) -> SocketAddr {
+/// TLS by which the extension proves itself, for those with a certificate of `clients`.
+fn extension_tls(ca: &Ca, clients: &Ca) -> tokio_rustls::TlsAcceptor {
     let (chain, key) = ca.issue("extension", &[], &["extension.default.svc"]);
     let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<_, _>>().unwrap();
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
@@ -35,21 +38,35 @@ async fn extension(ca: &Ca, clients: &Ca, legacy: bool) -> SocketAddr {
     let verifier =
         rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().unwrap();
     let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let tls = Arc::new(builder.with_client_cert_verifier(verifier).with_single_cert(chain, key).unwrap());
+    Arc::new(builder.with_client_cert_verifier(verifier).with_single_cert(chain, key).unwrap()).into()
+}
+
+/// Serves `things` of `agg.example.com/v1`.
+struct Extension {
+    address: SocketAddr,
+    /// How many connections it has had.
+    connections: Arc<AtomicUsize>,
+}
+
+async fn extension(ca: &Ca, clients: &Ca, legacy: bool) -> Extension {
+    let tls = extension_tls(ca, clients);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = connections.clone();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::Relaxed);
             let tls = tls.clone();
             tokio::spawn(async move {
-                let Ok(stream) = tokio_rustls::TlsAcceptor::from(tls).accept(stream).await else { return };
+                let Ok(stream) = tls.accept(stream).await else { return };
                 let service = service_fn(move |request| answer(request, legacy));
                 let server = hyper::server::conn::http1::Builder::new();
                 drop(server.serve_connection(TokioIo::new(stream), service).with_upgrades().await);
             });
         }
     });
-    address
+    Extension { address, connections }
 }
 
 async fn answer(
@@ -187,7 +204,7 @@ async fn discovered(server: &TestServer, freshness: &str) -> Value {
 #[tokio::test]
 async fn an_extension_is_reached_through_its_api_service() {
     let ((server, proxies), ca) = (server().await, Ca::new("extension-ca"));
-    let (address, client) = (extension(&ca, &proxies, false).await, admin(&server));
+    let (Extension { address, .. }, client) = (extension(&ca, &proxies, false).await, admin(&server));
     create(&client, "/api/v1/namespaces/default/services", service(443)).await;
     seed(&server, slice("one", address.port(), true)).await;
     create(&client, SERVICES, api_service(&ca)).await;
@@ -252,6 +269,72 @@ async fn an_extension_is_reached_through_its_api_service() {
 }
 
 #[tokio::test]
+async fn connections_are_used_again() {
+    let ((server, proxies), ca) = (server().await, Ca::new("extension-ca"));
+    let (extension, client) = (extension(&ca, &proxies, false).await, admin(&server));
+    create(&client, "/api/v1/namespaces/default/services", service(443)).await;
+    seed(&server, slice("one", extension.address.port(), true)).await;
+    create(&client, SERVICES, api_service(&ca)).await;
+    discovered(&server, "Current").await;
+    let things = "/apis/agg.example.com/v1/namespaces/default/things";
+    assert_eq!(client.get(things).await.code, 200);
+    let before = extension.connections.load(Ordering::Relaxed);
+    for _ in 0..20 {
+        assert_eq!(client.get(things).await.code, 200);
+        let body = json!({"kind": "Thing"}).to_string();
+        assert_eq!(client.send(&format!("POST {things}"), body).await.code, 200);
+    }
+    assert_eq!(extension.connections.load(Ordering::Relaxed), before);
+
+    // However many watches there are, nobody waits for them.
+    let mut watches = Vec::new();
+    for _ in 0..120 {
+        let mut watch = client.open(&format!("GET {things}?watch=true"), "").await.into_body();
+        assert!(watch.frame().await.unwrap().is_ok());
+        watches.push(watch);
+    }
+    assert_eq!(client.get(things).await.code, 200);
+    assert_eq!(extension.connections.load(Ordering::Relaxed), before + watches.len());
+}
+
+#[tokio::test]
+async fn this_process_reaches_extensions_too() {
+    let ((server, proxies), ca) = (server().await, Ca::new("extension-ca"));
+    let (extension, client) = (extension(&ca, &proxies, false).await, admin(&server));
+    create(&client, "/api/v1/namespaces/default/services", service(443)).await;
+    create(&client, SERVICES, api_service(&ca)).await;
+    reason(&client, "EndpointsNotFound").await;
+    let (rows, stale) = server.api.elsewhere();
+    assert!(rows.is_empty());
+    assert_eq!(stale, ["agg.example.com/v1"]);
+
+    seed(&server, slice("one", extension.address.port(), true)).await;
+    discovered(&server, "Current").await;
+    let (rows, stale) = server.api.elsewhere();
+    assert_eq!((stale.len(), rows.len()), (0, 1));
+    let things = &rows[0];
+    assert_eq!((&*things.qualified(), things.verbs), ("things.agg.example.com", &["get", "list"] as &[&str]));
+    assert!(things.is_namespaced() && server.api.is_elsewhere(things));
+    assert!(!server.api.is_elsewhere(api::resource::find("", "v1", "pods").unwrap()));
+
+    let ask = async |user: &str, groups: &[&str]| {
+        let user = Arc::new(api::User::new(user, groups.iter().copied()));
+        let request = Request::get("/apis/agg.example.com/v1/namespaces/default/things").body(Bytes::new());
+        let answer = server.api.pass_on(user, request.unwrap()).await;
+        let (head, body) = answer.into_parts();
+        (head.status.as_u16(), body.collect().await.unwrap().to_bytes())
+    };
+    let (code, told) = ask("system:serviceaccount:kube-system:namespace-controller", &["system:masters"]).await;
+    let told: Value = serde_json::from_slice(&told).unwrap();
+    let name = told["headers"].as_array().unwrap().iter().find(|header| header[0] == "x-remote-user");
+    assert_eq!(
+        (code, name.unwrap()[1].as_str()),
+        (200, Some("system:serviceaccount:kube-system:namespace-controller"))
+    );
+    assert_eq!(ask("bob", &[]).await.0, 403);
+}
+
+#[tokio::test]
 async fn conditions_say_what_is_missing() {
     let ((server, proxies), ca) = (server().await, Ca::new("extension-ca"));
     let client = admin(&server);
@@ -278,13 +361,12 @@ async fn conditions_say_what_is_missing() {
     assert_eq!(reason(&client, "MissingEndpoints").await.1, expect);
     seed(&server, slice("deaf", 1, true)).await;
     let message = reason(&client, "FailedDiscoveryCheck").await.1;
-    assert!(
-        message.starts_with("failing or missing response from https://127.0.0.1:1/apis/agg.example.com/v1: "),
-        "{message}"
-    );
+    let url = "https://127.0.0.1:1/apis/agg.example.com/v1";
+    let refused = "dial tcp 127.0.0.1:1: connect: connection refused";
+    assert_eq!(message, format!("failing or missing response from {url}: Get \"{url}\": {refused}"));
 
     // One that knows the old form of discovery only.
-    let address = extension(&ca, &proxies, true).await;
+    let Extension { address, .. } = extension(&ca, &proxies, true).await;
     seed(&server, slice("good", address.port(), true)).await;
     client.send(&format!("DELETE {slices}/deaf"), "").await;
     reason(&client, "Passed").await;

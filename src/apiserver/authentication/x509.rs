@@ -151,6 +151,11 @@ impl Peer {
         peer
     }
 
+    /// Somebody in this process, who is believed.
+    pub(crate) fn in_process(user: Arc<User>) -> Self {
+        Self { client: Some(user), ..Self::default() }
+    }
+
     fn expired(&self) -> bool {
         self.presented && jiff::Timestamp::now().as_second() > self.not_after
     }

@@ -14,9 +14,11 @@ pub(super) fn document(groups: &[&Group]) -> Value {
 
 fn entry(group: &Group) -> Value {
     let versions = group.versions.iter().map(|(version, content)| {
-        let (resources, fresh) = match content {
+        let (resources, fresh): (Vec<Value>, bool) = match content {
             Content::Rows(rows) => (rows.iter().map(|row| resource(row)).collect(), true),
-            Content::Remote(remote) => (remote.resources.clone(), remote.fresh),
+            Content::Remote(remote) => {
+                (remote.resources.iter().map(|resource| json!(resource)).collect(), remote.fresh)
+            }
         };
         json!({ "version": version, "resources": resources, "freshness": if fresh { "Current" } else { "Stale" } })
     });

@@ -96,14 +96,8 @@ impl Proxy {
         let rest = if info.rest.is_empty() { "/" } else { &*info.rest };
         let query = incoming.request.uri().query().map(|q| format!("?{q}")).unwrap_or_default();
         let below = info.path.strip_suffix(&*info.rest).unwrap_or(&info.path).to_owned();
-        let target = Target {
-            authority,
-            tls,
-            server_name: None,
-            path: format!("{rest}{query}"),
-            below,
-            headers: HeaderMap::new(),
-        };
+        let target =
+            Target { authority, link: tls.into(), path: format!("{rest}{query}"), below, headers: HeaderMap::new() };
         forward::forward(&target, incoming.request, None, counted).await
     }
 

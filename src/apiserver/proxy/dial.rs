@@ -1,5 +1,6 @@
 //! Connecting to kubelets, pods and services.
 
+use std::error::Error;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +12,13 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::Target;
 use crate::trust::{self, Trust, TrustError};
 
 /// Upstream's patience with the far end.
 const CONNECT_TIME: Duration = Duration::from_secs(30);
+
+/// How those are told whose requests did not get through.
+pub(crate) const UNREACHED: &str = "error trying to reach service: ";
 
 /// A client certificate or CA that kubelets cannot be reached with.
 pub type KubeletAccessError = TrustError;
@@ -50,14 +53,19 @@ fn config(ca: &str, chain: &str, key: &str) -> Result<Arc<ClientConfig>, TrustEr
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// Connects to a target; 503 when nobody is there.
-pub(super) async fn connect(target: &Target) -> Result<Box<dyn Stream>, Status> {
+/// Connects to `host:port`; 503 when nobody is there. Over TLS whoever answers has to prove to be `server_name`, or the
+/// host where there is none.
+pub(super) async fn connect(
+    authority: &str,
+    tls: Option<&Arc<ClientConfig>>,
+    server_name: Option<&str>,
+) -> Result<Box<dyn Stream>, Status> {
     let failed = |why: String| {
-        tracing::debug!(authority = %target.authority, %why, "the far end of a proxied request cannot be reached");
-        Status::unavailable(format!("error trying to reach service: {why}"))
+        tracing::debug!(authority, %why, "the far end of a proxied request cannot be reached");
+        unreached(why)
     };
-    let undialed = |why: &str| failed(format!("dial tcp {}: {why}", target.authority));
-    let connected = tokio::time::timeout(CONNECT_TIME, TcpStream::connect(&target.authority));
+    let undialed = |why: &str| failed(format!("dial tcp {authority}: {why}"));
+    let connected = tokio::time::timeout(CONNECT_TIME, TcpStream::connect(authority));
     let stream = match connected.await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return Err(undialed(&explain(&error))),
@@ -66,9 +74,9 @@ pub(super) async fn connect(target: &Target) -> Result<Box<dyn Stream>, Status> 
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY cannot be set");
     }
-    let Some(tls) = &target.tls else { return Ok(Box::new(stream)) };
-    let host = target.authority.rsplit_once(':').map_or(&*target.authority, |(host, _)| host);
-    let name = target.server_name.as_deref().unwrap_or_else(|| host.trim_matches(['[', ']']));
+    let Some(tls) = tls else { return Ok(Box::new(stream)) };
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    let name = server_name.unwrap_or_else(|| host.trim_matches(['[', ']']));
     let name = ServerName::try_from(name.to_owned()).map_err(|error| undialed(&error.to_string()))?;
     let shaken =
         tokio::time::timeout(CONNECT_TIME, tokio_rustls::TlsConnector::from(tls.clone()).connect(name, stream));
@@ -79,6 +87,29 @@ pub(super) async fn connect(target: &Target) -> Result<Box<dyn Stream>, Status> 
             None => explain(&error),
         })),
         Err(_) => Err(failed("net/http: TLS handshake timeout".to_owned())),
+    }
+}
+
+fn unreached(why: impl std::fmt::Display) -> Status {
+    Status::unavailable(format!("{UNREACHED}{why}"))
+}
+
+/// The failure of a connection that was there, in the words Go has for it.
+pub(super) fn broken(error: &(dyn Error + 'static)) -> Status {
+    tracing::debug!(error, "a request cannot be passed on");
+    let causes = || std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source());
+    if let Some(io) = causes().find_map(|cause| cause.downcast_ref::<std::io::Error>()) {
+        return unreached(explain(io));
+    }
+    match causes().find_map(|cause| cause.downcast_ref::<hyper::Error>()) {
+        Some(hyper) if hyper.is_incomplete_message() || hyper.is_closed() => unreached("EOF"),
+        Some(hyper) if hyper.is_parse_too_large() => {
+            unreached("net/http: HTTP/1.x transport connection broken: too long")
+        }
+        Some(hyper) if hyper.is_parse() => {
+            unreached(format_args!("net/http: HTTP/1.x transport connection broken: malformed HTTP response: {hyper}"))
+        }
+        _ => unreached(error),
     }
 }
 

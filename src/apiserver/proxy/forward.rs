@@ -2,11 +2,13 @@
 
 use api::Status;
 use axum::body::Body;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 
-use super::{Target, dial};
+use super::dial::{self, Stream};
+use super::{Link, Target};
 use crate::metrics::LongRunning;
 
 /// Headers that are between two neighbours only.
@@ -32,35 +34,15 @@ pub(crate) async fn forward(
 ) -> Result<Response<Body>, Status> {
     let upgrades = request.headers().contains_key(header::UPGRADE);
     let ours = upgrades.then(|| hyper::upgrade::on(&mut request));
-    let stream = dial::connect(target).await?;
-    let reach = |error: hyper::Error| {
-        tracing::debug!(%error, "a request cannot be passed on");
-        Status::unavailable(format!("error trying to reach service: {error}"))
+    let mut onward = onward(target, request, peer, upgrades)?;
+    let mut answer = match &target.link {
+        // What lasts gets a connection of its own.
+        Link::Kept(connections) if !upgrades && counted.is_none() => {
+            *onward.uri_mut() = uri(&format!("https://{}{}", target.authority, target.path))?;
+            connections.send(onward).await?
+        }
+        link => send(dial(link, &target.authority).await?, onward).await?,
     };
-    let (mut sender, connection) =
-        hyper::client::conn::http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(reach)?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(%error, "a proxied connection ended badly");
-        }
-    });
-    let (head, body) = request.into_parts();
-    let mut onward = Request::new(body);
-    *onward.method_mut() = head.method;
-    *onward.uri_mut() = target.path.parse().map_err(|_| Status::bad_request("the path to pass on is no path"))?;
-    *onward.headers_mut() = headers(&head.headers, upgrades);
-    onward.headers_mut().extend(target.headers.clone());
-    if let Ok(host) = HeaderValue::from_str(&target.authority) {
-        onward.headers_mut().insert(header::HOST, host);
-    }
-    if let Some(peer) = peer {
-        let before = head.headers.get("x-forwarded-for").and_then(|v| v.to_str().ok());
-        let chain = before.map_or_else(|| peer.to_string(), |before| format!("{before}, {peer}"));
-        if let Ok(value) = HeaderValue::from_str(&chain) {
-            onward.headers_mut().insert("x-forwarded-for", value);
-        }
-    }
-    let mut answer = sender.send_request(onward).await.map_err(reach)?;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         let Some(ours) = ours else {
             return Err(Status::internal("the far end upgraded a connection nobody asked it to"));
@@ -85,6 +67,57 @@ pub(crate) async fn forward(
         frame
     });
     Ok(Response::from_parts(head, Body::new(body)))
+}
+
+/// The request as the far end is to see it.
+fn onward(
+    target: &Target,
+    request: Request<Body>,
+    peer: Option<std::net::IpAddr>,
+    upgrades: bool,
+) -> Result<Request<Body>, Status> {
+    let (head, body) = request.into_parts();
+    let mut onward = Request::new(body);
+    *onward.method_mut() = head.method;
+    *onward.uri_mut() = uri(&target.path)?;
+    *onward.headers_mut() = headers(&head.headers, upgrades);
+    onward.headers_mut().extend(target.headers.clone());
+    if let Ok(host) = HeaderValue::from_str(&target.authority) {
+        onward.headers_mut().insert(header::HOST, host);
+    }
+    if let Some(peer) = peer {
+        let before = head.headers.get("x-forwarded-for").and_then(|v| v.to_str().ok());
+        let chain = before.map_or_else(|| peer.to_string(), |before| format!("{before}, {peer}"));
+        if let Ok(value) = HeaderValue::from_str(&chain) {
+            onward.headers_mut().insert("x-forwarded-for", value);
+        }
+    }
+    Ok(onward)
+}
+
+fn uri(text: &str) -> Result<Uri, Status> {
+    text.parse().map_err(|_| Status::bad_request("the path to pass on is no path"))
+}
+
+async fn dial(link: &Link, authority: &str) -> Result<Box<dyn Stream>, Status> {
+    match link {
+        Link::Plain => dial::connect(authority, None, None).await,
+        Link::Tls(tls) => dial::connect(authority, Some(tls), None).await,
+        Link::Kept(connections) => connections.open(authority).await,
+    }
+}
+
+/// Sends a request on a connection of its own.
+async fn send(stream: Box<dyn Stream>, request: Request<Body>) -> Result<Response<Incoming>, Status> {
+    let reach = |error: hyper::Error| dial::broken(&error);
+    let (mut sender, connection) =
+        hyper::client::conn::http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(reach)?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(%error, "a proxied connection ended badly");
+        }
+    });
+    sender.send_request(request).await.map_err(reach)
 }
 
 /// Turns an answer of 400 and above into the Status that clients expect of the API.

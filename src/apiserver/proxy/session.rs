@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use super::{Proxy, Target, forward};
+use super::{Link, Proxy, Target, forward};
 use crate::http::Incoming;
 use crate::http::query::Query;
 use crate::metrics::LongRunning;
@@ -158,8 +158,7 @@ impl Proxy {
         let authority = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         Ok(Target {
             authority,
-            tls: Some(self.kubelet.tls()),
-            server_name: None,
+            link: Link::Tls(self.kubelet.tls()),
             path,
             below: String::new(),
             headers: HeaderMap::new(),
