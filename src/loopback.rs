@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use api::{Reply, Request, Resource, Status};
+use api::{Operation, Reply, Request, Resource, Status};
 use apiserver::ApiServer;
-use client::Transport;
+use client::{Elsewhere, Transport, wire};
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 use watch_cache::Cache;
@@ -22,6 +22,9 @@ impl Transport for Loopback {
     fn call(&self, request: Request) -> BoxFuture<'_, Result<Reply, Status>> {
         Box::pin(async move {
             let api = self.api().ok_or_else(|| Status::unavailable("the API server is starting"))?;
+            if api.is_elsewhere(&request.resource) {
+                return pass_on(api, request).await;
+            }
             api.call(request).await
         })
     }
@@ -41,4 +44,18 @@ impl Transport for Loopback {
     fn served(&self) -> Option<watch::Receiver<u64>> {
         self.api().map(|api| api.registry().catalog().changed())
     }
+
+    fn elsewhere(&self) -> Elsewhere {
+        let (resources, stale) = self.api().map(ApiServer::elsewhere).unwrap_or_default();
+        Elsewhere { resources, stale }
+    }
+}
+
+/// What another API server answers goes there as HTTP.
+async fn pass_on(api: &ApiServer, request: Request) -> Result<Reply, Status> {
+    let answer = api.pass_on(request.user.clone(), wire::request(&request)?).await;
+    if matches!(request.operation, Operation::Watch(_)) && answer.status().is_success() {
+        return Ok(Reply::Watch(wire::watch(answer, request.resource, ())));
+    }
+    wire::reply(answer, &request).await
 }

@@ -4,7 +4,7 @@ mod builtin;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 pub use builtin::{builtin, find};
 
@@ -75,6 +75,18 @@ pub struct PrinterColumn {
 
 /// What every stored kind answers.
 pub const ALL_VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+/// Those of the verbs that are among [`ALL_VERBS`], in their order there.
+pub fn verbs<'a>(names: impl IntoIterator<Item = &'a str>) -> &'static [&'static str] {
+    // One list for each set of eight verbs there can be.
+    static SETS: LazyLock<Vec<Vec<&'static str>>> = LazyLock::new(|| {
+        let has = |set: usize, at: usize| set & (1 << at) != 0;
+        let list = |set| ALL_VERBS.iter().enumerate().filter(|(at, _)| has(set, *at)).map(|(_, verb)| *verb).collect();
+        (0..1 << ALL_VERBS.len()).map(list).collect()
+    });
+    let bit = |name: &str| ALL_VERBS.iter().position(|verb| *verb == name).map_or(0, |at| 1 << at);
+    &SETS[names.into_iter().fold(0, |set, name| set | bit(name))]
+}
 
 impl Resource {
     /// `group/version`, or the version alone for core.

@@ -25,6 +25,12 @@ use crate::Transport;
 use crate::reflector;
 pub(crate) use connection::Connections;
 
+/// Requests and answers as HTTP, for other ways to carry them.
+pub mod wire {
+    pub use super::path::http_request as request;
+    pub use super::reply::{reply, watch};
+}
+
 /// How long the answer of anything but a watch may take: the server gives up by itself after a minute.
 const TIMEOUT: Duration = Duration::from_secs(65);
 /// How many changes a cache remembers; consumers in agents are few and quick.
@@ -114,7 +120,7 @@ impl Https {
 
 impl Shared {
     pub(crate) async fn call(&self, request: Request) -> Result<Reply, Status> {
-        let sent = path::http_request(&request)?;
+        let sent = path::http_request(&request)?.map(kube::client::Body::from);
         let watch = matches!(request.operation, Operation::Watch(_));
         let answer = async {
             let (response, lane) = self.connections.send(sent, watch).await?;

@@ -25,7 +25,7 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 use watch_cache::Cache;
 
-pub use https::{ConnectError, Https};
+pub use https::{ConnectError, Https, wire};
 
 /// A pause of about this length, so that those who lost a server at the same moment do not come back at the same moment.
 pub fn jittered(pause: Duration) -> Duration {
@@ -59,6 +59,20 @@ pub trait Transport: Send + Sync + 'static {
     fn served(&self) -> Option<tokio::sync::watch::Receiver<u64>> {
         None
     }
+
+    /// What other API servers serve behind this one. Nobody, unless the transport knows of some.
+    fn elsewhere(&self) -> Elsewhere {
+        Elsewhere::default()
+    }
+}
+
+/// What other API servers serve behind the one that is called. There are no caches of it.
+#[derive(Clone, Debug, Default)]
+pub struct Elsewhere {
+    /// Each kind at every version, the preferred one first.
+    pub resources: Vec<Arc<Resource>>,
+    /// The groups and versions, as `group/version`, of which it is not known now what they hold.
+    pub stale: Vec<String>,
 }
 
 /// A caller: a transport and an identity. Cheap to clone.
@@ -104,6 +118,11 @@ impl Client {
     /// Every kind served at the moment.
     pub fn resources(&self) -> Vec<Arc<Resource>> {
         self.transport.resources()
+    }
+
+    /// What other API servers serve behind this one.
+    pub fn elsewhere(&self) -> Elsewhere {
+        self.transport.elsewhere()
     }
 
     /// Any request; the methods below are its common forms.

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use watch_cache::Cache;
 
-use crate::{Client, Transport};
+use crate::{Client, Elsewhere, Transport};
 
 /// The cluster: a [`Transport`] that every clone shares.
 #[derive(Clone, Default)]
@@ -35,6 +35,7 @@ struct State {
     kinds: HashMap<String, Kind>,
     extra: Vec<Arc<Resource>>,
     served: watch::Sender<u64>,
+    elsewhere: Elsewhere,
     /// Changes that held caches have not seen yet, by kind.
     held: HashMap<String, Vec<Change>>,
     faults: Vec<Fault>,
@@ -90,6 +91,11 @@ impl Cluster {
         state.extra.retain(|row| row.qualified() != resource.qualified());
         state.kinds.remove(&resource.storage().qualified());
         state.served.send_modify(|served| *served += 1);
+    }
+
+    /// Says so of what other API servers serve.
+    pub fn set_elsewhere(&self, elsewhere: Elsewhere) {
+        self.state.lock().elsewhere = elsewhere;
     }
 
     /// The stored object as a tree, or null.
@@ -159,6 +165,10 @@ impl Transport for Cluster {
 
     fn served(&self) -> Option<watch::Receiver<u64>> {
         Some(self.state.lock().served.subscribe())
+    }
+
+    fn elsewhere(&self) -> Elsewhere {
+        self.state.lock().elsewhere.clone()
     }
 }
 

@@ -95,17 +95,18 @@ impl Namespaces {
 
     /// Deletes what there is, and tells what is left.
     async fn delete_content(&self, namespace: &str) -> Remains {
-        let mut remains = Remains::default();
+        let elsewhere = self.client.elsewhere();
+        let mut remains = Remains::new(elsewhere.stale);
         let pods = kinds::pods();
         self.delete_kind(&pods, namespace, &mut remains).await;
-        if !remains.is_empty() {
+        if remains.count() > 0 || !remains.errors.is_empty() {
             return remains;
         }
         // A kind may be served at several versions; one of them reaches all its objects.
         let mut seen = HashSet::from([pods.qualified()]);
-        for kind in self.client.resources() {
-            let mine =
-                kind.is_namespaced() && kind.stored && kind.stored_as.is_none() && kind.verbs.contains(&"delete");
+        for kind in self.client.resources().into_iter().chain(elsewhere.resources) {
+            let verbs = ["delete", "list"].iter().all(|verb| kind.verbs.contains(verb));
+            let mine = kind.is_namespaced() && kind.stored && kind.stored_as.is_none() && verbs;
             if mine && seen.insert(kind.qualified()) {
                 self.delete_kind(&kind, namespace, &mut remains).await;
             }
@@ -116,13 +117,23 @@ impl Namespaces {
     async fn delete_kind(&self, kind: &Arc<Resource>, namespace: &str, remains: &mut Remains) {
         let list = || self.client.list(kind, namespace, ListOptions::default());
         let result = async {
-            if list().await?.items.is_empty() {
+            let items = list().await?.items;
+            if items.is_empty() {
                 return Ok(Vec::new());
             }
             // Nobody else decides what becomes of dependents: they are in the namespace too, and go.
             let options = DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::default() };
-            let delete = Operation::DeleteCollection(options, ListOptions::default());
-            self.client.call(kind, namespace, "", "", delete).await?;
+            if kind.verbs.contains(&"deletecollection") {
+                let delete = Operation::DeleteCollection(options, ListOptions::default());
+                self.client.call(kind, namespace, "", "", delete).await?;
+            } else {
+                for item in items {
+                    match self.client.delete(kind, namespace, &item.meta.name, options.clone()).await {
+                        Err(status) if !status.is_not_found() => return Err(status),
+                        _ => {}
+                    }
+                }
+            }
             list().await.map(|list| list.items)
         };
         match result.await {

@@ -31,3 +31,10 @@ fn keys_lie_where_upstream_puts_them() {
         "/registry/apiextensions.k8s.io/customresourcedefinitions/x.y",
     );
 }
+
+#[test]
+fn verbs_are_those_there_are() {
+    assert_eq!(verbs(["watch", "get", "proxy"]), ["get", "watch"]);
+    assert_eq!(verbs(ALL_VERBS.iter().copied()), ALL_VERBS);
+    assert!(verbs([]).is_empty());
+}

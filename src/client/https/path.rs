@@ -1,14 +1,15 @@
 //! A request as HTTP: method, path, query, body.
 
 use api::{DeleteOptions, FieldValidation, ListOptions, Operation, Patch, Propagation, Request, Status, WriteOptions};
+use bytes::Bytes;
 use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use kube::client::Body;
 use serde_json::{Value, json};
 
 const JSON: &str = "application/json";
 
-pub(super) fn http_request(request: &Request) -> Result<http::Request<Body>, Status> {
+/// What is sent for a request.
+pub fn http_request(request: &Request) -> Result<http::Request<Bytes>, Status> {
     let Sketch { method, named, query, body } = sketch(&request.operation, &request.subresource);
     let mut uri = path(request, named);
     for (at, (name, value)) in query.0.iter().enumerate() {
@@ -23,7 +24,7 @@ pub(super) fn http_request(request: &Request) -> Result<http::Request<Body>, Sta
             http = http.header(CONTENT_TYPE, kind);
             serde_json::to_vec(value.as_ref()).map_err(Status::internal)?.into()
         }
-        None => Body::empty(),
+        None => Bytes::new(),
     };
     http.body(body).map_err(|error| Status::bad_request(error.to_string()))
 }

@@ -6,19 +6,23 @@ use api::{List, Object, Reply, Request, Resource, Status, WatchEvent, WatchStrea
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http::{Response, StatusCode};
+use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use kube::client::Body;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-
-use super::connection::Lane;
+use tower::BoxError;
 
 /// No answer may be larger. Lists come in pages far below it.
 const MAX_BODY: usize = 512 << 20;
 /// No event of a watch may be larger; objects are bounded to a few MiB by the server.
 const MAX_EVENT: usize = 16 << 20;
 
-pub(super) async fn reply(response: Response<Body>, request: &Request) -> Result<Reply, Status> {
+/// What an answer that is no watch says.
+pub async fn reply<B>(response: Response<B>, request: &Request) -> Result<Reply, Status>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
     let (head, body) = response.into_parts();
     let body = Limited::new(body, MAX_BODY).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() {
@@ -122,9 +126,14 @@ fn received(raw: &RawValue, resource: &Resource) -> Result<Arc<Object>, Status> 
     Object::received(Bytes::copy_from_slice(raw.get().as_bytes()), resource).map(Arc::new).map_err(not_json)
 }
 
-/// The events of a watch. It ends where the server ended it, or where the connection broke. The lane is held as long.
-pub(super) fn watch(response: Response<Body>, resource: Arc<Resource>, lane: Lane) -> WatchStream {
-    let frames = response.into_body().into_data_stream();
+/// The events of a watch. It ends where the server ended it, or where the connection broke. The lane, whatever the answer
+/// came by, is held as long.
+pub fn watch<B>(response: Response<B>, resource: Arc<Resource>, lane: impl Send + 'static) -> WatchStream
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: std::fmt::Display + Send,
+{
+    let frames = Box::pin(response.into_body().into_data_stream());
     let state = (frames, BytesMut::new(), resource, lane, false);
     Box::pin(futures::stream::unfold(state, |(mut frames, mut buffer, resource, lane, over)| async move {
         if over {

@@ -25,7 +25,7 @@ async fn requests_become_paths_queries_and_bodies() {
     async fn check(request: Request, line: &str, body: Value) {
         let http = path::http_request(&request).unwrap();
         assert_eq!(format!("{} {}", http.method(), http.uri()), line);
-        let sent = http.into_body().collect_bytes().await.unwrap();
+        let sent = http.into_body();
         let sent = if sent.is_empty() { Value::Null } else { serde_json::from_slice(&sent).unwrap() };
         assert_eq!(sent, body);
     }

@@ -15,9 +15,15 @@ pub(super) struct Remains {
     kinds: BTreeMap<String, usize>,
     finalizers: BTreeMap<String, usize>,
     pub(super) errors: Vec<String>,
+    /// The groups and versions of which nobody knows what they hold.
+    undiscovered: Vec<String>,
 }
 
 impl Remains {
+    pub(super) fn new(undiscovered: Vec<String>) -> Self {
+        Self { undiscovered, ..Self::default() }
+    }
+
     pub(super) fn add(&mut self, kind: &Resource, objects: &[Arc<Object>]) {
         if objects.is_empty() {
             return;
@@ -29,7 +35,7 @@ impl Remains {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.kinds.is_empty() && self.errors.is_empty()
+        self.kinds.is_empty() && self.errors.is_empty() && self.undiscovered.is_empty()
     }
 
     pub(super) fn count(&self) -> usize {
@@ -75,8 +81,22 @@ fn states(remains: &Remains) -> [State; 5] {
         let message = format!("Failed to delete all resource types, {} remaining: {}", errors.len(), errors.join(", "));
         ("ContentDeletionFailed", message)
     });
+    let undiscovered = (!remains.undiscovered.is_empty()).then(|| {
+        let mut groups: Vec<String> =
+            remains.undiscovered.iter().map(|version| format!("{version}: stale GroupVersion discovery: {version}")).collect();
+        groups.sort();
+        let (count, groups) = (groups.len(), groups.join(", "));
+        let message = format!(
+            "Discovery failed for some groups, {count} failing: unable to retrieve the complete list of server APIs: {groups}"
+        );
+        ("DiscoveryFailed", message)
+    });
     [
-        ("NamespaceDeletionDiscoveryFailure", None, ("ResourcesDiscovered", "All resources successfully discovered")),
+        (
+            "NamespaceDeletionDiscoveryFailure",
+            undiscovered,
+            ("ResourcesDiscovered", "All resources successfully discovered"),
+        ),
         (
             "NamespaceDeletionGroupVersionParsingFailure",
             None,
