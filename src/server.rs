@@ -231,6 +231,7 @@ impl Server {
                 compaction: options.compaction,
                 disabled_plugins: options.disabled_plugins.clone(),
                 encryption,
+                served: options.served.clone(),
                 ..RegistryConfig::default()
             },
         );

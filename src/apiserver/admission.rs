@@ -31,7 +31,7 @@ use std::sync::Arc;
 use api::Status;
 use futures::future::BoxFuture;
 
-use crate::Registry;
+use crate::{Catalog, Registry};
 
 pub use attributes::{Attributes, Called, Options, Reinvocation, Verb};
 pub use owners::Owners;
@@ -114,6 +114,11 @@ pub(crate) fn plugins(more: &[Plugin], disabled: &[String]) -> Vec<Plugin> {
 /// The names of the plugins that can be switched off.
 pub fn names() -> Vec<&'static str> {
     plugins(&[], &[]).iter().map(|plugin| plugin.name).filter(|name| *name != escalation::NAME).collect()
+}
+
+/// The name of the plugin whose kinds are not served, if that is so: what the store may still hold of them is not acted on.
+pub(crate) fn idle(catalog: &Catalog) -> Option<&'static str> {
+    catalog.get(matching::GROUP, "v1beta1", "mutatingadmissionpolicies").is_none().then_some(policy::MUTATING)
 }
 
 /// The mutating turns, in order, and once more if a plugin asks for it; the first refusal ends them.

@@ -10,9 +10,12 @@ use api::Resource;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use crate::RuntimeConfig;
+
 /// The resource table as it is now. Lookups take no lock; a change replaces the whole table.
 #[derive(Debug)]
 pub struct Catalog {
+    builtin: Vec<Arc<Resource>>,
     rows: Arc<ArcSwap<Rows>>,
     generation: watch::Sender<u64>,
 }
@@ -28,14 +31,21 @@ struct Rows {
 
 impl Default for Catalog {
     fn default() -> Self {
-        Self::new()
+        Self::new(&RuntimeConfig::default())
     }
 }
 
 impl Catalog {
-    /// The built-in rows alone.
-    pub fn new() -> Self {
-        Self { rows: Arc::new(ArcSwap::from_pointee(Rows::new(Vec::new()))), generation: watch::Sender::new(1) }
+    /// The built-in rows alone, as far as they are served.
+    pub fn new(config: &RuntimeConfig) -> Self {
+        let builtin = config.rows();
+        let rows = Rows::new(builtin.clone());
+        Self { builtin, rows: Arc::new(ArcSwap::from_pointee(rows)), generation: watch::Sender::new(1) }
+    }
+
+    /// The built-in rows that are served.
+    pub(crate) fn builtin(&self) -> &[Arc<Resource>] {
+        &self.builtin
     }
 
     /// The row of a path: `None` is a 404.
@@ -73,7 +83,8 @@ impl Catalog {
 
     /// Puts `custom` in place of all rows that are not built in. The registry calls it, after it has made the caches.
     pub(crate) fn replace_custom(&self, custom: Vec<Arc<Resource>>) {
-        self.rows.store(Arc::new(Rows::new(custom)));
+        let all = self.builtin.iter().cloned().chain(custom).collect();
+        self.rows.store(Arc::new(Rows::new(all)));
         self.generation.send_modify(|generation| *generation += 1);
     }
 }
@@ -108,9 +119,7 @@ impl CatalogChanges {
 }
 
 impl Rows {
-    fn new(custom: Vec<Arc<Resource>>) -> Self {
-        let mut all = api::resource::builtin().to_vec();
-        all.extend(custom);
+    fn new(all: Vec<Arc<Resource>>) -> Self {
         let index = |word: fn(&Resource) -> &str| {
             // Backwards, so that the first of two rows of one name wins: no custom row hides a built-in one.
             all.iter().enumerate().rev().map(|(at, r)| (key(&r.group, &r.version, word(r)), at)).collect()

@@ -19,7 +19,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::Arc;
 
-use api::Status;
+use api::{Resource, Status};
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{SHA512, digest};
 use axum::body::Body;
@@ -30,6 +30,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use parking_lot::Mutex;
 use serde_json::{Map, json};
 
+use contents::Served;
 pub use custom::CustomResource;
 use document::Encoding;
 
@@ -42,6 +43,8 @@ pub struct OpenApi(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// The built-in kinds that are served.
+    builtin: Vec<Arc<Resource>>,
     custom: ArcSwap<Vec<CustomResource>>,
     others: ArcSwap<Vec<Arc<OtherDocuments>>>,
     hashes: Mutex<Hashes>,
@@ -69,13 +72,18 @@ struct Hashes {
 }
 
 impl OpenApi {
+    /// The documents of these built-in kinds, and of what is published.
+    pub fn new(builtin: Vec<Arc<Resource>>) -> Self {
+        Self(Arc::new(Inner { builtin, ..Inner::default() }))
+    }
+
     /// Puts these custom resources into the documents, in place of all that were there. Takes effect with the next request.
     pub fn publish(&self, custom: Vec<CustomResource>) {
         let before = self.0.custom.swap(Arc::new(custom));
         let now = self.0.custom.load();
         let rows = before.iter().chain(now.iter()).map(|custom| &custom.resource);
         let versions: HashSet<(&str, &str)> = rows.map(|row| (&*row.group, &*row.version)).collect();
-        let mut builtin = contents::names(&[]);
+        let mut builtin = contents::names(self.0.served(&[]));
         // Groups of built-in kinds rarely have custom ones; where they have, the hash is made again.
         for (group, version) in versions {
             builtin.remove(paths::root(group, version).trim_start_matches('/'));
@@ -116,6 +124,10 @@ struct Asked {
 }
 
 impl Inner {
+    fn served<'a>(&'a self, custom: &'a [CustomResource]) -> Served<'a> {
+        Served { builtin: &self.builtin, custom }
+    }
+
     fn answer(&self, path: &str, asked: &Asked) -> Result<Response<Body>, Status> {
         match path.strip_prefix("openapi/").unwrap_or_default() {
             "v2" => self.whole(asked),
@@ -137,7 +149,7 @@ impl Inner {
         }
         let generation = self.hashes.lock().generation;
         let others = self.others.load_full();
-        let bytes = self.make(|| contents::whole(&custom, &others, encoding));
+        let bytes = self.make(|| contents::whole(self.served(&custom), &others, encoding));
         let hash = hash_of(&bytes);
         self.learn(generation, &name, &hash);
         let mut response = body(bytes, content_type(encoding, "v2"), asked);
@@ -148,7 +160,7 @@ impl Inner {
     /// Where the documents of version 3 are, each with its hash.
     fn index(&self, asked: &Asked) -> Result<Response<Body>, Status> {
         let custom = self.custom.load_full();
-        let paths = contents::names(&custom).into_iter().map(|name| {
+        let paths = contents::names(self.served(&custom)).into_iter().map(|name| {
             let url = format!("/openapi/v3/{name}?hash={}", self.hash(&name, &custom));
             (name, json!({ "serverRelativeURL": url }))
         });
@@ -170,7 +182,7 @@ impl Inner {
 
     fn document(&self, name: &str, asked: &Asked) -> Result<Response<Body>, Status> {
         let custom = self.custom.load_full();
-        if !contents::names(&custom).contains(name) {
+        if !contents::names(self.served(&custom)).contains(name) {
             return Err(Status::no_such_path());
         }
         let encoding = negotiate(&asked.accept, "v3")?;
@@ -183,7 +195,7 @@ impl Inner {
         let mut response = match asked.has(&hash) {
             true => not_modified(&hash),
             false => {
-                let bytes = self.make(|| contents::document(name, &custom, encoding));
+                let bytes = self.make(|| contents::document(name, self.served(&custom), encoding));
                 body(bytes, content_type(encoding, "v3"), asked)
             }
         };
@@ -205,10 +217,10 @@ impl Inner {
             }
             hashes.generation
         };
-        let hash = match contents::only_custom(name, custom) {
+        let hash = match contents::only_custom(name, self.served(custom)) {
             // Nothing but definitions makes this document, so there is no need to make it.
             Some(fingerprint) => hash_of(fingerprint.as_bytes()),
-            None => hash_of(&self.make(|| contents::document(name, custom, Encoding::Json))),
+            None => hash_of(&self.make(|| contents::document(name, self.served(custom), Encoding::Json))),
         };
         self.learn(generation, name, &hash);
         hash

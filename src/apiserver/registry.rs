@@ -43,7 +43,7 @@ use crate::encryption::Encryption;
 use crate::endpoints::ServiceEndpoints;
 use crate::feed::Feed;
 use crate::webhook;
-use crate::{bootstrap_objects, maintenance};
+use crate::{RuntimeConfig, bootstrap_objects, maintenance};
 use part::Part;
 use update::Intent;
 
@@ -74,6 +74,8 @@ pub struct RegistryConfig {
     pub disabled_plugins: Vec<String>,
     /// What is encrypted in the store; `None` where nothing is.
     pub encryption: Option<Arc<Encryption>>,
+    /// Which versions of built-in kinds are served.
+    pub served: RuntimeConfig,
 }
 
 impl Default for RegistryConfig {
@@ -89,6 +91,7 @@ impl Default for RegistryConfig {
             plugins: Vec::new(),
             disabled_plugins: Vec::new(),
             encryption: None,
+            served: RuntimeConfig::default(),
         }
     }
 }
@@ -134,14 +137,18 @@ impl Registry {
     pub async fn start(store: Arc<dyn Store>, config: RegistryConfig) -> Result<Arc<Self>, RegistryError> {
         let disk = Handle(store.clone());
         let store = config.encryption.as_ref().map_or(store.clone(), |encryption| encryption.over(store));
-        let catalog = Catalog::new();
-        let stored = catalog.all().into_iter().filter(|row| row.stored && row.stored_as.is_none());
+        let catalog = Catalog::new(&config.served);
+        let mut disabled_plugins = config.disabled_plugins.clone();
+        disabled_plugins.extend(admission::idle(&catalog).map(str::to_owned));
+        // What is not served keeps its objects, and has its caches.
+        let rows = api::resource::builtin().iter().cloned();
+        let stored = rows.filter(|row| row.stored && row.stored_as.is_none());
         let feed = Arc::new(Feed::start(store.clone(), stored, config.history).await?);
         let webhooks = Arc::new(webhook::Client::new(endpoints(&feed)));
         let registry = Arc::new(Self {
             webhooks,
             allocators: Allocators::new(config.service_cidr, &config.node_ports),
-            plugins: admission::plugins(&config.plugins, &config.disabled_plugins),
+            plugins: admission::plugins(&config.plugins, &disabled_plugins),
             store: Handle(store),
             disk,
             feed,

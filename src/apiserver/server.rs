@@ -183,7 +183,7 @@ impl ApiServer {
         checks.push(HealthCheck::ready("poststarthook/crd-informer-synced", move || {
             if ready.load(std::sync::atomic::Ordering::Acquire) { Ok(()) } else { Err("not finished".into()) }
         }));
-        let openapi = OpenApi::default();
+        let openapi = OpenApi::new(registry.catalog().builtin().to_vec());
         let draining = CancellationToken::new();
         let shutdown = draining.clone();
         checks.push(HealthCheck::ready("shutdown", move || {

@@ -93,7 +93,10 @@ impl TestServer {
         let address = listener.local_addr().unwrap();
         let mut config = config(&ca, address);
         change(&mut config);
-        let registry = Registry::start(embedded_store::memory(), RegistryConfig::default()).await.unwrap();
+        // Everything there is.
+        let served = "api/all=true".parse().unwrap();
+        let registry_config = RegistryConfig { served, ..RegistryConfig::default() };
+        let registry = Registry::start(embedded_store::memory(), registry_config).await.unwrap();
         let api = ApiServer::build(config, registry.clone()).unwrap();
         let shutdown = CancellationToken::new();
         tokio::spawn({

@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use apiserver::webhook::Access;
 use apiserver::{
     AuditMode, AuditOptions, Authentication, AuthorizationMode, ConfigFile, ConfigFiles, InFlight, LogOptions,
-    RegistryConfig, TokenLimits, Truncation, WebhookOptions, admission,
+    RegistryConfig, RuntimeConfig, TokenLimits, Truncation, WebhookOptions, admission,
 };
 
 use super::values::{duration, number, only, put, switch, words};
@@ -63,6 +63,8 @@ pub(crate) struct Options {
     audit_wait: Duration,
     audit_backoff: Duration,
     audit_webhook_truncation: Truncation,
+    /// Which versions of built-in kinds are served.
+    pub(crate) served: RuntimeConfig,
     /// What is encrypted in the store.
     pub(crate) encryption_config: Option<PathBuf>,
     /// Whether that file is read again when it changes.
@@ -123,6 +125,7 @@ impl Default for Options {
             audit_wait: Duration::from_secs(30),
             audit_backoff: Duration::from_secs(10),
             audit_webhook_truncation: Truncation::default(),
+            served: RuntimeConfig::default(),
             encryption_config: None,
             encryption_reload: false,
         }
@@ -263,6 +266,7 @@ pub(super) const TABLE: &[Argument<Options>] = &[
     argument("requestheader-username-headers", |options, text| {
         put(&mut options.authn.headers.username, authentication::headers(text))
     }),
+    argument("runtime-config", |options, text| put(&mut options.served, text.parse())),
     argument("service-account-extend-token-expiration", |options, text| {
         put(&mut options.token_limits.extend, switch(text))
     }),

@@ -63,6 +63,7 @@ fn what_is_wrong_is_named() {
     check("--kube-apiserver-arg=feature-gates=A=true", &["feature-gates", "no such argument", "anonymous-auth"]);
     check("--kube-apiserver-arg=audit-log-truncate-max-batch-size=5", &["log max batch size 5", "(102400)"]);
     check("--kube-apiserver-arg=event-ttl=soon", &["event-ttl=soon", "1h30m"]);
+    check("--kube-apiserver-arg=runtime-config=x.io/v1=true", &["runtime-config", "unknown api groups x.io"]);
     check("--kube-apiserver-arg=max-requests-inflight=0", &["from 1 to"]);
     check("--kube-apiserver-arg=authorization-mode=Magic", &["Magic", "RBAC"]);
     check("--kube-apiserver-arg=authorization-mode=ABAC", &["authorization-policy-file", "ABAC"]);

@@ -1,4 +1,4 @@
-//! The rows of every GA kind of Kubernetes 1.35.
+//! The rows of every GA kind of Kubernetes 1.35, and of those kinds in beta that are served on request.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};

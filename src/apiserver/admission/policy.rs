@@ -29,7 +29,7 @@ use crate::authorization::review::is_review;
 use crate::registry::show_value;
 use binding::Binding;
 
-pub(crate) use mutating::result_types;
+pub(crate) use mutating::{NAME as MUTATING, result_types};
 
 pub(super) fn mutating() -> Plugin {
     let source = Arc::new(Source::<mutating::Policy>::new(

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Revisions, priorities};
-use crate::Registry;
+use crate::{Catalog, Registry};
 
 /// Says how an APIService is kept; without it, it is left alone.
 const LABEL: &str = "kube-aggregator.kubernetes.io/automanaged";
@@ -30,7 +30,8 @@ pub(crate) async fn run(registry: Arc<Registry>) {
         let custom = asked.of(&definitions.list(""));
         let mut outcome = Ok(());
         if !started {
-            outcome = keep(&registry, &row, &services.list(""), &builtin(), AT_START, &mut right).await;
+            let builtin = builtin(registry.catalog());
+            outcome = keep(&registry, &row, &services.list(""), &builtin, AT_START, &mut right).await;
             started = outcome.is_ok();
         }
         let kept = keep(&registry, &row, &services.list(""), &custom, ALWAYS, &mut right).await;
@@ -51,8 +52,8 @@ pub(crate) async fn run(registry: Arc<Registry>) {
 /// The specs that there should be, by name.
 type Wanted = BTreeMap<String, Value>;
 
-fn builtin() -> Wanted {
-    let versions = api::resource::builtin().iter().map(|row| (&*row.group, &*row.version));
+fn builtin(catalog: &Catalog) -> Wanted {
+    let versions = catalog.builtin().iter().map(|row| (&*row.group, &*row.version));
     let known = versions.filter_map(|(group, version)| Some((group, version, priorities::builtin(group, version)?)));
     known.map(|(group, version, priorities)| wanted(group, version, priorities)).collect()
 }

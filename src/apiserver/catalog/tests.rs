@@ -2,16 +2,18 @@ use super::*;
 
 #[test]
 fn finds_rows_by_plural_and_kind() {
-    let catalog = Catalog::new();
+    let catalog = Catalog::default();
     assert_eq!(&*catalog.get("apps", "v1", "deployments").unwrap().kind, "Deployment");
     assert_eq!(&*catalog.by_kind("", "v1", "Pod").unwrap().plural, "pods");
     assert!(catalog.get("apps", "v2", "deployments").is_none());
-    assert_eq!(catalog.all().len(), api::resource::builtin().len());
+    assert!(catalog.get("admissionregistration.k8s.io", "v1beta1", "mutatingadmissionpolicies").is_none());
+    let whole = Catalog::new(&"api/all=true".parse().unwrap());
+    assert_eq!(whole.all().len(), api::resource::builtin().len());
 }
 
 #[test]
 fn custom_rows_come_and_go() {
-    let catalog = Catalog::new();
+    let catalog = Catalog::default();
     let before = catalog.generation();
     let pods = catalog.get("", "v1", "pods").unwrap();
     let custom = Resource { group: "example.com".into(), builtin: false, ..(*pods).clone() };

@@ -19,11 +19,18 @@ const EVERYWHERE: &[&str] =
     &["meta/v1.APIResourceList", "meta/v1.DeleteOptions", "meta/v1.Status", "meta/v1.WatchEvent"];
 const VERSION_INFO: &str = "io.k8s.apimachinery.pkg.version.Info";
 
+/// The kinds that documents are about.
+#[derive(Clone, Copy)]
+pub(super) struct Served<'a> {
+    pub(super) builtin: &'a [Arc<Resource>],
+    pub(super) custom: &'a [CustomResource],
+}
+
 /// The names of the documents of version 3, below `/openapi/v3/`.
-pub(super) fn names(custom: &[CustomResource]) -> BTreeSet<String> {
+pub(super) fn names(served: Served<'_>) -> BTreeSet<String> {
     let mut names: BTreeSet<String> =
         [".well-known/openid-configuration", "api", "apis", "openid/v1/jwks", "version"].map(str::to_owned).into();
-    for (group, version) in group_versions(custom) {
+    for (group, version) in group_versions(served) {
         names.insert(paths::root(&group, &version).trim_start_matches('/').to_owned());
         if !group.is_empty() {
             names.insert(format!("apis/{group}"));
@@ -33,29 +40,30 @@ pub(super) fn names(custom: &[CustomResource]) -> BTreeSet<String> {
 }
 
 /// What tells a state of a document from others, if it holds custom resources alone: making it to see would take long.
-pub(super) fn only_custom(name: &str, custom: &[CustomResource]) -> Option<String> {
+pub(super) fn only_custom(name: &str, served: Served<'_>) -> Option<String> {
     let (group, version) = name.strip_prefix("apis/")?.split_once('/')?;
-    if resource::builtin().iter().any(|row| &*row.group == group && &*row.version == version) {
+    if served.builtin.iter().any(|row| &*row.group == group && &*row.version == version) {
         return None;
     }
-    let here = custom.iter().filter(|custom| &*custom.resource.group == group && &*custom.resource.version == version);
+    let here =
+        served.custom.iter().filter(|custom| &*custom.resource.group == group && &*custom.resource.version == version);
     let fingerprints: String = here.map(CustomResource::fingerprint).collect();
     Some(format!("{} {fingerprints}", env!("CARGO_PKG_VERSION")))
 }
 
 /// One document of version 3. The name must be one of [`names`].
-pub(super) fn document(name: &str, custom: &[CustomResource], encoding: Encoding) -> Vec<u8> {
+pub(super) fn document(name: &str, served: Served<'_>, encoding: Encoding) -> Vec<u8> {
     let mut document = Document::new(Version::V3, encoding);
-    write(name, custom, &mut BTreeSet::new(), &mut document);
+    write(name, served, &mut BTreeSet::new(), &mut document);
     document.finish()
 }
 
 /// The one document of version 2.
-pub(super) fn whole(custom: &[CustomResource], others: &[Arc<OtherDocuments>], encoding: Encoding) -> Vec<u8> {
+pub(super) fn whole(served: Served<'_>, others: &[Arc<OtherDocuments>], encoding: Encoding) -> Vec<u8> {
     let mut document = Document::new(Version::V2, encoding);
     let mut written = BTreeSet::new();
-    for name in names(custom) {
-        write(&name, custom, &mut written, &mut document);
+    for name in names(served) {
+        write(&name, served, &mut written, &mut document);
     }
     for other in others {
         merge(other, &mut written, &mut document);
@@ -81,11 +89,11 @@ fn merge(other: &OtherDocuments, written: &mut BTreeSet<String>, document: &mut 
     }
 }
 
-fn write(name: &str, custom: &[CustomResource], written: &mut BTreeSet<String>, document: &mut Document) {
+fn write(name: &str, served: Served<'_>, written: &mut BTreeSet<String>, document: &mut Document) {
     let parts: Vec<&str> = name.split('/').collect();
     match parts.as_slice() {
-        ["api", version] => group_version("", version, custom, written, document),
-        ["apis", group, version] => group_version(group, version, custom, written, document),
+        ["api", version] => group_version("", version, served, written, document),
+        ["apis", group, version] => group_version(group, version, served, written, document),
         ["api"] => discovery("/api/", "getCoreAPIVersions", "core", "APIVersions", written, document),
         ["apis"] => discovery("/apis/", "getAPIVersions", "apis", "APIGroupList", written, document),
         ["apis", group] => {
@@ -122,13 +130,13 @@ fn discovery(path: &str, id: &str, tag: &str, kind: &str, written: &mut BTreeSet
 fn group_version(
     group: &str,
     version: &str,
-    custom: &[CustomResource],
+    served: Served<'_>,
     written: &mut BTreeSet<String>,
     document: &mut Document,
 ) {
     let is_here = |row: &Resource| &*row.group == group && &*row.version == version;
-    let rows = || resource::builtin().iter().filter(|row| is_here(row));
-    let custom = || custom.iter().filter(|custom| is_here(&custom.resource));
+    let rows = || served.builtin.iter().filter(|row| is_here(row));
+    let custom = || served.custom.iter().filter(|custom| is_here(&custom.resource));
 
     let word = group_word(group) + &paths::capital(version);
     let root = format!("{}/", paths::root(group, version));
@@ -177,11 +185,11 @@ fn parts(row: &Resource) -> impl Iterator<Item = &'static schema::Message> {
 }
 
 fn kinds() -> Kinds {
-    Kinds::new(group_versions(&[]).into_iter().collect())
+    Kinds::new(group_versions(Served { builtin: resource::builtin(), custom: &[] }).into_iter().collect())
 }
 
-fn group_versions(custom: &[CustomResource]) -> BTreeSet<(String, String)> {
-    let rows = resource::builtin().iter().chain(custom.iter().map(|custom| &custom.resource));
+fn group_versions(served: Served<'_>) -> BTreeSet<(String, String)> {
+    let rows = served.builtin.iter().chain(served.custom.iter().map(|custom| &custom.resource));
     rows.map(|row| (row.group.to_string(), row.version.to_string())).collect()
 }
 

@@ -9,7 +9,12 @@ use serde_json::Value;
 use super::*;
 
 fn document(name: &str, custom: &[CustomResource]) -> Value {
-    serde_json::from_slice(&contents::document(name, custom, Encoding::Json)).unwrap()
+    serde_json::from_slice(&contents::document(name, with(custom), Encoding::Json)).unwrap()
+}
+
+/// Everything built in, and these.
+fn with(custom: &[CustomResource]) -> Served<'_> {
+    Served { builtin: api::resource::builtin(), custom }
 }
 
 /// Every `$ref` of a document.
@@ -29,8 +34,8 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
 #[test]
 fn every_reference_leads_somewhere() {
     let custom = [cron_tab()];
-    let v3 = contents::names(&custom).into_iter().map(|name| (document(&name, &custom), "/components/schemas"));
-    let v2 = serde_json::from_slice(&contents::whole(&custom, &[], Encoding::Json)).unwrap();
+    let v3 = contents::names(with(&custom)).into_iter().map(|name| (document(&name, &custom), "/components/schemas"));
+    let v2 = serde_json::from_slice(&contents::whole(with(&custom), &[], Encoding::Json)).unwrap();
     for (document, schemas) in v3.chain([(v2, "/definitions")]) {
         let mut found = BTreeSet::new();
         references(&document, &mut found);
@@ -263,7 +268,7 @@ struct AnyYaml {
 
 #[test]
 fn version_2_is_gnostics_protobuf() {
-    let bytes = contents::whole(&[cron_tab()], &[], Encoding::Protobuf);
+    let bytes = contents::whole(with(&[cron_tab()]), &[], Encoding::Protobuf);
     let swagger = Swagger::decode(&*bytes).unwrap();
     assert_eq!(swagger.swagger, "2.0");
     let paths = swagger.paths.unwrap().path;
@@ -345,7 +350,7 @@ fn custom_resources_are_documented_in_both_versions() {
     assert_eq!(schema["spec"]["properties"]["object"]["required"], json!(["kind", "apiVersion"]));
     assert!(v3["paths"]["/apis/stable.example.com/v1/namespaces/{namespace}/crontabs/{name}/scale"]["get"].is_object());
 
-    let v2: Value = serde_json::from_slice(&contents::whole(&custom, &[], Encoding::Json)).unwrap();
+    let v2: Value = serde_json::from_slice(&contents::whole(with(&custom), &[], Encoding::Json)).unwrap();
     let spec = &v2["definitions"]["com.example.stable.v1.CronTab"]["properties"]["spec"];
     assert_eq!(spec["required"], json!(["cronSpec"]));
     for (field, expect) in [
@@ -364,7 +369,7 @@ fn what_takes_any_field_names_none_to_old_clients() {
     let custom = with_schema(
         &json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": { "a": { "type": "string" } } }),
     );
-    let v2: Value = serde_json::from_slice(&contents::whole(&[custom], &[], Encoding::Json)).unwrap();
+    let v2: Value = serde_json::from_slice(&contents::whole(with(&[custom]), &[], Encoding::Json)).unwrap();
     let schema = v2["definitions"]["com.example.stable.v1.CronTab"].as_object().unwrap();
     assert_eq!(schema.keys().collect::<Vec<_>>(), ["type", "x-kubernetes-group-version-kind"]);
 }
@@ -381,7 +386,7 @@ async fn index(openapi: &OpenApi) -> Value {
 
 #[tokio::test]
 async fn documents_are_found_by_their_hashes() {
-    let openapi = OpenApi::default();
+    let openapi = OpenApi::new(api::resource::builtin().to_vec());
     let before = index(&openapi).await;
     let url = before["paths"]["apis/scheduling.k8s.io/v1"]["serverRelativeURL"].as_str().unwrap();
     let (path, hash) = url.split_once("?hash=").unwrap();
@@ -407,7 +412,7 @@ async fn documents_are_found_by_their_hashes() {
 
 #[tokio::test]
 async fn version_2_changes_its_tag_with_its_content() {
-    let openapi = OpenApi::default();
+    let openapi = OpenApi::new(api::resource::builtin().to_vec());
     let accept = ("accept", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf");
     let first = get(&openapi, "/openapi/v2", None, &[accept]).await;
     assert_eq!(first.headers()[header::CONTENT_TYPE], "application/com.github.proto-openapi.spec.v2.v1.0+protobuf");

@@ -28,7 +28,8 @@ pub(crate) struct Server {
 
 /// A registry with the namespace `a`.
 pub(crate) async fn server() -> Server {
-    server_with(RegistryConfig::default()).await
+    // Everything there is.
+    server_with(RegistryConfig { served: "api/all=true".parse().unwrap(), ..RegistryConfig::default() }).await
 }
 
 pub(crate) async fn server_with(config: RegistryConfig) -> Server {

@@ -15,7 +15,7 @@ use crate::admission::Attributes;
 use crate::admission::expressions::{self, Answers, Expression, Inputs, Names};
 use crate::tree::Tree;
 
-pub(super) const NAME: &str = "MutatingAdmissionPolicy";
+pub(crate) const NAME: &str = "MutatingAdmissionPolicy";
 
 /// One policy.
 pub(super) struct Policy {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::notes;
 use crate::registry::tests::{Server, server};
+use crate::{Registry, RegistryConfig};
 
 /// A policy about config maps.
 fn policy(name: &str, spec: Value) -> Value {
@@ -583,4 +584,27 @@ async fn types_are_checked_in_the_background() {
     }]);
     assert_eq!(checked(&server).await["typeChecking"]["expressionWarnings"], warnings);
     checking.abort();
+}
+
+#[tokio::test]
+async fn mutating_policies_that_are_not_served_rest() {
+    let store = embedded_store::memory();
+    let served = |what: &str| RegistryConfig { served: what.parse().unwrap(), ..RegistryConfig::default() };
+    let start = async |what| Server { registry: Registry::start(store.clone(), served(what)).await.unwrap() };
+    let asked = start("api/beta=true").await;
+    asked.create("namespaces", json!({"metadata": {"name": "a"}})).await.unwrap();
+    let mutation = json_patch("[JSONPatch{op: 'add', path: '/data/b', value: 'y'}]");
+    let spec = json!({"mutations": [mutation], "reinvocationPolicy": "Never"});
+    asked.create(MUTATING, policy("p", spec)).await.unwrap();
+    let bound = json!({"metadata": {"name": "b"}, "spec": {"policyName": "p"}});
+    asked.create(MUTATING_BINDINGS, bound).await.unwrap();
+    asked.registry.catch_up().await.unwrap();
+    let made = asked.create("configmaps", map("m", json!({"a": "x"}))).await.unwrap();
+    assert_eq!(made["data"], json!({"a": "x", "b": "y"}));
+    drop(asked);
+
+    let unasked = start("").await;
+    assert!(unasked.registry.catalog().get("admissionregistration.k8s.io", "v1beta1", MUTATING).is_none());
+    let made = unasked.create("configmaps", map("n", json!({"a": "x"}))).await.unwrap();
+    assert_eq!(made["data"], json!({"a": "x"}));
 }
