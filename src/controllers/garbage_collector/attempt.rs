@@ -1,6 +1,7 @@
 //! One object at a time: asks the server about it and its owners, and does what follows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::{DeleteOptions, Object, OwnerReference, Patch, Propagation, Resource, Status};
 use client::controller::{Error, Outcome, Result};
@@ -9,6 +10,9 @@ use serde_json::{Value, json};
 
 use super::graph::Identity;
 use super::{Collector, FOREGROUND, ORPHAN, has_finalizer, is_waiting};
+
+/// When owners are asked for again that cannot be watched.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// What the server says of one owner reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,10 +77,13 @@ pub(super) async fn reconcile(collector: Arc<Collector>, key: Key) -> Result {
     for reference in &object.meta.owner_references {
         owners.push(collector.look_up(&object, reference).await?);
     }
+    // There is no watch of what other API servers hold.
+    let unwatched = object.meta.owner_references.iter().any(|owner| collector.kinds.of_owner(owner).is_none());
     let has_dependents = !collector.graph.lock().dependents_of(&object.meta.uid).is_empty();
     let verdict = judge(&owners, has_dependents);
     tracing::debug!(?owners, ?verdict, "judged by its owners");
     match verdict {
+        Verdict::Keep if unwatched => return Ok(Outcome::After(ASK_AGAIN)),
         Verdict::Keep => {}
         Verdict::Detach => {
             let solid = object.meta.owner_references.iter().zip(&owners).filter(|(_, o)| **o == Owner::Solid);
@@ -109,7 +116,8 @@ type Done = std::result::Result<(), Error>;
 
 impl Collector {
     async fn look_up(&self, object: &Object, owner: &OwnerReference) -> std::result::Result<Owner, Error> {
-        let Some((resource, _)) = self.kinds.of_owner(owner) else {
+        let watched = self.kinds.of_owner(owner).map(|(resource, _)| resource);
+        let Some(resource) = watched.or_else(|| self.elsewhere(owner)) else {
             let kind = format!("{}, Kind={}", owner.api_version, owner.kind);
             return Err(Error::Other(format!("the server serves no owner kind {kind}")));
         };
@@ -124,6 +132,12 @@ impl Collector {
             Err(status) if status.is_not_found() => Ok(Owner::Dangling),
             Err(status) => Err(status.into()),
         }
+    }
+
+    /// The kind an owner reference names, if another API server serves it.
+    fn elsewhere(&self, owner: &OwnerReference) -> Option<Arc<Resource>> {
+        let is_owners = |row: &Arc<Resource>| *row.api_version() == *owner.api_version && row.kind == owner.kind;
+        self.client.elsewhere().resources.into_iter().find(is_owners)
     }
 
     /// Lets an owner go when nothing that blocks it is left. What is left is seen to under its own keys, and comes back

@@ -153,3 +153,28 @@ fn the_graph_holds_only_what_has_an_owner() {
     graph.set(&two, [].into_iter());
     assert_eq!(graph.size(), (0, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn owners_that_other_servers_hold_are_asked_for() {
+    let cluster = Cluster::new();
+    let maps = kinds::config_maps();
+    let mut widgets = (*maps).clone();
+    (widgets.group, widgets.plural, widgets.kind) = ("x.io".into(), "widgets".into(), "Widget".into());
+    widgets.builtin = false;
+    let widgets = Arc::new(widgets);
+    cluster.seed(&widgets, owned("w", &[]));
+    cluster.seed(&maps, owned("child", &[("Widget", "w", "uid-w")]));
+    cluster.seed(&maps, owned("dangling", &[("Widget", "never", "uid-never")]));
+    // As long as nobody says what there is, nothing goes.
+    let stale = vec!["x.io/v1".to_owned()];
+    cluster.set_elsewhere(::client::Elsewhere { resources: Vec::new(), stale });
+    let running = Running::start(&cluster, NAMES, Options::default());
+    tokio::time::sleep(std::time::Duration::from_secs(600)).await;
+    assert_eq!(cluster.keys(&maps), ["a/child", "a/dangling"]);
+    cluster.set_elsewhere(::client::Elsewhere { resources: vec![widgets.clone()], stale: Vec::new() });
+    tokio::time::sleep(std::time::Duration::from_secs(2000)).await;
+    running.until(&maps, |maps| names(maps) == ["child"]).await;
+    delete(&cluster, &widgets, "w", Propagation::Background).await;
+    running.until(&maps, <[Value]>::is_empty).await;
+    running.stop().await;
+}
