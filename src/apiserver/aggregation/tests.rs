@@ -112,10 +112,15 @@ async fn answer(
             json(json!({"paths": {"apis/agg.example.com/v1": url, "apis": url}}), "application/json")
         }
         "/openapi/v2" => {
-            let paths = json!({"/apis/agg.example.com/v1/things": {"get": {"responses": {}}}, "/version/": {}});
-            let thing = json!({"type": "object", "description": "a thing"});
+            let schema = json!({"schema": {"$ref": "#/definitions/com.example.agg.v1.Thing"}});
+            let things = json!({"get": {"responses": {"200": schema}}});
+            let paths = json!({"/apis/agg.example.com/v1/things": things, "/version/": {}});
+            let part = json!({"$ref": "#/definitions/com.example.agg.v1.Part"});
+            let thing = json!({"type": "object", "description": "a thing", "properties": {"part": part}});
+            let part = json!({"properties": {"whole": {"$ref": "#/definitions/com.example.agg.v1.Thing"}}});
             let known = json!({"type": "object", "description": "another one"});
-            let definitions = json!({"com.example.agg.v1.Thing": thing, "io.k8s.api.core.v1.Pod": known});
+            let definitions = json!({"com.example.agg.v1.Thing": thing, "com.example.agg.v1.Part": part,
+                "com.example.agg.v1.Unused": known, "io.k8s.api.core.v1.Pod": known});
             json(json!({"swagger": "2.0", "paths": paths, "definitions": definitions}), "application/json")
         }
         path if path.contains("watch=true") => {
@@ -246,6 +251,8 @@ async fn an_extension_is_reached_through_its_api_service() {
     assert_eq!(client.get(url).await.json()["path"], url);
     let whole = client.get("/openapi/v2").await.json();
     assert_eq!(whole["definitions"]["com.example.agg.v1.Thing"]["description"], "a thing");
+    assert!(whole["definitions"]["com.example.agg.v1.Part"].is_object());
+    assert!(whole["definitions"]["com.example.agg.v1.Unused"].is_null());
     assert_ne!(whole["definitions"]["io.k8s.api.core.v1.Pod"]["description"], "another one");
     assert!(whole["paths"]["/apis/agg.example.com/v1/things"].is_object());
 

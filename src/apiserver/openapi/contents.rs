@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api::{Resource, resource, schema};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::OtherDocuments;
 use super::custom::CustomResource;
@@ -71,21 +71,39 @@ pub(super) fn whole(served: Served<'_>, others: &[Arc<OtherDocuments>], encoding
     document.finish()
 }
 
-/// Adds what another server says of its group and version. Schemas that are there already are taken to be the same.
+/// Adds what another server says of its group and version, and the schemas that this needs. Schemas that are there already
+/// are taken to be the same.
 fn merge(other: &OtherDocuments, written: &mut BTreeSet<String>, document: &mut Document) {
-    let Some(theirs) = other.v2.as_ref().and_then(|bytes| serde_json::from_slice::<serde_json::Value>(bytes).ok())
-    else {
+    let Some(theirs) = other.v2.as_ref().and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok()) else {
         return;
     };
     let members = |name: &str| theirs[name].as_object().into_iter().flatten();
     let root = format!("{}/", paths::root(&other.group, &other.version));
+    let mut needed = Vec::new();
     for (path, item) in members("paths").filter(|(path, _)| path.starts_with(&root)) {
         document.path(path, item);
+        references(item, &mut needed);
     }
-    for (name, schema) in members("definitions") {
-        if written.insert(name.clone()) {
+    let mut looked_at = BTreeSet::new();
+    while let Some(name) = needed.pop() {
+        let Some(schema) = theirs["definitions"].get(name).filter(|_| looked_at.insert(name)) else { continue };
+        references(schema, &mut needed);
+        if written.insert(name.to_owned()) {
             document.schema(name, schema);
         }
+    }
+}
+
+/// The schemas that a part of a document of version 2 names.
+fn references<'a>(part: &'a Value, found: &mut Vec<&'a str>) {
+    match part {
+        Value::Object(members) => {
+            let named = members.get("$ref").and_then(Value::as_str);
+            found.extend(named.and_then(|reference| reference.strip_prefix("#/definitions/")));
+            members.values().for_each(|member| references(member, found));
+        }
+        Value::Array(elements) => elements.iter().for_each(|element| references(element, found)),
+        _ => {}
     }
 }
 
@@ -193,7 +211,7 @@ fn group_versions(served: Served<'_>) -> BTreeSet<(String, String)> {
     rows.map(|row| (row.group.to_string(), row.version.to_string())).collect()
 }
 
-fn version_info() -> serde_json::Value {
+fn version_info() -> Value {
     let words =
         ["major", "minor", "gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler", "platform"];
     let more = ["emulationMajor", "emulationMinor", "minCompatibilityMajor", "minCompatibilityMinor"];
