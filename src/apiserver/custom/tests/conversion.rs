@@ -269,6 +269,28 @@ async fn objects_stored_in_several_versions_are_listed_in_each() {
 }
 
 #[tokio::test]
+async fn a_collection_is_deleted_by_the_fields_of_the_version_asked_for() {
+    let world = World::new(&["v1"]).await;
+    // A field that the stored form calls otherwise.
+    world
+        .redefine(|definition| {
+            let versions = definition["spec"]["versions"].as_array_mut().unwrap();
+            let new = versions.iter_mut().find(|version| version["name"] == "v1beta2").unwrap();
+            new["selectableFields"] = json!([{ "jsonPath": ".contentv2.key" }]);
+        })
+        .await;
+    assert_eq!(world.create("v1beta1", "a").await.code, 201);
+    let left = async |value: &str| {
+        let query = path("v1beta2", &format!("?fieldSelector=contentv2.key%3D{value}"));
+        let answer = world.client.send(&format!("DELETE {query}"), "").await;
+        assert_eq!(answer.code, 200, "{}", answer.text());
+        world.client.get(&path("v1beta1", "")).await.json().items("items").len()
+    };
+    assert_eq!(left("another").await, 1);
+    assert_eq!(left("value").await, 0);
+}
+
+#[tokio::test]
 async fn a_watch_shows_its_version() {
     let world = World::new(&["v1"]).await;
     world.create("v1beta1", "before").await;
