@@ -17,7 +17,7 @@ use api::quantity::Quantity;
 use api::quota::{self, Amounts};
 use api::{ObjectError, Patch, Resource};
 use client::Client;
-use client::controller::{Controller, Keys, Outcome, Result, itself};
+use client::controller::{Controller, Keys, Outcome, Result};
 use client::kinds;
 use client::queue::Key;
 use serde_json::{Map, Value, json};
@@ -49,7 +49,7 @@ fn controller(setup: &Setup) -> Controller<Quotas> {
     let controller = Controller::new("resourcequota-controller", state, reconcile)
         .workers(5)
         .resync(RESYNC)
-        .watch(&quotas, itself)
+        .watch(&quotas, of_quota)
         .watch(&quotas, of_object);
     let watched = api::resource::builtin().iter().filter(counted);
     watched.fold(controller, |controller, kind| {
@@ -65,6 +65,17 @@ pub(crate) struct Quotas {
 
 /// The kinds of which quotas limit more than the number: what one counts for may change while it lives.
 const MEASURED: [&str; 3] = ["pods", "services", "persistentvolumeclaims"];
+
+/// A quota itself, at once when its limits are new. A sum made right after admission has charged the quota would not have the
+/// object yet that it was charged for, and take the charge back: two more would come in than may.
+fn of_quota(_: &Quotas, change: &Change, keys: &mut Keys<'_>) {
+    let quota = change.object.to_value();
+    let in_step = quota.is_ok_and(|quota| quota.pointer("/spec/hard") == quota.pointer("/status/hard"));
+    match change.kind {
+        ChangeKind::Modified if in_step => keys.add_after(change.object.meta.key(), CHECK),
+        _ => keys.object(&change.object),
+    }
+}
 
 /// The quotas of an object's namespace, when the sum may have changed.
 fn of_object(state: &Quotas, change: &Change, keys: &mut Keys<'_>) {

@@ -82,6 +82,24 @@ async fn custom_kinds_are_followed_as_they_come_and_go() {
     running.stop().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_admission_charges_is_not_taken_back_at_once() {
+    let cluster = Cluster::new();
+    let (client, quotas) = (cluster.client(), kinds::resource_quotas());
+    let quota = json!({ "metadata": { "name": "q" }, "spec": { "hard": { "configmaps": "2" } } });
+    client.create(&quotas, "a", quota).await.unwrap();
+    let running = Running::start(&cluster, &["resourcequota-controller"], Options::default());
+    let used = |all: &[Value]| all[0]["status"]["used"]["configmaps"].clone();
+    running.until(&quotas, |all| used(all) == "0").await;
+    // Charged for a write that fails: it is given back, but not before the write would have been seen.
+    let charge = Patch::Merge(json!({ "status": { "used": { "configmaps": "1" } } }));
+    let charged = tokio::time::Instant::now();
+    client.patch(&quotas, "a", "q", "status", charge).await.unwrap();
+    running.until(&quotas, |all| used(all) == "0").await;
+    assert!(charged.elapsed() >= CHECK, "{:?}", charged.elapsed());
+    running.stop().await;
+}
+
 #[test]
 fn the_status_is_written_only_when_it_differs() {
     let check = |status: Value, expect: Option<Value>| {
