@@ -269,14 +269,7 @@ fn go_map(map: &Map<String, Value>) -> String {
     format!("map[{}]", pairs.join(" "))
 }
 
+/// Go's `%s` of the type of a decoded value; nil has none, and says so.
 fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "%!s(<nil>)",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
+    if value.is_null() { "%!s(<nil>)" } else { crate::quote::go_type(value) }
 }
