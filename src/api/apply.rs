@@ -13,6 +13,7 @@ mod remove;
 mod tests;
 mod update;
 mod validate;
+mod versions;
 
 pub use atomics::atomics;
 pub use compare::{Difference, compare};
@@ -22,6 +23,7 @@ pub use owned::owned;
 pub use remove::remove;
 pub use update::{ApplyError, Conflict, Kind, Reset, apply, track};
 pub use validate::validate;
+pub use versions::{Question, Unconverted};
 
 /// How deep fields are told apart; what is deeper is owned as a whole. An object that holds its own fields' names has to be
 /// readable, and readers of JSON stop at 128 levels.

@@ -145,14 +145,16 @@ impl Shared {
             let caches = self.caches.read();
             let key = &*event.entry.key;
             let nearest = caches.range::<str, _>((Bound::Unbounded, Bound::Included(key))).next_back();
-            let Some((rest, cache)) =
-                nearest.and_then(|(prefix, slot)| Some((key.strip_prefix(&**prefix)?, &slot.cache)))
+            let Some((rest, slot)) = nearest.and_then(|(prefix, slot)| Some((key.strip_prefix(&**prefix)?, slot)))
             else {
                 continue;
             };
+            let cache = &slot.cache;
             match event.kind {
                 EventKind::Put => {
-                    if let Some(object) = object(&event.entry, cache.resource()) {
+                    let stores_less = slot.row.custom.as_ref().is_some_and(|custom| custom.definition.stores_less());
+                    let read = if stores_less { refreshed } else { object };
+                    if let Some(object) = read(&event.entry, &slot.row) {
                         cache.put(Arc::new(object));
                     }
                 }

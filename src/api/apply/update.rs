@@ -11,6 +11,7 @@ use super::merge::merge;
 use super::owned::{named, owned};
 use super::reconcile::reconcile;
 use super::remove::remove;
+use super::versions::{Question, Unconverted, compare_elsewhere};
 use crate::fields::{Node, Path, Set, Step, WireError, same, show};
 use crate::managed_fields::{Entry, ManagedFields, Manager, Operation};
 use crate::quote::quote;
@@ -42,7 +43,7 @@ pub trait Kind {
     /// What its objects are made of at a version; `None` when there is no such version.
     fn form(&self, version: &str) -> Option<Form<'_>>;
     /// An object of one version at another.
-    fn convert(&self, object: &Value, from: &str, to: &str) -> Option<Value>;
+    fn convert(&self, object: &Value, from: &str, to: &str) -> Result<Value, Unconverted>;
     /// The fields that a write through this part cannot set.
     fn reset(&self) -> &Reset;
     /// Whether the schema may have changed since a set was written.
@@ -70,7 +71,7 @@ impl Reset {
         }
     }
 
-    fn filter_both(&self, found: Difference) -> Difference {
+    pub(super) fn filter_both(&self, found: Difference) -> Difference {
         Difference { changed: self.filter(found.changed), removed: self.filter(found.removed) }
     }
 }
@@ -101,6 +102,9 @@ pub enum ApplyError {
     /// The version is not one of the kind's.
     #[error("no corresponding type for {0}")]
     Version(String),
+    /// These are needed at other versions. Who has answers tries again.
+    #[error("objects at other versions are needed")]
+    Unasked(Vec<Question>),
 }
 
 /// A field that somebody else owns.
@@ -149,44 +153,8 @@ fn conflict_message(conflicts: &[Conflict]) -> String {
     format!("Apply failed with {} conflicts: {}", conflicts.len(), lines.join("\n"))
 }
 
-/// Two states of an object, compared at each version that somebody names fields at.
-struct Compared<'a> {
-    kind: &'a dyn Kind,
-    version: &'a str,
-    old: &'a Value,
-    new: &'a Value,
-    minimal: bool,
-    found: BTreeMap<Box<str>, Option<Difference>>,
-}
-
-impl<'a> Compared<'a> {
-    fn new(kind: &'a dyn Kind, version: &'a str, old: &'a Value, new: &'a Value, minimal: bool) -> Self {
-        Self { kind, version, old, new, minimal, found: BTreeMap::new() }
-    }
-
-    /// What differs, named as at `version`; `None` when there is no such version.
-    fn at(&mut self, version: &str) -> Option<&Difference> {
-        if !self.found.contains_key(version) {
-            let found = self.compare(version);
-            self.found.insert(version.into(), found);
-        }
-        self.found.get(version)?.as_ref()
-    }
-
-    fn compare(&self, version: &str) -> Option<Difference> {
-        let form = self.kind.form(version)?;
-        let found = if version == self.version {
-            compare(form, self.old, self.new, self.minimal)
-        } else {
-            let old = self.kind.convert(self.old, self.version, version)?;
-            let new = self.kind.convert(self.new, self.version, version)?;
-            compare(form, &old, &new, self.minimal)
-        };
-        Some(self.kind.reset().filter_both(found))
-    }
-}
-
-/// Records an update from `old` to `new`, both at the manager's version and in the minimal form.
+/// Records an update from `old` to `new`, both at the manager's version and in the minimal form. Where something has to be
+/// asked first, nothing has changed yet.
 pub fn track(
     managed: &mut ManagedFields,
     kind: &dyn Kind,
@@ -196,11 +164,12 @@ pub fn track(
     now: Timestamp,
 ) -> Result<(), ApplyError> {
     let version = manager.api_version.clone();
-    let mut compared = Compared::new(kind, &version, old, new, true);
-    let Some(mut found) = compared.compare(&version) else { return Err(ApplyError::Version(version.into())) };
+    let Some(form) = kind.form(&version) else { return Err(ApplyError::Version(version.into())) };
+    let mut found = kind.reset().filter_both(compare(form, old, new, true));
     if found.is_empty() {
         return Ok(());
     }
+    let elsewhere = compare_elsewhere(kind, &version, (old, new), managed, true)?;
     found.changed.subtract(&NOBODYS);
     reconcile_all(managed, kind)?;
     let mut is_new = !found.changed.is_empty();
@@ -216,7 +185,7 @@ pub fn track(
         } else if entry.manager.api_version == version {
             shrink(entry, &found).map(|()| true)
         } else {
-            match compared.at(&entry.manager.api_version) {
+            match elsewhere.get(&entry.manager.api_version) {
                 Some(found) => shrink(entry, found).map(|()| true),
                 None => Ok(false),
             }
@@ -318,12 +287,16 @@ fn settle_conflicts(
     manager: &Manager,
     force: bool,
 ) -> Result<(), ApplyError> {
-    let mut compared = Compared::new(kind, &manager.api_version, live, new, false);
+    let version = &manager.api_version;
+    let Some(form) = kind.form(version) else { return Err(ApplyError::Version(version.to_string())) };
+    let here = kind.reset().filter_both(compare(form, live, new, false));
+    let elsewhere = compare_elsewhere(kind, version, (live, new), managed, false)?;
     let mut conflicts = Vec::new();
     let mut kept = Vec::with_capacity(managed.entries().len());
     for mut entry in std::mem::take(managed.entries_mut()) {
         if !entry.manager.is(manager) {
-            let Some(found) = compared.at(&entry.manager.api_version) else { continue };
+            let at = &entry.manager.api_version;
+            let Some(found) = (if at == version { Some(&here) } else { elsewhere.get(at) }) else { continue };
             let taken = entry.set()?.intersection(&found.changed);
             let conflict = |path| Conflict { manager: entry.manager.clone(), path };
             conflicts.extend(taken.paths().into_iter().map(conflict));
@@ -352,16 +325,16 @@ impl Pruning<'_> {
         let last = before.set()?;
         let then = &*before.manager.api_version;
         let (Some(form), false) = (self.kind.form(then), last.is_empty()) else { return Ok(merged.clone()) };
-        let Some(merged_then) = self.at(merged, self.version, then) else { return Ok(merged.clone()) };
+        let Some(merged_then) = self.at(merged, self.version, then)? else { return Ok(merged.clone()) };
         let last = named(Some(form), &last);
         let pruned = remove(form, &merged_then, &last);
         let (pruned, at) = self.add_back_owned(&merged_then, pruned, then)?;
         // What was owned and is not taken out with the rest stays: nobody wants it, and nobody asked for its end.
-        let Some(pruned) = self.at(&pruned, &at, then) else { return Ok(merged.clone()) };
+        let Some(pruned) = self.at(&pruned, &at, then)? else { return Ok(merged.clone()) };
         let set = |value: &Value| named(Some(form), &owned(form, value));
         let gone = set(&merged_then).difference(&set(&pruned)).intersection(&last);
         let out = remove(form, &merged_then, &gone);
-        Ok(self.at(&out, then, self.version).map_or_else(|| merged.clone(), Cow::into_owned))
+        Ok(self.at(&out, then, self.version)?.map_or_else(|| merged.clone(), Cow::into_owned))
     }
 
     /// Puts back what somebody owns, version by version; answers also with the version the outcome is at.
@@ -377,7 +350,7 @@ impl Pruning<'_> {
         let (mut merged, mut pruned, mut at) = (Cow::Borrowed(merged), pruned, then.to_owned());
         for version in versions {
             let Some(form) = self.kind.form(version) else { continue };
-            let (Some(whole), Some(part)) = (self.at(&merged, &at, version), self.at(&pruned, &at, version)) else {
+            let (Some(whole), Some(part)) = (self.at(&merged, &at, version)?, self.at(&pruned, &at, version)?) else {
                 continue;
             };
             let set = |value: &Value| named(Some(form), &owned(form, value));
@@ -390,7 +363,15 @@ impl Pruning<'_> {
         Ok((pruned, at))
     }
 
-    fn at<'v>(&self, value: &'v Value, from: &str, to: &str) -> Option<Cow<'v, Value>> {
-        if from == to { Some(Cow::Borrowed(value)) } else { self.kind.convert(value, from, to).map(Cow::Owned) }
+    /// `None` when there is no such version.
+    fn at<'v>(&self, value: &'v Value, from: &str, to: &str) -> Result<Option<Cow<'v, Value>>, ApplyError> {
+        if from == to {
+            return Ok(Some(Cow::Borrowed(value)));
+        }
+        match self.kind.convert(value, from, to) {
+            Ok(value) => Ok(Some(Cow::Owned(value))),
+            Err(Unconverted::NoVersion) => Ok(None),
+            Err(Unconverted::Unasked(question)) => Err(ApplyError::Unasked(vec![*question])),
+        }
     }
 }

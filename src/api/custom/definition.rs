@@ -264,6 +264,13 @@ impl Definition {
         schema.fill_in(object);
     }
 
+    /// Whether objects may lack in the store what [`Self::refresh`] gives them although nothing has changed since: what is
+    /// written in another version than the stored one is stored without the defaults of that.
+    pub fn stores_less(&self) -> bool {
+        let has_defaults = || self.schema(&self.storage).is_some_and(|schema| schema.holds.defaults);
+        self.versions.len() > 1 && (matches!(self.conversion, Conversion::Webhook(_)) || has_defaults())
+    }
+
     fn api_version(&self, version: &str) -> String {
         format!("{}/{version}", self.group)
     }

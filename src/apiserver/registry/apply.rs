@@ -29,7 +29,7 @@ pub(super) struct Applied {
 
 impl Registry {
     /// Merges an applied configuration into the object, or into nothing.
-    pub(super) fn apply(
+    pub(super) async fn apply(
         &self,
         request: &Request,
         part: Part,
@@ -44,7 +44,7 @@ impl Registry {
         if body.at("metadata.managedFields").is_some() {
             return Err(Status::bad_request("metadata.managedFields must be nil"));
         }
-        let written = Written::new(resource, part);
+        let mut written = Written::new(resource, part);
         let manager = written.manager(options, &request.subresource, Operation::Apply);
         let api_version = manager.api_version.to_string();
         let Some(form) = written.form(&api_version) else { return Err(failed(&ApplyError::Version(api_version))) };
@@ -68,22 +68,24 @@ impl Registry {
         let whole = whole.unwrap_or_default();
         let before = if part == Part::Scale { written.scale_owners(&whole) } else { whole.clone() };
         let now = Timestamp::now();
-        let attempt = |force| {
+        let attempt = |written: &Written, force| {
             let mut owners = before.clone();
-            let object = apply::apply(&mut owners, &written, &live, body, manager.clone(), force, now)?;
+            let object = apply::apply(&mut owners, written, &live, body, manager.clone(), force, now)?;
             Ok((object, owners))
         };
-        let outcome = match attempt(options.force) {
-            Err(ApplyError::Conflicts(conflicts)) if &*manager.name == KUBECTL => {
-                let rest = match apply::from_last_applied(form, &live, &api_version) {
-                    Some(own) => conflicts.into_iter().filter(|conflict| !own.has(&conflict.path)).collect(),
-                    None => conflicts,
-                };
-                if rest.is_empty() { attempt(true) } else { Err(ApplyError::Conflicts(rest)) }
-            }
-            outcome => outcome,
-        };
-        let (mut object, owners) = outcome.map_err(|error| failed(&error))?;
+        let outcome = written.with_answers(|written| {
+            let conflicts = match attempt(written, options.force) {
+                Err(ApplyError::Conflicts(conflicts)) if &*manager.name == KUBECTL => conflicts,
+                outcome => return outcome,
+            };
+            let own = written.form(&api_version).and_then(|form| apply::from_last_applied(form, &live, &api_version));
+            let rest: Vec<Conflict> = match own {
+                Some(own) => conflicts.into_iter().filter(|conflict| !own.has(&conflict.path)).collect(),
+                None => conflicts,
+            };
+            if rest.is_empty() { attempt(written, true) } else { Err(ApplyError::Conflicts(rest)) }
+        });
+        let (mut object, owners) = outcome.await?.map_err(|error| failed(&error))?;
         duplicates(options, warnings)?;
         if &*manager.name == KUBECTL {
             let mut synced = object.clone().unwrap_or_else(|| live.clone());
@@ -105,7 +107,7 @@ impl Registry {
     ) -> Result<Reply, Status> {
         let resource = &request.resource;
         let mut warnings = Vec::new();
-        let applied = self.apply(request, Part::Main, body, options, None, &mut warnings)?;
+        let applied = self.apply(request, Part::Main, body, options, None, &mut warnings).await?;
         let lenient = WriteOptions { field_validation: FieldValidation::Ignore, ..options.clone() };
         let object = applied.object.unwrap_or_else(|| body.clone());
         let mut object = self.decode(resource, Part::Main, object, &lenient, &mut Vec::new())?;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::ownership::{self, Written};
 use super::part::Part;
 use super::write::Owners;
-use super::{Registry, custom, error, intake, metadata, versions, write};
+use super::{Registry, custom, error, intake, metadata, versions};
 use crate::admission::{self, Attributes, Options, Verb};
 use crate::allocator::Hold;
 use crate::strategy;
@@ -26,7 +26,7 @@ impl Registry {
         let mut object = self.decode(&request.resource, Part::Main, body, options, &mut warnings)?;
         intake::name_namespace(&mut object, request)?;
         let sent = object.cut("metadata.managedFields");
-        let owners = Written::new(&request.resource, Part::Main).of_new(&object, options, sent.as_ref());
+        let owners = Written::new(&request.resource, Part::Main).of_new(&object, options, sent.as_ref()).await;
         let (created, more) = self.create_stored(request, object, owners, options).await?;
         warnings.extend(more);
         let object = versions::show(&request.resource, created).await?;
@@ -70,7 +70,7 @@ impl Registry {
         let Attributes { mut object, owners, warnings, .. } = attributes;
         let owners = Owners { text: owners.new.as_ref().map_or_else(Vec::new, ownership::write), needed: false };
         if options.dry_run {
-            return Ok((Arc::new(write::encode(&object, &owners, &storage)?), warnings));
+            return Ok((Arc::new(custom::would_be(&storage, &object, &owners).await?), warnings));
         }
         for attempt in 1.. {
             hold.iter_mut().for_each(Hold::begin);

@@ -17,35 +17,54 @@ use crate::tree::Tree;
 /// Finalizers that need no domain of their own.
 const STANDARD_FINALIZERS: [&str; 3] = ["orphan", "foregroundDeletion", "kubernetes"];
 
-/// An object from the store in the version of the row, and whether the store's form is out of date.
+/// An object from the store in the version of the row, and what the store has where that may be out of date.
 pub(super) async fn current(
     row: &Resource,
     object: Object,
     mut value: Value,
     managed: Option<&str>,
-) -> Result<(Object, Value, bool), Status> {
-    let Some(custom) = &row.custom else { return Ok((object, value, false)) };
+) -> Result<(Object, Value, Option<Value>), Status> {
+    let Some(custom) = &row.custom else { return Ok((object, value, None)) };
     let definition = &custom.definition;
     let before = value.clone();
     definition.refresh(&mut value);
     let storage = format!("{}/{}", definition.group, definition.storage);
-    let outdated = value != before || value.text("apiVersion") != storage;
+    let is_outdated = value != before || value.text("apiVersion") != storage;
     let value = one(Box::pin(definition.convert(vec![value], &custom.version().name)).await?)?;
     if value == before {
-        return Ok((object, value, outdated));
+        return Ok((object, value, is_outdated.then_some(before)));
     }
     let (managed, revision) = (managed.unwrap_or_default().as_bytes(), object.meta.resource_version);
     let shown = Object::encode_with(&value, managed, revision, row).map_err(Status::internal)?;
-    Ok((shown, value, outdated))
+    Ok((shown, value, is_outdated.then_some(before)))
 }
 
 /// The form in which an object of the row's version is stored, where that is another than its own.
 pub(super) async fn stored(row: &Resource, value: &Value, owners: &Owners) -> Result<Option<Object>, Status> {
+    match stored_value(row, value).await? {
+        Some(value) => write::encode(&value, owners, row).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// As upstream, the defaults of the stored version are not stored: they come when it is read.
+async fn stored_value(row: &Resource, value: &Value) -> Result<Option<Value>, Status> {
     let Some(custom) = row.custom.as_ref().filter(|custom| !custom.is_storage()) else { return Ok(None) };
     let definition = &custom.definition;
-    let mut value = one(Box::pin(definition.convert(vec![value.clone()], &definition.storage)).await?)?;
-    definition.refresh(&mut value);
-    write::encode(&value, owners, row).map(Some)
+    one(Box::pin(definition.convert(vec![value.clone()], &definition.storage)).await?).map(Some)
+}
+
+/// Whether what the store has of an object, revision apart, is what would be written of it now.
+pub(super) async fn is_current(row: &Resource, stored: &Value, value: &Value) -> Result<bool, Status> {
+    Ok(stored_value(row, value).await?.as_ref().unwrap_or(value) == stored)
+}
+
+/// An object as it could be read after this was written.
+pub(super) async fn would_be(row: &Resource, value: &Value, owners: &Owners) -> Result<Object, Status> {
+    match stored(row, value, owners).await? {
+        Some(stored) => read_back(row, stored).await,
+        None => write::encode(value, owners, row),
+    }
 }
 
 /// What was stored for an object of the row's version, as the row shows it: what the conversion made of it both ways.

@@ -1,12 +1,13 @@
 //! Who owns the fields of an object after a write through the registry: see [`api::apply`].
 
+mod conversion;
 mod resets;
 mod scale;
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
-use api::apply::{self, Kind, Reset};
+use api::apply::{self, Kind, Reset, Unconverted};
 use api::managed_fields::{ManagedFields, Manager, Operation};
 use api::shape::{Form, Shape};
 use api::validation::field::{ErrorList, Path};
@@ -27,12 +28,14 @@ pub(super) struct Written {
     resource: Arc<Resource>,
     part: Part,
     reset: Reset,
+    /// What a webhook has said so far of objects at other versions.
+    answers: Vec<conversion::Answer>,
 }
 
 impl Written {
     /// The kind that the row's requests are about.
     pub(super) fn new(resource: &Arc<Resource>, part: Part) -> Self {
-        Self { reset: resets::of(resource, part), resource: resource.clone(), part }
+        Self { reset: resets::of(resource, part), resource: resource.clone(), part, answers: Vec::new() }
     }
 
     /// The version that bodies have.
@@ -80,17 +83,23 @@ impl Written {
     }
 
     /// Who owns what of a new object. `sent` is what the client said of that.
-    pub(super) fn of_new(&self, object: &Value, options: &WriteOptions, sent: Option<&Value>) -> ManagedFields {
+    pub(super) async fn of_new(
+        mut self,
+        object: &Value,
+        options: &WriteOptions,
+        sent: Option<&Value>,
+    ) -> ManagedFields {
         let nothing = Value::Object(serde_json::Map::new());
         let manager = self.manager(options, "", Operation::Update);
         let before = self.before(sent, ManagedFields::default);
-        self.track(before, &nothing, &self.seen(object), manager)
+        let new = self.seen(object);
+        self.track(before, &nothing, &new, manager).await
     }
 
     /// Who owns what after a change of the stored object `old` into `new`. `current` is what the object says of that now,
     /// and `sent` what the client said.
-    pub(super) fn of_change(
-        &self,
+    pub(super) async fn of_change(
+        mut self,
         current: Option<&str>,
         sent: Option<&Value>,
         (old, new): (&Value, &Value),
@@ -106,7 +115,8 @@ impl Written {
             if before.is_empty() {
                 return whole;
             }
-            let scaled = self.track(before, &self.seen(old), &self.seen(new), manager);
+            let (old, new) = (self.seen(old), self.seen(new));
+            let scaled = self.track(before, &old, &new, manager).await;
             return self.owners_after_scale(whole, scaled);
         }
         // Through a subresource nobody says who owns what.
@@ -115,7 +125,8 @@ impl Written {
         if before.is_empty() {
             return before;
         }
-        self.track(before, &self.seen(old), &self.seen(new), manager)
+        let (old, new) = (self.seen(old), self.seen(new));
+        self.track(before, &old, &new, manager).await
     }
 
     /// What to begin with: what the client says, if that can be read and says something.
@@ -131,15 +142,17 @@ impl Written {
         }
     }
 
-    fn track(&self, mut managed: ManagedFields, old: &Value, new: &Value, manager: Manager) -> ManagedFields {
-        match apply::track(&mut managed, self, old, new, manager, Timestamp::now()) {
-            Ok(()) => managed,
-            Err(error) => {
-                // As upstream: nobody is better than somebody wrong.
-                tracing::warn!(%error, kind = &*self.resource.kind, name = new.text("metadata.name"), "owners are lost");
-                ManagedFields::default()
-            }
-        }
+    async fn track(&mut self, before: ManagedFields, old: &Value, new: &Value, manager: Manager) -> ManagedFields {
+        let (mut managed, now) = (before, Timestamp::now());
+        let track = |written: &Self| apply::track(&mut managed, written, old, new, manager.clone(), now);
+        let error: Box<dyn std::error::Error + Send> = match self.with_answers(track).await {
+            Ok(Ok(())) => return managed,
+            Ok(Err(error)) => Box::new(error),
+            Err(status) => Box::new(status),
+        };
+        // As upstream: nobody is better than somebody wrong.
+        tracing::warn!(%error, kind = &*self.resource.kind, name = new.text("metadata.name"), "owners are lost");
+        ManagedFields::default()
     }
 }
 
@@ -185,17 +198,15 @@ impl Kind for Written {
         }
     }
 
-    fn convert(&self, object: &Value, from: &str, to: &str) -> Option<Value> {
+    fn convert(&self, object: &Value, from: &str, to: &str) -> Result<Value, Unconverted> {
         if self.part == Part::Scale {
-            return None;
+            return Err(Unconverted::NoVersion);
         }
-        if !self.resource.builtin {
-            let mut object = object.clone();
-            object.put("apiVersion", to);
-            return Some(object);
+        if let Some(custom) = &self.resource.custom {
+            return self.convert_custom(custom, object, from, to);
         }
-        let (from, to) = (self.row(from)?, self.row(to)?);
-        Some(versions::from_storage(to, versions::into_storage(from, object.clone())))
+        let (Some(from), Some(to)) = (self.row(from), self.row(to)) else { return Err(Unconverted::NoVersion) };
+        Ok(versions::from_storage(to, versions::into_storage(from, object.clone())))
     }
 
     fn reset(&self) -> &Reset {

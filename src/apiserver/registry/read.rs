@@ -52,18 +52,35 @@ impl Registry {
     pub(crate) async fn list(&self, request: &Request, options: &ListOptions) -> Result<List, Status> {
         let resource = &request.resource;
         let selection = Selection::parse(&resource.storage(), options)?;
-        if !selection.is_by_custom_field() {
+        if !selection.is_of_version() {
             let mut list = self.stored_list(resource, &request.namespace, &selection, options).await?;
             list.items = versions::show_all(resource, list.items).await?;
             return Ok(list);
         }
-        // Fields are those of the version asked for, so objects are selected after they were converted: all on one page.
-        let options = ListOptions { limit: 0, ..options.clone() };
-        let stored = selection.without_custom_fields();
-        let mut list = self.stored_list(resource, &request.namespace, &stored, &options).await?;
-        list.items = versions::show_all(resource, list.items).await?;
-        list.items.retain(|object| selection.matches(object));
-        Ok(list)
+        // Objects are selected after they were converted, so as many are looked at as it takes.
+        let (stored, limit, mut options) = (selection.of_stored(), options.limit, options.clone());
+        options.limit = if limit > 0 { limit.max(CHUNK) } else { 0 };
+        let mut list = List::default();
+        loop {
+            let page = self.stored_list(resource, &request.namespace, &stored, &options).await?;
+            list.revision = page.revision;
+            let keys: Vec<String> = page.items.iter().map(|object| object.meta.key()).collect();
+            let shown = versions::show_all(resource, page.items).await?;
+            for (at, object) in shown.into_iter().enumerate().filter(|(_, object)| selection.matches(object)) {
+                list.items.push(object);
+                let is_last = at + 1 == keys.len() && page.continue_token.is_empty();
+                if list.items.len() == limit && !is_last {
+                    let after = keys[at].clone();
+                    list.continue_token = Continuation { revision: Some(list.revision), after }.encode();
+                    return Ok(list);
+                }
+            }
+            if page.continue_token.is_empty() {
+                return Ok(list);
+            }
+            options.continue_token = page.continue_token;
+            (options.resource_version, options.resource_version_match) = (None, String::new());
+        }
     }
 
     /// A page of a collection, in the form in which it is stored.

@@ -1,5 +1,6 @@
 //! Label and field selectors of a request, made ready to be matched against metadata alone.
 
+use api::custom::Conversion;
 use api::selector::{FieldSelector, LabelSelector};
 use api::{ListOptions, Object, Resource, Status};
 
@@ -11,6 +12,8 @@ pub(crate) struct Selection {
     /// The fields of a custom kind that are asked for, in the order of [`Source::Custom`]. They are read from the bytes when
     /// somebody selects by them.
     custom: Vec<Box<str>>,
+    /// Whether a webhook converts the objects: then each version may have labels of its own.
+    converted: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -42,7 +45,8 @@ impl Selection {
             Ok(Field { source: source(resource, &r.field, &mut custom)?, equals: r.equals, value: r.value.clone() })
         };
         let fields = fields.requirements().iter().map(&mut field).collect::<Result<_, Status>>()?;
-        Ok(Self { labels, fields, custom })
+        let conversion = resource.custom.as_ref().map(|custom| &custom.definition.conversion);
+        Ok(Self { labels, fields, custom, converted: matches!(conversion, Some(Conversion::Webhook(_))) })
     }
 
     /// Whether the object is shown.
@@ -61,15 +65,17 @@ impl Selection {
         }) && self.labels.matches(&meta.labels)
     }
 
-    /// Whether fields of a custom kind are asked for: another version of the object may have other ones.
-    pub(crate) fn is_by_custom_field(&self) -> bool {
-        !self.custom.is_empty()
+    /// Whether it asks for what another version of an object may have otherwise: fields of a custom kind, or labels that a
+    /// webhook may change. Then objects are selected after they were converted.
+    pub(crate) fn is_of_version(&self) -> bool {
+        !self.custom.is_empty() || self.converted && !self.labels.is_everything()
     }
 
-    /// The same, without the fields of a custom kind.
-    pub(crate) fn without_custom_fields(&self) -> Self {
+    /// The part of it that can be told from objects as they are stored.
+    pub(crate) fn of_stored(&self) -> Self {
         let fields = self.fields.iter().filter(|field| !matches!(field.source, Source::Custom(_)));
-        Self { labels: self.labels.clone(), fields: fields.cloned().collect(), custom: Vec::new() }
+        let labels = if self.converted { LabelSelector::everything() } else { self.labels.clone() };
+        Self { labels, fields: fields.cloned().collect(), custom: Vec::new(), converted: self.converted }
     }
 
     /// Whether everything is shown.

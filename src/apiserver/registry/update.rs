@@ -147,7 +147,8 @@ impl Registry {
         warnings: &mut Vec<String>,
     ) -> Result<Outcome, Status> {
         let old = &current.value;
-        let Intended { object: mut new, owners } = self.intended(request, part, intent, options, &current, warnings)?;
+        let Intended { object: mut new, owners } =
+            self.intended(request, part, intent, options, &current, warnings).await?;
         let unconditional = check_version(&mut new, &current, part, intent, storage, strategy)?;
         let mut attributes = Attributes::new(request, Verb::Update, Options::Update(options.clone()));
         (attributes.object, attributes.old) = (new, old.clone());
@@ -238,20 +239,19 @@ impl Registry {
         current.value.cut("metadata.resourceVersion");
         new.cut("metadata.resourceVersion");
         let same = new == current.value && !gone && same_owners(owners.as_ref(), &current);
-        let outdated = current.outdated || same && !dry_run && self.is_stale(storage, &current.object).await?;
-        if same && (dry_run || !outdated) {
+        if same && (dry_run || !self.is_outdated(storage, &current).await?) {
             return Ok(Outcome::Done(current.object));
         }
         let owners = match &owners {
             Some(owners) => super::write::Owners { text: ownership::write(owners), needed },
             None => current.owners(),
         };
-        let made = |owners| super::write::encode(&new, owners, storage);
         if dry_run {
-            return Ok(Outcome::Done(Arc::new(made(&owners)?.at_revision(current.revision()))));
+            let object = custom::would_be(storage, &new, &owners).await?;
+            return Ok(Outcome::Done(Arc::new(object.at_revision(current.revision()))));
         }
         let written = if gone {
-            let object = made(&owners)?;
+            let object = super::write::encode(&new, &owners, storage)?;
             let last = self.remove(storage, &current).await?;
             last.map(|last| Outcome::Gone(Arc::new(object.at_revision(last.meta.resource_version))))
         } else {
@@ -265,8 +265,18 @@ impl Registry {
         }
     }
 
+    /// Whether a write that changes nothing has something to do all the same.
+    async fn is_outdated(&self, storage: &Arc<Resource>, current: &Current) -> Result<bool, Status> {
+        if let Some(stored) = &current.outdated
+            && !custom::is_current(storage, stored, &current.value).await?
+        {
+            return Ok(true);
+        }
+        self.is_stale(storage, &current.object).await
+    }
+
     /// The whole object the client wants, in stored form, and who owns what of it.
-    fn intended(
+    async fn intended(
         &self,
         request: &Request,
         part: Part,
@@ -282,9 +292,10 @@ impl Registry {
                 change(&mut new)?;
                 Ok(Intended { object: new, owners: None })
             }
-            Intent::Put(body) => self.changed(request, part, (*body).clone(), options, current, warnings),
+            Intent::Put(body) => self.changed(request, part, (*body).clone(), options, current, warnings).await,
             Intent::Patch(Patch::Apply(body)) => {
-                let Applied { object, owners } = self.apply(request, part, body, options, Some(current), warnings)?;
+                let Applied { object, owners } =
+                    self.apply(request, part, body, options, Some(current), warnings).await?;
                 let lenient = WriteOptions { field_validation: FieldValidation::Ignore, ..options.clone() };
                 let object = match object {
                     Some(object) => self.understood(request, part, object, &lenient, old, &mut Vec::new())?.0,
@@ -303,13 +314,13 @@ impl Registry {
                 let (group, version, kind) = part.kind(&request.resource);
                 let message = schema::for_kind(group, version, kind).filter(|_| request.resource.builtin);
                 patch.apply(&mut seen, message)?;
-                self.changed(request, part, seen, options, current, warnings)
+                self.changed(request, part, seen, options, current, warnings).await
             }
         }
     }
 
     /// What becomes of the object by a body that is no apply.
-    fn changed(
+    async fn changed(
         &self,
         request: &Request,
         part: Part,
@@ -322,7 +333,7 @@ impl Registry {
         let (object, sent) = self.understood(request, part, body, options, old, warnings)?;
         let written = Written::new(&request.resource, part);
         let managed = current.managed.as_deref();
-        let owners = written.of_change(managed, sent.as_ref(), (old, &object), options, &request.subresource);
+        let owners = written.of_change(managed, sent.as_ref(), (old, &object), options, &request.subresource).await;
         Ok(Intended { object, owners: Some(owners) })
     }
 

@@ -159,7 +159,7 @@ impl Registry {
             let applied = self.feed.applied();
             let (snapshot, subscription) = cache.subscribe();
             let all = snapshot.range(&request.namespace, None);
-            let stored = watch.selection.without_custom_fields();
+            let stored = watch.selection.of_stored();
             watch.initial = all.filter(|object| stored.matches(object)).cloned().collect();
             let marked = options.initial_events == Some(true) && options.bookmarks;
             watch.initial_end = marked.then_some(applied.max(snapshot.revision));
@@ -251,7 +251,7 @@ impl Watch {
                 Ok(shown) => shown,
                 Err(status) => return Some(self.ended(Box::new(status))),
             };
-            if self.selection.is_by_custom_field() {
+            if self.selection.is_of_version() {
                 shown.retain(|object| self.selection.matches(object));
             }
             if !shown.is_empty() {
@@ -282,9 +282,10 @@ impl Watch {
 
     async fn judged(&self, changes: Vec<Arc<Change>>) -> Result<Vec<Delivery>, Box<Status>> {
         let delivery = |change: Arc<Change>| self.verdict(&change).map(|verdict| Delivery::Change { change, verdict });
-        // Selectors name the fields of the version that is watched.
-        if self.selection.is_by_custom_field() {
-            let wanted = changes.into_iter().map(|change| (change, true)).collect();
+        // Selectors mean the version that is watched.
+        if self.selection.is_of_version() {
+            let wanted =
+                changes.into_iter().filter(|change| self.is_within(change)).map(|change| (change, true)).collect();
             return Ok(self.converted(wanted).await?.into_iter().filter_map(delivery).collect());
         }
         let seen: Vec<(Arc<Change>, Verdict)> =
@@ -296,8 +297,12 @@ impl Watch {
         Ok(shown.into_iter().zip(verdicts).map(|(change, verdict)| Delivery::Change { change, verdict }).collect())
     }
 
+    fn is_within(&self, change: &Change) -> bool {
+        self.namespace.is_empty() || *change.object.meta.namespace == *self.namespace
+    }
+
     fn verdict(&self, change: &Change) -> Option<Verdict> {
-        if !self.namespace.is_empty() && *change.object.meta.namespace != *self.namespace {
+        if !self.is_within(change) {
             return None;
         }
         let is = || self.selection.matches(&change.object);

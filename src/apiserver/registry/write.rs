@@ -23,9 +23,9 @@ pub(super) struct Current {
     pub(super) value: Value,
     /// `metadata.managedFields`, unread.
     pub(super) managed: Option<Box<str>>,
-    /// Whether the store holds it in a form in which it would not be written today: another version, or fields that its
-    /// schema has lost since. A write that changes nothing else brings it up to date.
-    pub(super) outdated: bool,
+    /// What the store holds, where that may be a form in which it would not be written today: another version, or fields that
+    /// its schema has lost since. A write that changes nothing else brings it up to date.
+    pub(super) outdated: Option<Value>,
 }
 
 /// `metadata.managedFields` of an object that is written, as JSON; empty for none.

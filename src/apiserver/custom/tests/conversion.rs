@@ -1,5 +1,7 @@
 //! Versions that a webhook converts: what upstream's integration tests of conversion check, and what its end-to-end tests do.
 
+mod owners;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -452,16 +454,75 @@ async fn defaults_are_those_of_the_version_written_and_of_the_version_stored() {
     for version in VERSIONS {
         let mut sent = object(version, version);
         sent["defaults"] = json!({});
-        let made = post(&world.client, &path(version, ""), &sent).await.json();
         let flags =
             |object: &Value| -> BTreeSet<String> { object.entries("defaults").map(|(k, _)| k.clone()).collect() };
         let expect: BTreeSet<String> = [version, "v1beta1"].map(str::to_owned).into();
+        let tried = post(&world.client, &path(version, "?dryRun=All"), &sent).await.json();
+        assert_eq!(flags(&tried), expect);
+        let made = post(&world.client, &path(version, ""), &sent).await.json();
         assert_eq!(flags(&made), expect);
+        // Those of the stored version come when it is read.
+        assert_eq!(flags(&world.stored(version).await), [version.to_owned()].into());
         for shown in VERSIONS {
             let read = world.client.get(&path(shown, &format!("/{version}"))).await.json();
             assert_eq!(flags(&read), expect, "{shown}");
         }
+        // A write that changes nothing stores what was read, once.
+        let written = world.patch(&path(version, &format!("/{version}")), json!({})).await.json();
+        assert_eq!(flags(&world.stored(version).await), expect);
+        let again = world.patch(&path(version, &format!("/{version}")), json!({})).await.json();
+        assert_eq!(again["metadata"]["resourceVersion"], written["metadata"]["resourceVersion"]);
     }
+}
+
+#[tokio::test]
+async fn a_default_of_the_stored_version_that_the_version_written_does_not_know_costs_no_writes() {
+    let world = World::new(&["v1"]).await;
+    world
+        .redefine(|definition| {
+            let versions = definition["spec"]["versions"].as_array_mut().unwrap();
+            let stored = versions.iter_mut().find(|version| version["name"] == "v1beta1").unwrap();
+            let properties = &mut stored["schema"]["openAPIV3Schema"]["properties"];
+            properties["extra"] = json!({ "type": "string", "default": "x" });
+        })
+        .await;
+    let made = world.create("v1beta2", "a").await.json();
+    assert_eq!(made.get("extra"), None);
+    assert_eq!(world.client.get(&path("v1beta1", "/a")).await.json()["extra"], "x");
+    let written = world.patch(&path("v1beta2", "/a"), json!({})).await.json();
+    assert_eq!(written["metadata"]["resourceVersion"], made["metadata"]["resourceVersion"]);
+    let list = world.client.get(&path("v1beta1", "?resourceVersion=0")).await.json();
+    assert_eq!(list["items"][0]["extra"], "x");
+}
+
+#[tokio::test]
+async fn labels_are_those_of_the_version_asked_for() {
+    let world = World::new(&["v1"]).await;
+    world.answer_with(each(|object, to| {
+        rename(object, to);
+        object.put("metadata.labels", json!({ "shown": to.rsplit('/').next() }));
+    }));
+    for name in ["a", "b", "c"] {
+        assert_eq!(world.create("v1beta1", name).await.code, 201);
+    }
+    let names = |list: &Value| -> Vec<String> {
+        list.items("items").iter().map(|item| item["metadata"].text("name").to_owned()).collect()
+    };
+    let list = async |version: &str, query: &str| world.client.get(&path(version, query)).await.json();
+    assert_eq!(names(&list("v1beta2", "?labelSelector=shown%3Dv1beta2").await), ["a", "b", "c"]);
+    assert!(names(&list("v1beta1", "?labelSelector=shown").await).is_empty(), "stored without labels");
+    // Pages are as long as asked for.
+    let first = list("v1beta2", "?labelSelector=shown%3Dv1beta2&limit=2").await;
+    assert_eq!(names(&first), ["a", "b"]);
+    let rest = format!("?labelSelector=shown%3Dv1beta2&limit=2&continue={}", first["metadata"].text("continue"));
+    let rest = list("v1beta2", &rest).await;
+    assert_eq!((names(&rest), rest["metadata"].get("continue")), (vec!["c".to_owned()], None));
+    let query = path("v1beta2", "?labelSelector=shown%3Dv1beta2&watch=true&timeoutSeconds=20");
+    let watch = world.client.open(&format!("GET {query}"), "").await;
+    world.create("v1beta1", "d").await;
+    let seen = events(watch, 4).await;
+    let seen: Vec<&str> = seen.iter().map(|event| event["object"].text("metadata.name")).collect();
+    assert_eq!(seen, ["a", "b", "c", "d"]);
 }
 
 #[tokio::test]
