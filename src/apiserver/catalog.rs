@@ -8,25 +8,52 @@ use std::sync::Arc;
 
 use api::Resource;
 use arc_swap::ArcSwap;
+use imbl::OrdMap;
 use tokio::sync::watch;
 
 use crate::RuntimeConfig;
 
-/// The resource table as it is now. Lookups take no lock; a change replaces the whole table.
+/// The resource table as it is now. Lookups take no lock; a change replaces the table, of which all that stays is shared.
 #[derive(Debug)]
 pub struct Catalog {
-    builtin: Vec<Arc<Resource>>,
-    rows: Arc<ArcSwap<Rows>>,
+    builtin: Table,
+    custom: ArcSwap<Custom>,
     generation: watch::Sender<u64>,
 }
 
+/// What is served of one custom kind from now on.
+#[derive(Clone, Debug)]
+pub struct CustomKind {
+    /// `plural.group`.
+    pub name: Box<str>,
+    /// Its rows, one a version; empty when it is no longer served.
+    pub rows: Vec<Arc<Resource>>,
+}
+
+/// Rows that stay.
 #[derive(Debug)]
-struct Rows {
+struct Table {
     all: Vec<Arc<Resource>>,
     /// `group/version/plural` → place in `all`.
     by_plural: HashMap<String, usize>,
     /// `group/version/kind` → place in `all`.
     by_kind: HashMap<String, usize>,
+}
+
+/// Rows that come and go, as they are at one time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Custom {
+    /// By `plural.group`.
+    kinds: OrdMap<Box<str>, Kind>,
+    /// `kind.group` → `plural.group`.
+    by_kind: OrdMap<Box<str>, Box<str>>,
+}
+
+#[derive(Clone, Debug)]
+struct Kind {
+    rows: Arc<[Arc<Resource>]>,
+    /// Raised when the rows are served no longer.
+    replaced: Arc<watch::Sender<bool>>,
 }
 
 impl Default for Catalog {
@@ -38,32 +65,46 @@ impl Default for Catalog {
 impl Catalog {
     /// The built-in rows alone, as far as they are served.
     pub fn new(config: &RuntimeConfig) -> Self {
-        let builtin = config.rows();
-        let rows = Rows::new(builtin.clone());
-        Self { builtin, rows: Arc::new(ArcSwap::from_pointee(rows)), generation: watch::Sender::new(1) }
+        let builtin = Table::new(config.rows());
+        Self { builtin, custom: ArcSwap::default(), generation: watch::Sender::new(1) }
     }
 
     /// The built-in rows that are served.
     pub(crate) fn builtin(&self) -> &[Arc<Resource>] {
-        &self.builtin
+        &self.builtin.all
     }
 
     /// The row of a path: `None` is a 404.
     pub fn get(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Resource>> {
-        let rows = self.rows.load();
-        rows.by_plural.get(&key(group, version, plural)).map(|&at| rows.all[at].clone())
+        // No custom row hides a built-in one.
+        if let Some(&at) = self.builtin.by_plural.get(&key(group, version, plural)) {
+            return Some(self.builtin.all[at].clone());
+        }
+        let custom = self.custom.load();
+        custom.named(&api::status::qualified(plural, group)).iter().find(|row| &*row.version == version).cloned()
     }
 
     /// The row of a kind, as `apiVersion` and `kind` of an object name it. Kinds that are no resources of their own
     /// (`Scale`, `Eviction`, lists) have none.
     pub fn by_kind(&self, group: &str, version: &str, kind: &str) -> Option<Arc<Resource>> {
-        let rows = self.rows.load();
-        rows.by_kind.get(&key(group, version, kind)).map(|&at| rows.all[at].clone())
+        if let Some(&at) = self.builtin.by_kind.get(&key(group, version, kind)) {
+            return Some(self.builtin.all[at].clone());
+        }
+        let custom = self.custom.load();
+        let name = custom.by_kind.get(&*api::status::qualified(kind, group))?;
+        custom.named(name).iter().find(|row| &*row.version == version).cloned()
     }
 
-    /// Every row, built-in ones first, in discovery order.
+    /// The custom kinds as they are now.
+    pub(crate) fn custom(&self) -> Arc<Custom> {
+        self.custom.load_full()
+    }
+
+    /// Every row, built-in ones first.
     pub fn all(&self) -> Vec<Arc<Resource>> {
-        self.rows.load().all.clone()
+        let custom = self.custom.load();
+        let custom = custom.kinds.values().flat_map(|kind| kind.rows.iter());
+        self.builtin.all.iter().chain(custom).cloned().collect()
     }
 
     /// Rises with every change of the table: what discovery and OpenAPI documents are cached under.
@@ -78,50 +119,76 @@ impl Catalog {
 
     /// Tells when a row is taken away or replaced.
     pub(crate) fn changes(&self, row: &Arc<Resource>) -> CatalogChanges {
-        CatalogChanges { row: row.clone(), rows: self.rows.clone(), generation: self.generation.subscribe() }
+        let custom = self.custom.load();
+        let kind =
+            custom.kinds.get(&*row.qualified()).filter(|kind| kind.rows.iter().any(|served| Arc::ptr_eq(served, row)));
+        CatalogChanges(kind.map(|kind| kind.replaced.subscribe()))
     }
 
-    /// Puts `custom` in place of all rows that are not built in. The registry calls it, after it has made the caches.
-    pub(crate) fn replace_custom(&self, custom: Vec<Arc<Resource>>) {
-        let all = self.builtin.iter().cloned().chain(custom).collect();
-        self.rows.store(Arc::new(Rows::new(all)));
+    /// Serves these kinds by these rows, in place of those they had. The registry calls it, one call at a time, after it has
+    /// made the caches.
+    pub(crate) fn replace(&self, kinds: &[CustomKind]) {
+        let mut custom = Custom::clone(&self.custom.load());
+        let mut replaced = Vec::new();
+        for CustomKind { name, rows } in kinds {
+            let before = match rows.is_empty() {
+                true => custom.kinds.remove(name),
+                false => {
+                    let kind = Kind { rows: rows.as_slice().into(), replaced: Arc::new(watch::Sender::new(false)) };
+                    custom.kinds.insert(name.clone(), kind)
+                }
+            };
+            for row in before.iter().flat_map(|kind| kind.rows.iter()) {
+                let known: Box<str> = api::status::qualified(&row.kind, &row.group).into();
+                if custom.by_kind.get(&known) == Some(name) {
+                    custom.by_kind.remove(&known);
+                }
+            }
+            for row in rows {
+                custom.by_kind.insert(api::status::qualified(&row.kind, &row.group).into(), name.clone());
+            }
+            replaced.extend(before.map(|kind| kind.replaced));
+        }
+        self.custom.store(Arc::new(custom));
+        for replaced in replaced {
+            replaced.send_replace(true);
+        }
         self.generation.send_modify(|generation| *generation += 1);
     }
 }
 
-/// Looks after one row.
-#[derive(Debug)]
-pub(crate) struct CatalogChanges {
-    row: Arc<Resource>,
-    rows: Arc<ArcSwap<Rows>>,
-    generation: watch::Receiver<u64>,
+impl Custom {
+    /// The rows of a kind, one a served version.
+    pub(crate) fn rows(&self, kind: &Resource) -> &[Arc<Resource>] {
+        self.named(&kind.qualified())
+    }
+
+    /// The same, by its name: `plural.group`.
+    pub(crate) fn named(&self, name: &str) -> &[Arc<Resource>] {
+        self.kinds.get(name).map_or(&[], |kind| &kind.rows)
+    }
 }
+
+/// Looks after one row. `None` when it was gone from the beginning.
+#[derive(Debug)]
+pub(crate) struct CatalogChanges(Option<watch::Receiver<bool>>);
 
 impl CatalogChanges {
     /// Returns when the row is no longer served; never if it stays. Safe to drop and call again.
     pub(crate) async fn replaced(&mut self) {
-        let (group, version, plural) = (&self.row.group, &self.row.version, &self.row.plural);
-        let key = key(group, version, plural);
-        loop {
-            {
-                let rows = self.rows.load();
-                let served = rows.by_plural.get(&key).is_some_and(|&at| Arc::ptr_eq(&rows.all[at], &self.row));
-                if !served {
-                    return;
-                }
-            }
-            if self.generation.changed().await.is_err() {
-                // The catalog is gone, and the server with it.
-                return std::future::pending().await;
-            }
+        if let Some(replaced) = &mut self.0
+            && replaced.wait_for(|replaced| *replaced).await.is_err()
+        {
+            // The catalog is gone, and the server with it.
+            std::future::pending().await
         }
     }
 }
 
-impl Rows {
+impl Table {
     fn new(all: Vec<Arc<Resource>>) -> Self {
         let index = |word: fn(&Resource) -> &str| {
-            // Backwards, so that the first of two rows of one name wins: no custom row hides a built-in one.
+            // Backwards, so that the first of two rows of one name wins.
             all.iter().enumerate().rev().map(|(at, r)| (key(&r.group, &r.version, word(r)), at)).collect()
         };
         let (by_plural, by_kind) = (index(|r| &r.plural), index(|r| &r.kind));

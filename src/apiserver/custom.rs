@@ -11,7 +11,7 @@ pub(crate) mod rules;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,8 +22,9 @@ use api::{Object, ObjectError, Resource, Scope};
 use serde::Deserialize;
 
 use crate::Registry;
-use crate::openapi::{CustomResource, OpenApi};
-use names::Names;
+use crate::catalog::CustomKind;
+use crate::openapi::OpenApi;
+use names::{Names, Taken};
 
 pub(crate) use conditions::{Condition, set as set_condition};
 
@@ -105,8 +106,7 @@ struct Status {
 /// Follows the definitions for ever. Raises `synced` when those that were there at the start are served.
 pub(crate) async fn run(registry: Arc<Registry>, openapi: OpenApi, synced: Arc<AtomicBool>) {
     let definitions = registry.cached("apiextensions.k8s.io", "v1", "customresourcedefinitions");
-    let mut controller =
-        Controller { registry, openapi, known: HashMap::new(), finalizing: finalize::Running::default() };
+    let mut controller = Controller::new(registry, openapi);
     loop {
         let (snapshot, mut changes) = definitions.subscribe();
         let objects: Vec<Arc<Object>> = snapshot.range("", None).cloned().collect();
@@ -125,39 +125,70 @@ struct Controller {
     registry: Arc<Registry>,
     openapi: OpenApi,
     known: HashMap<Box<str>, Known>,
+    taken: Taken,
+    /// The definitions of which the status has still to be written.
+    unwritten: BTreeSet<Box<str>>,
+    /// The kinds, by the names of their definitions, that have still to be served as they are now, or no longer.
+    unserved: BTreeSet<Box<str>>,
     finalizing: finalize::Running,
 }
 
 impl Controller {
-    /// Brings everything in line with the definitions; false where it has to be tried again.
+    fn new(registry: Arc<Registry>, openapi: OpenApi) -> Self {
+        Self {
+            registry,
+            openapi,
+            known: HashMap::new(),
+            taken: Taken::default(),
+            unwritten: BTreeSet::new(),
+            unserved: BTreeSet::new(),
+            finalizing: finalize::Running::default(),
+        }
+    }
+
+    /// Brings everything in line with the definitions; false where it has to be tried again. What has not changed is looked
+    /// at, and costs nothing more: there may be thousands.
     async fn sync(&mut self, objects: Vec<Arc<Object>>) -> bool {
+        let mut changed = std::mem::take(&mut self.unwritten);
         let present: HashSet<&str> = objects.iter().map(|object| &*object.meta.name).collect();
-        let before = self.known.len();
-        self.known.retain(|name, _| present.contains(&**name));
-        let mut changed = self.known.len() != before;
+        let mut freed = HashSet::new();
+        for (name, known) in self.known.extract_if(|name, _| !present.contains(&**name)) {
+            self.taken.release(&known.view.spec.group, &name);
+            freed.insert(known.view.spec.group);
+            self.unserved.insert(name);
+        }
         for object in &objects {
-            if let Err(error) = self.read(object) {
-                tracing::error!(definition = &*object.meta.name, %error, "a definition cannot be read");
+            match self.read(object) {
+                Ok(false) => {}
+                Ok(true) => drop(changed.insert(object.meta.name.clone())),
+                Err(error) => {
+                    tracing::error!(definition = &*object.meta.name, %error, "a definition cannot be read");
+                }
             }
         }
-        let decisions = names::decide(self.known.iter().map(|(name, known)| (&**name, &known.view)));
-        for (name, known) in &mut self.known {
-            let Some(decision) = decisions.get(&**name) else { continue };
+        freed.extend(changed.iter().filter_map(|name| Some(self.known.get(name)?.view.spec.group.clone())));
+        let waits = |name: &&str| self.known.get(*name).is_some_and(|known| freed.contains(&known.view.spec.group));
+        changed.extend(self.taken.waiting().filter(waits).map(Box::from));
+
+        let views = changed.iter().filter_map(|name| Some((&**name, &self.known.get(name)?.view))).collect();
+        let decisions = self.taken.decide(&views);
+        for (name, decision) in &decisions {
+            let Some(known) = self.known.get_mut(*name) else { continue };
             let ready = decision.accepted() && !known.unvouched;
             let serves = ready || conditions::is_true(&known.view.status.conditions, "Established");
             let served = serves.then_some(&decision.names);
             if known.rows.as_ref().map(|(names, _)| names) != served {
                 known.rows = served.map(|names| (names.clone(), rows(known, names)));
-                changed = true;
+                self.unserved.insert((*name).into());
             }
         }
-        let mut done = true;
-        if changed {
-            done &= self.serve().await;
-        }
-        for (name, known) in &self.known {
-            let Some(decision) = decisions.get(&**name) else { continue };
-            done &= conditions::write(&self.registry, name, known, decision).await;
+        let mut done = self.unserved.is_empty() || self.serve().await;
+        for (name, decision) in &decisions {
+            let Some(known) = self.known.get(*name) else { continue };
+            if !conditions::write(&self.registry, name, known, decision).await {
+                self.unwritten.insert((*name).into());
+                done = false;
+            }
         }
         for object in objects.iter().filter(|object| finalize::is_due(object)) {
             let known = self.known.get(&*object.meta.name);
@@ -167,12 +198,12 @@ impl Controller {
         done
     }
 
-    /// Takes over a definition, if it is another than before.
-    fn read(&mut self, object: &Arc<Object>) -> Result<(), ObjectError> {
+    /// Takes over a definition; whether it is another than before.
+    fn read(&mut self, object: &Arc<Object>) -> Result<bool, ObjectError> {
         let meta = &object.meta;
         let known = self.known.get_mut(&*meta.name).filter(|known| known.uid == meta.uid);
         if known.as_ref().is_some_and(|known| known.revision == meta.resource_version) {
-            return Ok(());
+            return Ok(false);
         }
         let mut view: View = object.view()?;
         let fingerprint = (meta.generation, meta.is_deleting());
@@ -184,7 +215,7 @@ impl Controller {
             }
             if marked || known.fingerprint == fingerprint {
                 (known.revision, known.view, known.fingerprint) = (meta.resource_version, view, fingerprint);
-                return Ok(());
+                return Ok(true);
             }
         }
         let unvouched = view.spec.conversion.as_ref().is_some_and(conversion::View::is_unvouched);
@@ -195,23 +226,27 @@ impl Controller {
         let definition = Arc::new(Definition::read(object.clone(), conversion, rules::of_schema)?);
         let (revision, uid) = (meta.resource_version, meta.uid.clone());
         let known = Known { revision, uid, fingerprint, view, definition, unvouched, rows: None };
+        // The rows that are served are the old definition's.
         self.known.insert(meta.name.clone(), known);
-        Ok(())
+        self.unserved.insert(meta.name.clone());
+        Ok(true)
     }
 
-    async fn serve(&self) -> bool {
-        let mut all: Vec<&Known> = self.known.values().collect();
-        all.sort_unstable_by(|a, b| {
-            (&a.view.spec.group, &a.view.spec.names.plural).cmp(&(&b.view.spec.group, &b.view.spec.names.plural))
-        });
-        let rows = all.iter().filter_map(|known| known.rows.as_ref()).flat_map(|(_, rows)| rows);
-        let served: Vec<Arc<Resource>> = rows.filter(|row| is_served(row)).cloned().collect();
-        if let Err(status) = self.registry.serve(served.clone()).await {
+    /// Serves what is not served yet as it is to be.
+    async fn serve(&mut self) -> bool {
+        let kind = |name: &str| {
+            let rows = self.known.get(name).and_then(|known| known.rows.as_ref()).map(|(_, rows)| rows.as_slice());
+            let rows = rows.unwrap_or_default().iter().filter(|row| is_served(row)).cloned().collect();
+            CustomKind { name: name.into(), rows }
+        };
+        let kinds: Vec<CustomKind> = self.unserved.iter().map(|name| kind(name)).collect();
+        if let Err(status) = self.registry.serve(&kinds).await {
             tracing::error!(%status, "custom resources cannot be served, will try again");
             return false;
         }
-        tracing::debug!(rows = served.len(), "custom resources are served");
-        self.openapi.publish(served.into_iter().map(|resource| CustomResource { resource }).collect());
+        tracing::debug!(kinds = kinds.len(), "custom resources are served");
+        self.openapi.publish(&kinds);
+        self.unserved.clear();
         true
     }
 }

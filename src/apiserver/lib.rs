@@ -53,12 +53,12 @@ pub use authorization::{
     AbacError, AbacPolicies, AuthorizationConfigError, AuthorizationMode, AuthorizationWebhook, MatchConditions,
     OnFailure, read_authorization,
 };
-pub use catalog::Catalog;
+pub use catalog::{Catalog, CustomKind};
 pub use encryption::{Encryption, EncryptionError};
 pub use fairness::InFlight;
 pub use health::HealthCheck;
 pub use http::tls::{CertificateError, ServingCertificate};
-pub use openapi::{CustomResource, OpenApi};
+pub use openapi::OpenApi;
 pub use proxy::{KubeletAccess, KubeletAccessError};
 pub use registry::{Delivery, Registry, RegistryConfig, RegistryError, Verdict, Watch};
 pub use reload::{ConfigFile, ConfigFiles};

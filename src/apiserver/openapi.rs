@@ -14,7 +14,7 @@ mod schemas;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -31,8 +31,13 @@ use parking_lot::Mutex;
 use serde_json::{Map, json};
 
 use contents::Served;
-pub use custom::CustomResource;
+use custom::Published;
 use document::Encoding;
+
+use crate::catalog::CustomKind;
+
+/// What the hashes of documents of version 2 are known by, before their encoding.
+const WHOLE: &str = "v2 ";
 
 /// Upstream compresses what is at least this large.
 const GZIP_MIN: usize = 128 * 1024;
@@ -45,11 +50,30 @@ pub struct OpenApi(Arc<Inner>);
 struct Inner {
     /// The built-in kinds that are served.
     builtin: Vec<Arc<Resource>>,
-    custom: ArcSwap<Vec<CustomResource>>,
+    custom: Mutex<Custom>,
     others: ArcSwap<Vec<Arc<OtherDocuments>>>,
     hashes: Mutex<Hashes>,
     /// One document is made at a time: making one takes some tens of megabytes.
     making: Mutex<()>,
+}
+
+/// The custom kinds, as they were published.
+#[derive(Debug, Default)]
+struct Custom {
+    /// The rows of each kind, by `plural.group`.
+    kinds: BTreeMap<Box<str>, Vec<Arc<Resource>>>,
+    /// The same in the order of documents; made when a document is asked for after a change.
+    contents: Option<Arc<Contents>>,
+}
+
+/// What documents are about.
+#[derive(Debug)]
+struct Contents {
+    custom: Published,
+    /// The names of the documents of version 3.
+    names: BTreeSet<String>,
+    /// How often custom kinds had been published then.
+    generation: u64,
 }
 
 /// What another API server says of one group and version that it serves behind this one.
@@ -65,8 +89,8 @@ pub(crate) struct OtherDocuments {
 
 #[derive(Debug, Default)]
 struct Hashes {
-    /// Rises with every change, so that no hash of an older state is kept.
-    generation: u64,
+    /// How often custom kinds, and what others say, have been published: no hash of an older state is kept.
+    generation: (u64, u64),
     /// By document, and for version 2 by encoding.
     known: HashMap<String, Arc<str>>,
 }
@@ -77,28 +101,33 @@ impl OpenApi {
         Self(Arc::new(Inner { builtin, ..Inner::default() }))
     }
 
-    /// Puts these custom resources into the documents, in place of all that were there. Takes effect with the next request.
-    pub fn publish(&self, custom: Vec<CustomResource>) {
-        let before = self.0.custom.swap(Arc::new(custom));
-        let now = self.0.custom.load();
-        let rows = before.iter().chain(now.iter()).map(|custom| &custom.resource);
-        let versions: HashSet<(&str, &str)> = rows.map(|row| (&*row.group, &*row.version)).collect();
-        let mut builtin = contents::names(self.0.served(&[]));
-        // Groups of built-in kinds rarely have custom ones; where they have, the hash is made again.
-        for (group, version) in versions {
-            builtin.remove(paths::root(group, version).trim_start_matches('/'));
+    /// Puts these custom kinds into the documents, in place of what they were there. Takes effect with the next request, and
+    /// makes nothing before it.
+    pub fn publish(&self, kinds: &[CustomKind]) {
+        let mut custom = self.0.custom.lock();
+        custom.contents = None;
+        let mut rows = Vec::new();
+        for CustomKind { name, rows: new } in kinds {
+            rows.extend(custom.kinds.remove(name).into_iter().flatten());
+            if !new.is_empty() {
+                rows.extend(new.iter().cloned());
+                custom.kinds.insert(name.clone(), new.clone());
+            }
         }
         let mut hashes = self.0.hashes.lock();
-        hashes.generation += 1;
-        hashes.known.retain(|name, _| builtin.contains(name));
+        hashes.generation.0 += 1;
+        for row in rows {
+            hashes.known.remove(paths::root(&row.group, &row.version).trim_start_matches('/'));
+        }
+        hashes.known.retain(|name, _| !name.starts_with(WHOLE));
     }
 
     /// Puts what others say of themselves into the documents, in place of all that was there.
     pub(crate) fn publish_others(&self, others: Vec<Arc<OtherDocuments>>) {
         self.0.others.store(Arc::new(others));
         let mut hashes = self.0.hashes.lock();
-        hashes.generation += 1;
-        hashes.known.retain(|name, _| !name.starts_with("v2 "));
+        hashes.generation.1 += 1;
+        hashes.known.retain(|name, _| !name.starts_with(WHOLE));
     }
 
     /// Answers `GET` of a path below `/openapi/`; `hash` is the query's. Makes documents on a thread of their own.
@@ -124,8 +153,20 @@ struct Asked {
 }
 
 impl Inner {
-    fn served<'a>(&'a self, custom: &'a [CustomResource]) -> Served<'a> {
-        Served { builtin: &self.builtin, custom }
+    fn served<'a>(&'a self, contents: &'a Contents) -> Served<'a> {
+        Served { builtin: &self.builtin, custom: &contents.custom }
+    }
+
+    /// What documents are about now.
+    fn contents(&self) -> Arc<Contents> {
+        let mut custom = self.custom.lock();
+        let Custom { kinds, contents } = &mut *custom;
+        let make = || {
+            let custom = Published::new(kinds.values().flatten().cloned());
+            let names = contents::names(Served { builtin: &self.builtin, custom: &custom });
+            Arc::new(Contents { custom, names, generation: self.hashes.lock().generation.0 })
+        };
+        contents.get_or_insert_with(make).clone()
     }
 
     fn answer(&self, path: &str, asked: &Asked) -> Result<Response<Body>, Status> {
@@ -141,17 +182,16 @@ impl Inner {
 
     fn whole(&self, asked: &Asked) -> Result<Response<Body>, Status> {
         let encoding = negotiate(&asked.accept, "v2")?;
-        let custom = self.custom.load_full();
-        let name = format!("v2 {encoding:?}");
+        let name = format!("{WHOLE}{encoding:?}");
         let known = self.hashes.lock().known.get(&name).cloned();
         if let Some(hash) = known.filter(|hash| asked.has(hash)) {
             return Ok(not_modified(&hash));
         }
-        let generation = self.hashes.lock().generation;
-        let others = self.others.load_full();
-        let bytes = self.make(|| contents::whole(self.served(&custom), &others, encoding));
+        let generation = self.hashes.lock().generation.1;
+        let (contents, others) = (self.contents(), self.others.load_full());
+        let bytes = self.make(|| contents::whole(self.served(&contents), &others, encoding));
         let hash = hash_of(&bytes);
-        self.learn(generation, &name, &hash);
+        self.learn((contents.generation, Some(generation)), &name, &hash);
         let mut response = body(bytes, content_type(encoding, "v2"), asked);
         tag(&mut response, &hash);
         Ok(response)
@@ -159,10 +199,10 @@ impl Inner {
 
     /// Where the documents of version 3 are, each with its hash.
     fn index(&self, asked: &Asked) -> Result<Response<Body>, Status> {
-        let custom = self.custom.load_full();
-        let paths = contents::names(self.served(&custom)).into_iter().map(|name| {
-            let url = format!("/openapi/v3/{name}?hash={}", self.hash(&name, &custom));
-            (name, json!({ "serverRelativeURL": url }))
+        let contents = self.contents();
+        let paths = contents.names.iter().map(|name| {
+            let url = format!("/openapi/v3/{name}?hash={}", self.hash(name, &contents));
+            (name.clone(), json!({ "serverRelativeURL": url }))
         });
         let others = self.others.load_full();
         let others = others.iter().filter_map(|other| {
@@ -181,12 +221,12 @@ impl Inner {
     }
 
     fn document(&self, name: &str, asked: &Asked) -> Result<Response<Body>, Status> {
-        let custom = self.custom.load_full();
-        if !contents::names(self.served(&custom)).contains(name) {
+        let contents = self.contents();
+        if !contents.names.contains(name) {
             return Err(Status::no_such_path());
         }
         let encoding = negotiate(&asked.accept, "v3")?;
-        let hash = self.hash(name, &custom);
+        let hash = self.hash(name, &contents);
         if let Some(wanted) = &asked.hash
             && **wanted != *hash
         {
@@ -195,7 +235,7 @@ impl Inner {
         let mut response = match asked.has(&hash) {
             true => not_modified(&hash),
             false => {
-                let bytes = self.make(|| contents::document(name, self.served(&custom), encoding));
+                let bytes = self.make(|| contents::document(name, self.served(&contents), encoding));
                 body(bytes, content_type(encoding, "v3"), asked)
             }
         };
@@ -209,20 +249,16 @@ impl Inner {
     }
 
     /// The hash of a document of version 3, the same for all encodings.
-    fn hash(&self, name: &str, custom: &[CustomResource]) -> Arc<str> {
-        let generation = {
-            let hashes = self.hashes.lock();
-            if let Some(hash) = hashes.known.get(name) {
-                return hash.clone();
-            }
-            hashes.generation
-        };
-        let hash = match contents::only_custom(name, self.served(custom)) {
+    fn hash(&self, name: &str, contents: &Contents) -> Arc<str> {
+        if let Some(hash) = self.hashes.lock().known.get(name) {
+            return hash.clone();
+        }
+        let hash = match contents::only_custom(name, self.served(contents)) {
             // Nothing but definitions makes this document, so there is no need to make it.
             Some(fingerprint) => hash_of(fingerprint.as_bytes()),
-            None => hash_of(&self.make(|| contents::document(name, self.served(custom), Encoding::Json))),
+            None => hash_of(&self.make(|| contents::document(name, self.served(contents), Encoding::Json))),
         };
-        self.learn(generation, name, &hash);
+        self.learn((contents.generation, None), name, &hash);
         hash
     }
 
@@ -231,9 +267,10 @@ impl Inner {
         document()
     }
 
-    fn learn(&self, generation: u64, name: &str, hash: &Arc<str>) {
+    /// Keeps a hash, if it is of the state that is published still: of custom kinds, and of what others say if that counts.
+    fn learn(&self, (custom, others): (u64, Option<u64>), name: &str, hash: &Arc<str>) {
         let mut hashes = self.hashes.lock();
-        if hashes.generation == generation {
+        if hashes.generation.0 == custom && others.is_none_or(|others| hashes.generation.1 == others) {
             hashes.known.insert(name.to_owned(), hash.clone());
         }
     }

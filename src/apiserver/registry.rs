@@ -25,7 +25,6 @@ mod versions;
 mod watch;
 mod write;
 
-use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, OnceLock};
@@ -38,7 +37,7 @@ use watch_cache::Cache;
 use crate::admission::{self, Plugin};
 use crate::allocator::Allocators;
 use crate::authorization::Authorizer;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, CustomKind};
 use crate::encryption::Encryption;
 use crate::endpoints::ServiceEndpoints;
 use crate::feed::Feed;
@@ -247,21 +246,20 @@ impl Registry {
         builtin_cache(&self.feed, group, version, plural)
     }
 
-    /// Serves `custom` (each kind at each of its served versions) in place of all custom rows served so far. Returns when
-    /// the caches of new kinds are filled; the objects of kinds that are no longer served stay in the store.
-    pub async fn serve(&self, custom: Vec<Arc<Resource>>) -> Result<(), Status> {
-        for row in &custom {
+    /// Serves these custom kinds by these rows, in place of those they had. Returns when the caches of new kinds are filled; the
+    /// objects of kinds that are no longer served stay in the store. What a call costs does not depend on the other kinds.
+    pub async fn serve(&self, kinds: &[CustomKind]) -> Result<(), Status> {
+        for row in kinds.iter().flat_map(|kind| &kind.rows) {
             // One cache holds the objects of all versions, as they are stored.
             let stored = row.custom.as_ref().is_none_or(|custom| custom.is_storage());
             if stored || self.feed.cache(&row.store_prefix()).is_none() {
                 self.feed.add(row.clone(), self.config.history).await.map_err(error::store)?;
             }
         }
-        let kept: HashSet<String> = custom.iter().map(|row| row.store_prefix()).collect();
-        let before = self.catalog.all().into_iter().filter(|row| !row.builtin);
-        self.catalog.replace_custom(custom);
-        for prefix in before.map(|row| row.store_prefix()).filter(|prefix| !kept.contains(prefix)) {
-            self.feed.remove(&prefix);
+        let before = self.catalog.custom();
+        self.catalog.replace(kinds);
+        for kind in kinds.iter().filter(|kind| kind.rows.is_empty()) {
+            before.named(&kind.name).iter().for_each(|row| self.feed.remove(&row.store_prefix()));
         }
         Ok(())
     }

@@ -12,6 +12,9 @@ use crate::Client;
 
 /// A kind that is followed.
 struct Followed {
+    /// The row it was found by last.
+    row: Arc<Resource>,
+    /// The row its task was begun with.
     resource: Arc<Resource>,
     cache: Arc<Cache>,
     task: AbortHandle,
@@ -36,25 +39,34 @@ pub async fn follow<F>(
             // Before the table is read: what changes meanwhile is seen in the next round.
             changes.borrow_and_update();
         }
-        let mut served = HashMap::new();
-        for resource in client.resources().into_iter().filter(|resource| wanted(resource)) {
+        let mut served: HashMap<(&str, &str), &Arc<Resource>> = HashMap::new();
+        let rows = client.resources();
+        for row in rows.iter().filter(|row| wanted(row)) {
             // Any version reaches all objects; the first is as good as another.
-            served.entry(resource.qualified()).or_insert_with(|| (client.cache(&resource), resource));
+            served.entry((&*row.group, &*row.plural)).or_insert(row);
         }
-        followed.retain(|name, one| {
-            let stays = served.get(name).is_some_and(|(cache, _)| Arc::ptr_eq(cache, &one.cache));
-            if !stays {
-                tracing::debug!(kind = name, "kind is no longer served");
+        followed.retain(|_, one| {
+            let row = served.get(&(&*one.row.group, &*one.row.plural)).copied();
+            // What is found as it was left needs no second look: there may be thousands.
+            let stays = row.is_some_and(|row| {
+                Arc::ptr_eq(row, &one.row) || {
+                    one.row = row.clone();
+                    Arc::ptr_eq(&client.cache(row), &one.cache)
+                }
+            });
+            if let (true, Some(row)) = (stays, row) {
+                served.remove(&(&*row.group, &*row.plural));
+            } else {
+                tracing::debug!(kind = one.resource.qualified(), "kind is no longer served");
                 one.task.abort();
                 end(&one.resource);
             }
             stays
         });
-        for (name, (cache, resource)) in served {
-            followed.entry(name).or_insert_with(|| {
-                let task = tasks.spawn(begin(resource.clone(), cache.clone()));
-                Followed { resource, cache, task }
-            });
+        for row in served.into_values() {
+            let cache = client.cache(row);
+            let task = tasks.spawn(begin(row.clone(), cache.clone()));
+            followed.insert(row.qualified(), Followed { row: row.clone(), resource: row.clone(), cache, task });
         }
         while tasks.try_join_next().is_some() {}
         let changed = match &mut changes {

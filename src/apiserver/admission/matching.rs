@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{Attributes, Verb};
 use crate::Registry;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Custom};
 use crate::tree::Tree;
 
 /// The group of all that configures admission.
@@ -156,25 +156,41 @@ fn labels(object: &Value) -> Map<String, Value> {
 }
 
 /// The rows that show the same objects, where there is more than one.
-#[derive(Debug, Default)]
-pub(super) struct Equivalents(HashMap<String, Vec<Arc<Resource>>>);
+#[derive(Clone, Debug)]
+pub(super) struct Equivalents {
+    builtin: Arc<HashMap<String, Vec<Arc<Resource>>>>,
+    custom: Arc<Custom>,
+}
 
 impl Equivalents {
-    pub(super) fn new(rows: &[Arc<Resource>]) -> Self {
-        let mut by_storage: HashMap<String, Vec<Arc<Resource>>> = HashMap::new();
-        for row in rows.iter().filter(|row| row.stored) {
-            by_storage.entry(row.storage().store_prefix()).or_default().push(row.clone());
-        }
-        let several = by_storage.into_values().filter(|rows| rows.len() > 1);
-        Self(several.flat_map(|rows| rows.clone().into_iter().map(move |row| (key(&row), rows.clone()))).collect())
+    /// Those of now. `before` are those of another time.
+    pub(super) fn new(catalog: &Catalog, before: Option<&Self>) -> Self {
+        let builtin = match before {
+            Some(before) => before.builtin.clone(),
+            None => Arc::new(of_builtin(catalog.builtin())),
+        };
+        Self { builtin, custom: catalog.custom() }
     }
 
     /// The other rows that show a row's objects.
     fn of<'a>(&'a self, row: &'a Arc<Resource>) -> impl Iterator<Item = &'a Arc<Resource>> {
-        // Most kinds have one row, and no name has to be made to find that out.
-        let known = if self.0.is_empty() { None } else { self.0.get(&key(row)) };
-        known.into_iter().flatten().filter(move |other| !Arc::ptr_eq(other, row))
+        let rows = match row.builtin {
+            // Most kinds have one row, and no name has to be made to find that out.
+            true if self.builtin.is_empty() => &[],
+            true => self.builtin.get(&key(row)).map_or(&[] as &[_], Vec::as_slice),
+            false => self.custom.rows(row),
+        };
+        rows.iter().filter(move |other| !Arc::ptr_eq(other, row))
     }
+}
+
+fn of_builtin(rows: &[Arc<Resource>]) -> HashMap<String, Vec<Arc<Resource>>> {
+    let mut by_storage: HashMap<String, Vec<Arc<Resource>>> = HashMap::new();
+    for row in rows.iter().filter(|row| row.stored) {
+        by_storage.entry(row.storage().store_prefix()).or_default().push(row.clone());
+    }
+    let several = by_storage.into_values().filter(|rows| rows.len() > 1);
+    several.flat_map(|rows| rows.clone().into_iter().map(move |row| (key(&row), rows.clone()))).collect()
 }
 
 fn key(row: &Resource) -> String {

@@ -318,6 +318,7 @@ impl<P: Compiled> Policies<P> {
             }
             compiled.insert(key, policy);
         }
-        Self { state, compiled, bound, equivalents: Equivalents::new(&registry.catalog().all()) }
+        let equivalents = Equivalents::new(registry.catalog(), before.map(|before| &before.equivalents));
+        Self { state, compiled, bound, equivalents }
     }
 }

@@ -72,9 +72,10 @@ impl Source {
             Some(before) if before.state == state => before,
             before => {
                 // Kinds come and go more often than configurations change.
+                let equivalents =
+                    Equivalents::new(registry.catalog(), before.as_ref().map(|before| &before.equivalents));
                 let compiled = before.filter(|before| before.state.0 == state.0).map(|before| before.hooks.clone());
                 let compiled = compiled.unwrap_or_else(|| Arc::new(compile(registry, &cache.list(""))));
-                let equivalents = Equivalents::new(&registry.catalog().all());
                 let hooks = Arc::new(Hooks { state, hooks: compiled, equivalents });
                 self.hooks.store(Some(hooks.clone()));
                 hooks

@@ -1,6 +1,6 @@
 //! Names belong to one definition of a group at a time: who has one keeps it, who comes later has to wait for it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -53,27 +53,55 @@ impl Decision {
     }
 }
 
-/// Decides for all definitions, one after the other: what one is given is taken for the next.
-pub(super) fn decide<'a>(definitions: impl Iterator<Item = (&'a str, &'a View)>) -> HashMap<String, Decision> {
-    let mut groups: HashMap<&str, Vec<(&str, &View)>> = HashMap::new();
-    for (name, view) in definitions {
-        groups.entry(&*view.spec.group).or_default().push((name, view));
-    }
-    let mut decisions = HashMap::new();
-    for mut members in groups.into_values() {
-        members.sort_unstable_by_key(|(name, _)| *name);
-        let mut held = Held::default();
-        members.iter().for_each(|(_, view)| held.count(&view.status.accepted_names, true));
-        for (name, view) in members {
-            let decision = one(view, &held);
-            if decision.names != view.status.accepted_names {
-                held.count(&view.status.accepted_names, false);
-                held.count(&decision.names, true);
-            }
-            decisions.insert(name.to_owned(), decision);
+/// The names of all definitions.
+#[derive(Default)]
+pub(super) struct Taken {
+    groups: HashMap<Box<str>, Held>,
+    /// What each definition holds, by its name.
+    holders: HashMap<Box<str>, Names>,
+    /// The definitions that have not all names they ask for: they may have them once somebody lets go.
+    waiting: BTreeSet<Box<str>>,
+}
+
+impl Taken {
+    /// Lets go of the names of a definition of the group.
+    pub(super) fn release(&mut self, group: &str, name: &str) {
+        if let Some(names) = self.holders.remove(name) {
+            self.groups.entry(group.into()).or_default().count(&names, false);
         }
+        self.waiting.remove(name);
     }
-    decisions
+
+    /// The definitions that wait for names.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &str> {
+        self.waiting.iter().map(|name| &**name)
+    }
+
+    /// Decides for these definitions, one after the other: what one is given is taken for the next.
+    pub(super) fn decide<'a>(&mut self, definitions: &BTreeMap<&'a str, &View>) -> BTreeMap<&'a str, Decision> {
+        for (name, view) in definitions {
+            self.release(&view.spec.group, name);
+            self.hold(&view.spec.group, name, view.status.accepted_names.clone());
+        }
+        let mut decisions = BTreeMap::new();
+        for (name, view) in definitions {
+            let decision = one(view, self.groups.entry(view.spec.group.clone()).or_default());
+            if decision.names != view.status.accepted_names {
+                self.release(&view.spec.group, name);
+                self.hold(&view.spec.group, name, decision.names.clone());
+            }
+            if !decision.accepted() {
+                self.waiting.insert((*name).into());
+            }
+            decisions.insert(*name, decision);
+        }
+        decisions
+    }
+
+    fn hold(&mut self, group: &str, name: &str, names: Names) {
+        self.groups.entry(group.into()).or_default().count(&names, true);
+        self.holders.insert(name.into(), names);
+    }
 }
 
 /// The names that the definitions of a group hold, and how many hold each: one that was never told to let go of a name

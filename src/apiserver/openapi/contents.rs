@@ -7,7 +7,7 @@ use api::{Resource, resource, schema};
 use serde_json::{Value, json};
 
 use super::OtherDocuments;
-use super::custom::CustomResource;
+use super::custom::{CustomResource, Published};
 use super::descriptions::Descriptions;
 use super::document::{Document, Encoding, Version};
 use super::paths::{self, Names, group_word, tag};
@@ -23,7 +23,7 @@ const VERSION_INFO: &str = "io.k8s.apimachinery.pkg.version.Info";
 #[derive(Clone, Copy)]
 pub(super) struct Served<'a> {
     pub(super) builtin: &'a [Arc<Resource>],
-    pub(super) custom: &'a [CustomResource],
+    pub(super) custom: &'a Published,
 }
 
 /// The names of the documents of version 3, below `/openapi/v3/`.
@@ -45,9 +45,7 @@ pub(super) fn only_custom(name: &str, served: Served<'_>) -> Option<String> {
     if served.builtin.iter().any(|row| &*row.group == group && &*row.version == version) {
         return None;
     }
-    let here =
-        served.custom.iter().filter(|custom| &*custom.resource.group == group && &*custom.resource.version == version);
-    let fingerprints: String = here.map(CustomResource::fingerprint).collect();
+    let fingerprints: String = served.custom.of(group, version).iter().map(CustomResource::fingerprint).collect();
     Some(format!("{} {fingerprints}", env!("CARGO_PKG_VERSION")))
 }
 
@@ -154,7 +152,7 @@ fn group_version(
 ) {
     let is_here = |row: &Resource| &*row.group == group && &*row.version == version;
     let rows = || served.builtin.iter().filter(|row| is_here(row));
-    let custom = || served.custom.iter().filter(|custom| is_here(&custom.resource));
+    let custom = served.custom.of(group, version);
 
     let word = group_word(group) + &paths::capital(version);
     let root = format!("{}/", paths::root(group, version));
@@ -170,21 +168,21 @@ fn group_version(
             |kind: &str| schema::for_kind(group, version, kind).map(schema::Message::openapi_name).unwrap_or_default();
         paths::write(row, &Names { object: name(&row.kind), list: name(&row.list_kind) }, document);
     }
-    for custom in custom() {
+    for custom in custom {
         paths::write(&custom.resource, &custom.names(), document);
     }
 
     let descriptions = Descriptions::of(group, version);
-    let messages = rows().flat_map(|row| messages(row)).chain(custom().flat_map(|custom| parts(&custom.resource)));
+    let messages = rows().flat_map(|row| messages(row)).chain(custom.iter().flat_map(|custom| parts(&custom.resource)));
     let messages: BTreeSet<&str> = messages.map(|message| &*message.name).chain(EVERYWHERE.iter().copied()).collect();
-    let metadata = if custom().next().is_some() { &["meta/v1.ObjectMeta", "meta/v1.ListMeta"] as &[&str] } else { &[] };
+    let metadata = if !custom.is_empty() { &["meta/v1.ObjectMeta", "meta/v1.ListMeta"] as &[&str] } else { &[] };
     let types = Types::from(messages.into_iter().chain(metadata.iter().copied()));
     types.write(&descriptions, &kinds(), written, document);
     if written.insert(meta("Patch")) {
         let description = descriptions.of_type(&meta("Patch"));
         document.schema(&meta("Patch"), &json!({ "type": "object", "description": description }));
     }
-    for custom in custom() {
+    for custom in custom {
         custom.write(&descriptions, document);
     }
 }
@@ -203,7 +201,8 @@ fn parts(row: &Resource) -> impl Iterator<Item = &'static schema::Message> {
 }
 
 fn kinds() -> Kinds {
-    Kinds::new(group_versions(Served { builtin: resource::builtin(), custom: &[] }).into_iter().collect())
+    let custom = Published::default();
+    Kinds::new(group_versions(Served { builtin: resource::builtin(), custom: &custom }).into_iter().collect())
 }
 
 fn group_versions(served: Served<'_>) -> BTreeSet<(String, String)> {

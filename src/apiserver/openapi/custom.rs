@@ -12,12 +12,42 @@ use super::schemas::meta;
 
 /// A custom resource at one version, and its schema.
 #[derive(Clone, Debug)]
-pub struct CustomResource {
+pub(super) struct CustomResource {
     /// The row; its definition holds the schema, which is read when a document is made.
-    pub resource: Arc<Resource>,
+    pub(super) resource: Arc<Resource>,
+}
+
+/// The custom resources that documents are about, by group, version and plural.
+#[derive(Debug, Default)]
+pub(super) struct Published(Vec<CustomResource>);
+
+impl Published {
+    pub(super) fn new(rows: impl Iterator<Item = Arc<Resource>>) -> Self {
+        let mut all: Vec<CustomResource> = rows.map(|resource| CustomResource { resource }).collect();
+        all.sort_unstable_by(|a, b| {
+            (a.group_version(), &a.resource.plural).cmp(&(b.group_version(), &b.resource.plural))
+        });
+        Self(all)
+    }
+
+    /// Those of a group at a version.
+    pub(super) fn of(&self, group: &str, version: &str) -> &[CustomResource] {
+        let here = (group, version);
+        let start = self.0.partition_point(|custom| custom.group_version() < here);
+        let end = self.0.partition_point(|custom| custom.group_version() <= here);
+        &self.0[start..end]
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &CustomResource> {
+        self.0.iter()
+    }
 }
 
 impl CustomResource {
+    fn group_version(&self) -> (&str, &str) {
+        (&self.resource.group, &self.resource.version)
+    }
+
     /// `com.example.stable.v1.CronTab`.
     pub(super) fn names(&self) -> Names {
         let row = &self.resource;

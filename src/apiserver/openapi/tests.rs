@@ -8,12 +8,12 @@ use serde_json::Value;
 
 use super::*;
 
-fn document(name: &str, custom: &[CustomResource]) -> Value {
+fn document(name: &str, custom: &Published) -> Value {
     serde_json::from_slice(&contents::document(name, with(custom), Encoding::Json)).unwrap()
 }
 
 /// Everything built in, and these.
-fn with(custom: &[CustomResource]) -> Served<'_> {
+fn with(custom: &Published) -> Served<'_> {
     Served { builtin: api::resource::builtin(), custom }
 }
 
@@ -33,7 +33,7 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
 
 #[test]
 fn every_reference_leads_somewhere() {
-    let custom = [cron_tab()];
+    let custom = cron_tab();
     let v3 = contents::names(with(&custom)).into_iter().map(|name| (document(&name, &custom), "/components/schemas"));
     let v2 = serde_json::from_slice(&contents::whole(with(&custom), &[], Encoding::Json)).unwrap();
     for (document, schemas) in v3.chain([(v2, "/definitions")]) {
@@ -48,7 +48,7 @@ fn every_reference_leads_somewhere() {
 
 #[test]
 fn patches_say_what_kubectl_looks_for() {
-    let custom = [cron_tab()];
+    let custom = cron_tab();
     for (name, path, kind, strategic) in [
         ("api/v1", "/api/v1/namespaces/{namespace}/pods/{name}", ["", "v1", "Pod"], true),
         ("api/v1", "/api/v1/nodes/{name}", ["", "v1", "Node"], true),
@@ -78,7 +78,7 @@ fn patches_say_what_kubectl_looks_for() {
 
 #[test]
 fn schemas_say_how_fields_merge() {
-    let document = document("apis/apps/v1", &[]);
+    let document = document("apis/apps/v1", &Published::default());
     let schemas = &document["components"]["schemas"];
     let containers = &schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["containers"];
     assert_eq!(containers["x-kubernetes-patch-merge-key"], "name");
@@ -108,7 +108,7 @@ fn shapes_are_upstreams() {
     for name in ["api/v1", "apis/apps/v1", "apis/batch/v1", "apis/discovery.k8s.io/v1"] {
         let file = data.join("openapi-v3").join(name.replace('/', "__") + ".json");
         let theirs: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
-        let ours = document(name, &[]);
+        let ours = document(name, &Published::default());
         let paths = theirs["paths"].as_object().unwrap();
         for (path, item) in paths.iter().filter(|(path, _)| !path.contains("/watch/")) {
             for (method, operation) in item.as_object().unwrap().iter().filter(|(_, operation)| operation.is_object()) {
@@ -268,7 +268,7 @@ struct AnyYaml {
 
 #[test]
 fn version_2_is_gnostics_protobuf() {
-    let bytes = contents::whole(with(&[cron_tab()]), &[], Encoding::Protobuf);
+    let bytes = contents::whole(with(&cron_tab()), &[], Encoding::Protobuf);
     let swagger = Swagger::decode(&*bytes).unwrap();
     assert_eq!(swagger.swagger, "2.0");
     let paths = swagger.paths.unwrap().path;
@@ -293,7 +293,13 @@ fn version_2_is_gnostics_protobuf() {
     schema("com.example.stable.v1.CronTab");
 }
 
-fn cron_tab() -> CustomResource {
+/// The kind `crontabs.stable.example.com`, there or gone.
+fn published(there: bool) -> [CustomKind; 1] {
+    let rows = cron_tab().iter().filter(|_| there).map(|custom| custom.resource.clone()).collect();
+    [CustomKind { name: "crontabs.stable.example.com".into(), rows }]
+}
+
+fn cron_tab() -> Published {
     let schema = json!({ "type": "object", "properties": { "spec": {
         "type": "object",
         "required": ["cronSpec", "note"],
@@ -309,7 +315,7 @@ fn cron_tab() -> CustomResource {
     with_schema(&schema)
 }
 
-fn with_schema(schema: &Value) -> CustomResource {
+fn with_schema(schema: &Value) -> Published {
     let definition = json!({
         "kind": "CustomResourceDefinition", "apiVersion": "apiextensions.k8s.io/v1", "metadata": { "name": "crontabs.stable.example.com" },
         "spec": {
@@ -336,12 +342,12 @@ fn with_schema(schema: &Value) -> CustomResource {
         custom: definition.custom("v1").map(Arc::new),
         ..(**api::resource::find("", "v1", "configmaps").unwrap()).clone()
     };
-    CustomResource { resource: Arc::new(resource) }
+    Published::new(std::iter::once(Arc::new(resource)))
 }
 
 #[test]
 fn custom_resources_are_documented_in_both_versions() {
-    let custom = [cron_tab()];
+    let custom = cron_tab();
     let v3 = document("apis/stable.example.com/v1", &custom);
     let schema = &v3["components"]["schemas"]["com.example.stable.v1.CronTab"]["properties"];
     assert_eq!(schema["spec"]["properties"]["note"]["nullable"], true);
@@ -369,7 +375,7 @@ fn what_takes_any_field_names_none_to_old_clients() {
     let custom = with_schema(
         &json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": { "a": { "type": "string" } } }),
     );
-    let v2: Value = serde_json::from_slice(&contents::whole(with(&[custom]), &[], Encoding::Json)).unwrap();
+    let v2: Value = serde_json::from_slice(&contents::whole(with(&custom), &[], Encoding::Json)).unwrap();
     let schema = v2["definitions"]["com.example.stable.v1.CronTab"].as_object().unwrap();
     assert_eq!(schema.keys().collect::<Vec<_>>(), ["type", "x-kubernetes-group-version-kind"]);
 }
@@ -401,11 +407,11 @@ async fn documents_are_found_by_their_hashes() {
     let etag = format!("\"{hash}\"");
     assert_eq!(get(&openapi, path, None, &[("if-none-match", &etag)]).await.status(), StatusCode::NOT_MODIFIED);
 
-    openapi.publish(vec![cron_tab()]);
+    openapi.publish(&published(true));
     let with_custom = index(&openapi).await;
     assert!(with_custom["paths"]["apis/stable.example.com/v1"].is_object());
     assert_eq!(with_custom["paths"]["api/v1"], before["paths"]["api/v1"]);
-    openapi.publish(Vec::new());
+    openapi.publish(&published(false));
     assert_eq!(index(&openapi).await, before);
     assert!(openapi.answer("/openapi/v3/apis/stable.example.com/v1", None, &HeaderMap::new()).await.is_err());
 }
@@ -419,7 +425,7 @@ async fn version_2_changes_its_tag_with_its_content() {
     let etag = first.headers()[header::ETAG].to_str().unwrap().to_owned();
     let tagged = [accept, ("if-none-match", &*etag)];
     assert_eq!(get(&openapi, "/openapi/v2", None, &tagged).await.status(), StatusCode::NOT_MODIFIED);
-    openapi.publish(vec![cron_tab()]);
+    openapi.publish(&published(true));
     assert_eq!(get(&openapi, "/openapi/v2", None, &tagged).await.status(), StatusCode::OK);
     let zipped = get(&openapi, "/openapi/v2", None, &[accept, ("accept-encoding", "gzip")]).await;
     assert_eq!(zipped.headers()[header::CONTENT_ENCODING], "gzip");

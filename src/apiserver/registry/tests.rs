@@ -38,6 +38,11 @@ pub(crate) async fn server_with(config: RegistryConfig) -> Server {
     server
 }
 
+/// The kind `widgets.example.com` by these rows.
+fn widgets(rows: Vec<Arc<Resource>>) -> [CustomKind; 1] {
+    [CustomKind { name: "widgets.example.com".into(), rows }]
+}
+
 impl Server {
     pub(crate) fn row(&self, plural: &str) -> Arc<Resource> {
         let (plural, group) = plural.split_once('.').unwrap_or((plural, ""));

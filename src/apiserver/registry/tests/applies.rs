@@ -271,7 +271,7 @@ async fn custom_objects_are_applied_too() {
         subresources: vec!["status".into()],
         ..(*server.row("configmaps")).clone()
     };
-    server.registry.serve(vec![Arc::new(custom)]).await.unwrap();
+    server.registry.serve(&widgets(vec![Arc::new(custom)])).await.unwrap();
     let widget = |spec: Value| json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": spec});
     let path = "widgets.example.com/w";
     server.object(path, applied(widget(json!({"a": 1, "m": {"x": 1}})), "one")).await.unwrap();

@@ -1,5 +1,7 @@
 //! What a change of the least object of a kind makes the server say: validation as clients meet it, in upstream's words.
 
+use std::collections::HashSet;
+
 use super::*;
 use crate::tree::Tree;
 

@@ -190,7 +190,7 @@ async fn custom_kinds_are_served_like_the_others() {
         subresources: vec!["status".into()],
         ..(*server.row("configmaps")).clone()
     };
-    server.registry.serve(vec![Arc::new(custom)]).await.unwrap();
+    server.registry.serve(&widgets(vec![Arc::new(custom)])).await.unwrap();
     let body = json!({"metadata": {"name": "w"}, "spec": {"a": 1}, "status": {"b": 1}});
     let made = server.create("widgets.example.com", body).await.unwrap();
     assert_eq!(
@@ -208,6 +208,6 @@ async fn custom_kinds_are_served_like_the_others() {
     let strategic = Operation::Patch(Patch::Strategic(json!({"spec": {"a": 3}})), WriteOptions::default());
     assert_eq!(server.object("widgets.example.com/w", strategic).await.unwrap_err().code, 415);
     assert_eq!(names(&server.list("widgets.example.com", ListOptions::default()).await.unwrap()), ["w"]);
-    server.registry.serve(Vec::new()).await.unwrap();
+    server.registry.serve(&widgets(Vec::new())).await.unwrap();
     assert!(server.registry.catalog().get("example.com", "v1", "widgets").is_none());
 }
