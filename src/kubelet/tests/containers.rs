@@ -58,21 +58,8 @@ struct Cgroups;
 
 impl Drop for Cgroups {
     fn drop(&mut self) {
-        let name = format!("isopod-test-{}", std::process::id());
-        let roots = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|entry| entry.path());
-        for root in roots.chain([std::path::PathBuf::from("/sys/fs/cgroup")]) {
-            remove_tree(&root.join(&name));
-        }
+        node::remove_cgroups();
     }
-}
-
-fn remove_tree(dir: &std::path::Path) {
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.path().is_dir() {
-            remove_tree(&entry.path());
-        }
-    }
-    let _ = std::fs::remove_dir(dir);
 }
 
 struct Agent {

@@ -132,17 +132,23 @@ impl Drop for Node {
     }
 }
 
-/// Cgroups of this test process, which containerd leaves empty.
-fn remove_cgroups() {
+/// Removes the cgroups of this test process: containerd leaves those of pods, and one that was killed those of containers.
+pub(crate) fn remove_cgroups() {
     let name = format!("isopod-test-{}", std::process::id());
     let roots = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|entry| entry.path());
     for root in roots.chain([PathBuf::from("/sys/fs/cgroup")]) {
-        let dir = root.join(&name);
-        for pod in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
-            let _ = std::fs::remove_dir(pod.path());
-        }
-        let _ = std::fs::remove_dir(dir);
+        remove_tree(&root.join(&name));
     }
+}
+
+/// A cgroup is a directory that cannot be emptied, but goes when none is below it.
+fn remove_tree(group: &Path) {
+    for entry in std::fs::read_dir(group).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            remove_tree(&entry.path());
+        }
+    }
+    let _ = std::fs::remove_dir(group);
 }
 
 /// The host's static busybox as an image.
