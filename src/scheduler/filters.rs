@@ -50,12 +50,11 @@ fn taints(pod: &Pod, node: &Node) -> Vec<Reason> {
         matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute")
             && !pod.tolerations.iter().any(|t| t.tolerates(taint))
     };
-    match node.spec.taints.iter().find(repels) {
-        Some(taint) => {
-            vec![Reason::lasting(format!("node(s) had untolerated taint {{{}: {}}}", taint.key, taint.value))]
-        }
-        None => Vec::new(),
+    // Which one is not said since 1.35: nodes with different taints count together.
+    if node.spec.taints.iter().any(|taint| repels(&taint)) {
+        return vec![Reason::lasting("node(s) had untolerated taint(s)")];
     }
+    Vec::new()
 }
 
 fn affinity(pod: &Pod, node: &Node) -> Vec<Reason> {

@@ -50,7 +50,7 @@ fn pods_wait_with_upstreams_words() {
     check(
         requests("3"),
         &format!(
-            "0/3 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint {{drunk: true}}, \
+            "0/3 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint(s), \
              1 node(s) were unschedulable. {tail} 3 Preemption is not helpful for scheduling."
         ),
     );

@@ -92,7 +92,7 @@ fn of_instance(inputs: &Inputs<'_>, role: Role, instance: &Instance, status: &mu
         }
         State::Created => {
             status.container_id = None;
-            status.state = Some(waiting("ContainerCreating", ""));
+            status.state = Some(not_started(inputs));
         }
         State::Unknown => {
             status.state = Some(lost("The container could not be located when the pod was terminated"));
@@ -125,8 +125,13 @@ fn unseen(inputs: &Inputs<'_>, role: Role, old: Option<&ContainerStatus>, status
         }
         status.last_state = Some(if ended { old.state.clone().unwrap_or_default() } else { end });
     }
-    let initializing = !inputs.pod.init_containers().is_empty() && role == Role::Regular;
-    status.state = Some(waiting(if initializing { "PodInitializing" } else { "ContainerCreating" }, ""));
+    status.state = Some(not_started(inputs));
+}
+
+/// What every container waits for before its turn: in a pod with init containers they do themselves, like upstream's.
+fn not_started(inputs: &Inputs<'_>) -> ContainerState {
+    let creating = inputs.pod.init_containers().is_empty();
+    waiting(if creating { "ContainerCreating" } else { "PodInitializing" }, "")
 }
 
 fn lost(message: &str) -> ContainerState {
