@@ -1,6 +1,5 @@
 //! The one way to read a patch body and to apply it: JSON Patch, merge patch, strategic merge patch.
 
-use json_patch::PatchOperation;
 use serde_json::Value;
 
 use crate::json::{self, Limits, ReadError};
@@ -8,15 +7,9 @@ use crate::schema::Message;
 use crate::strategic_merge::{self, StrategicMergeError};
 use crate::{Patch, Status};
 
+mod operations;
 #[cfg(test)]
 mod tests;
-
-/// Most operations in a JSON patch, as upstream.
-const MAX_OPERATIONS: usize = 10_000;
-/// Deepest value that operations may build: no recursion over an object goes deeper.
-const MAX_DEPTH: usize = 200;
-/// Values that copying and moving may look at or make, over all operations: bounds time and memory.
-const MAX_VALUES: usize = 1_000_000;
 
 /// Why a patch was not read or does not apply.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +26,9 @@ pub enum PatchError {
     /// The patch does not fit the object: 422. The text is for logs; clients get upstream's, which hides it.
     #[error("{0}")]
     Unprocessable(String),
+    /// An operation tests for what is not so: 422 as well.
+    #[error("{0}")]
+    TestFailed(String),
     /// A strategic merge patch asks for something the schema does not have: 500, as upstream.
     #[error("{0}")]
     Failed(String),
@@ -53,7 +49,7 @@ impl From<PatchError> for Status {
             PatchError::Unsupported(_) => Status::failure(415, "UnsupportedMediaType", text),
             PatchError::Malformed(_) => Status::bad_request(text),
             PatchError::TooLarge(_) => Status::failure(413, "RequestEntityTooLarge", text),
-            PatchError::Unprocessable(_) => {
+            PatchError::Unprocessable(_) | PatchError::TestFailed(_) => {
                 Status::failure(422, "Invalid", "the server rejected our request due to an error in our request")
             }
             PatchError::Failed(_) => Status::internal(text),
@@ -104,7 +100,7 @@ impl Patch {
     /// drop it. The result may have nulls and unknown fields: decode it against its schema next.
     pub fn apply(&self, object: &mut Value, message: Option<&Message>) -> Result<(), PatchError> {
         match self {
-            Patch::Json(operations) => apply_operations(object, operations),
+            Patch::Json(operations) => operations::apply(object, operations),
             Patch::Merge(patch) => {
                 if !patch.is_object() {
                     return Err(PatchError::Malformed("Invalid JSON Patch".to_owned()));
@@ -123,69 +119,5 @@ impl Patch {
             }
             Patch::Apply(_) => Err(PatchError::Unsupported("server-side apply as a plain patch")),
         }
-    }
-}
-
-fn apply_operations(object: &mut Value, operations: &Value) -> Result<(), PatchError> {
-    let count = operations.as_array().map_or(0, Vec::len);
-    if count > MAX_OPERATIONS {
-        return Err(PatchError::TooLarge(format!(
-            "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {count}"
-        )));
-    }
-    let patch: json_patch::Patch =
-        serde::Deserialize::deserialize(operations).map_err(|error| PatchError::Malformed(error.to_string()))?;
-    let mut budget = MAX_VALUES;
-    for operation in patch.iter() {
-        if is_absence(object, operation) {
-            continue;
-        }
-        check_growth(object, operation, &mut budget)?;
-        json_patch::patch_unsafe(object, std::slice::from_ref(operation))
-            .map_err(|error| PatchError::Unprocessable(error.to_string()))?;
-    }
-    Ok(())
-}
-
-/// Whether an operation tests that a member is not there and it is not: upstream's library, other than the standard, takes
-/// null for that, and clients rely on it (kube-rs adds the first finalizer so).
-fn is_absence(object: &Value, operation: &PatchOperation) -> bool {
-    let PatchOperation::Test(test) = operation else { return false };
-    let path = test.path.as_str();
-    let parent = path.rfind('/').map(|at| &path[..at]).and_then(|parent| object.pointer(parent));
-    test.value.is_null() && parent.is_some() && object.pointer(path).is_none()
-}
-
-/// Refuses an operation that would make the object too deep, or that copies without end.
-fn check_growth(object: &Value, operation: &PatchOperation, budget: &mut usize) -> Result<(), PatchError> {
-    let moved = match operation {
-        PatchOperation::Add(add) => Some(&add.value),
-        PatchOperation::Replace(replace) => Some(&replace.value),
-        PatchOperation::Copy(copy) => object.pointer(copy.from.as_str()),
-        PatchOperation::Move(moved) => object.pointer(moved.from.as_str()),
-        PatchOperation::Remove(_) | PatchOperation::Test(_) => None,
-    };
-    // What is not there fails in the operation itself.
-    let Some(moved) = moved else { return Ok(()) };
-    let depth = operation.path().tokens().count() + depth(moved, budget);
-    if *budget == 0 {
-        return Err(PatchError::Unprocessable("the operations of the patch copy too much".to_owned()));
-    }
-    if depth > MAX_DEPTH {
-        return Err(PatchError::Unprocessable("exceeded max depth".to_owned()));
-    }
-    Ok(())
-}
-
-/// The depth of a value, looking at no more values than the budget has.
-fn depth(value: &Value, budget: &mut usize) -> usize {
-    *budget = budget.saturating_sub(1);
-    if *budget == 0 {
-        return 0;
-    }
-    match value {
-        Value::Array(list) => 1 + list.iter().map(|value| depth(value, budget)).max().unwrap_or(0),
-        Value::Object(map) => 1 + map.values().map(|value| depth(value, budget)).max().unwrap_or(0),
-        _ => 0,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::patch::PatchError;
 use api::shape::{Form, Shape};
 use api::{Cause, Object, ObjectError, Patch, Resource, Status, apply, schema};
 use cel::{Budget, Environment, LibraryType, Type};
@@ -345,7 +346,7 @@ fn patched(object: &Value, operations: Value) -> Result<Value, String> {
     let mut patched = object.clone();
     match Patch::Json(operations).apply(&mut patched, None) {
         Ok(()) => Ok(patched),
-        Err(error) if error.to_string().ends_with("value did not match") => Ok(object.clone()),
+        Err(PatchError::TestFailed(_)) => Ok(object.clone()),
         Err(error) => Err(format!("JSON Patch: {error}")),
     }
 }

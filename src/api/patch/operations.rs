@@ -1,0 +1,219 @@
+//! The operations of a JSON Patch, as upstream's library carries them out. It is older than it is strict, and clients rely on
+//! it: a member that is not there reads as null, so it can be replaced, copied, and tested for absence (kube-rs adds the first
+//! finalizer so); indexes may count from the end; what stands before a path's first slash says nothing.
+
+use serde_json::{Map, Value};
+
+use super::PatchError;
+
+/// Most operations in a JSON patch, as upstream.
+const MAX_OPERATIONS: usize = 10_000;
+/// Deepest value that operations may build: no recursion over an object goes deeper.
+const MAX_DEPTH: usize = 200;
+/// Values that copying and moving may look at or make, over all operations: bounds time and memory.
+const MAX_VALUES: usize = 1_000_000;
+
+/// Carries out the operations one after the other; when one fails, the object is left as it was then.
+pub(super) fn apply(object: &mut Value, operations: &Value) -> Result<(), PatchError> {
+    let Value::Array(operations) = operations else {
+        let why = format!("json: cannot unmarshal {} into Go value of type []handlers.jsonPatchOp", kind(operations));
+        return Err(PatchError::Malformed(format!("error decoding patch: {why}")));
+    };
+    if operations.len() > MAX_OPERATIONS {
+        return Err(PatchError::TooLarge(format!(
+            "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
+            operations.len()
+        )));
+    }
+    let nothing = Map::new();
+    let mut budget = MAX_VALUES;
+    for operation in operations {
+        let fields = match operation {
+            Value::Object(fields) => fields,
+            Value::Null => &nothing,
+            other => {
+                let why = format!("json: cannot unmarshal {} into Go value of type handlers.jsonPatchOp", kind(other));
+                return Err(PatchError::Malformed(format!("error decoding patch: {why}")));
+            }
+        };
+        carry_out(object, fields, &mut budget)?;
+    }
+    Ok(())
+}
+
+/// The kind of a JSON value, as Go names it.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+fn carry_out(object: &mut Value, fields: &Map<String, Value>, budget: &mut usize) -> Result<(), PatchError> {
+    let text = |name: &str| {
+        let missing = || unfit(format!("operation missing {name} field"));
+        fields.get(name).and_then(Value::as_str).ok_or_else(missing)
+    };
+    let value = || fields.get("value").cloned().unwrap_or_default();
+    let kind = fields.get("op").and_then(Value::as_str).unwrap_or("unknown");
+    match kind {
+        "add" => add(object, text("path")?, value(), budget),
+        "remove" => remove(object, text("path")?).map(drop),
+        "replace" => replace(object, text("path")?, value(), budget),
+        "move" => {
+            let moved = remove(object, text("from")?)?;
+            add(object, text("path")?, moved, budget)
+        }
+        "copy" => {
+            let copied = read(object, text("from")?)?;
+            let path = text("path")?;
+            // Looked at before it is made.
+            check_growth(path, copied, budget)?;
+            let copied = copied.clone();
+            add(object, path, copied, budget)
+        }
+        "test" => {
+            let path = text("path")?;
+            let found = if path.is_empty() { &*object } else { read(object, path)? };
+            let expected = fields.get("value").unwrap_or(&Value::Null);
+            if found == expected { Ok(()) } else { Err(PatchError::TestFailed(format!("testing value {path} failed"))) }
+        }
+        other => Err(unfit(format!("Unexpected kind: {other}"))),
+    }
+}
+
+fn unfit(why: String) -> PatchError {
+    PatchError::Unprocessable(why)
+}
+
+/// What holds the last part of a path, and that part.
+fn holder<'a>(object: &'a mut Value, path: &str) -> Result<(&'a mut Value, String), PatchError> {
+    let missing = || unfit(format!("the document has no path {path:?}"));
+    let (parents, last) = path.rsplit_once('/').ok_or_else(missing)?;
+    let mut at = object;
+    for part in parents.split('/').skip(1) {
+        let key = unescaped(part);
+        at = match at {
+            Value::Object(map) => map.get_mut(&key),
+            Value::Array(list) => index(&key, list.len()).and_then(|index| list.get_mut(index)),
+            _ => None,
+        }
+        .ok_or_else(missing)?;
+    }
+    if at.is_object() || at.is_array() { Ok((at, unescaped(last))) } else { Err(missing()) }
+}
+
+fn add(object: &mut Value, path: &str, value: Value, budget: &mut usize) -> Result<(), PatchError> {
+    check_growth(path, &value, budget)?;
+    match holder(object, path)? {
+        (Value::Array(list), key) if key == "-" => list.push(value),
+        (Value::Array(list), key) => {
+            // One more place than there are values, from either end.
+            let places = list.len() + 1;
+            let index = index(&key, places).filter(|index| *index < places).ok_or_else(|| no_index(&key))?;
+            list.insert(index, value);
+        }
+        (Value::Object(map), key) => drop(map.insert(key, value)),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn remove(object: &mut Value, path: &str) -> Result<Value, PatchError> {
+    match holder(object, path)? {
+        (Value::Array(list), key) => {
+            let index = index(&key, list.len()).filter(|index| *index < list.len()).ok_or_else(|| no_index(&key))?;
+            Ok(list.remove(index))
+        }
+        (Value::Object(map), key) => {
+            map.remove(&key).ok_or_else(|| unfit(format!("Unable to remove nonexistent key: {key}")))
+        }
+        _ => Ok(Value::Null),
+    }
+}
+
+fn replace(object: &mut Value, path: &str, value: Value, budget: &mut usize) -> Result<(), PatchError> {
+    check_growth(path, &value, budget)?;
+    if path.is_empty() {
+        // The whole document, by another one.
+        if value.is_object() || value.is_array() {
+            *object = value;
+        }
+        return Ok(());
+    }
+    match holder(object, path)? {
+        (Value::Array(list), key) => {
+            let at = index(&key, list.len()).and_then(|index| list.get_mut(index));
+            *at.ok_or_else(|| no_index(&key))? = value;
+        }
+        (Value::Object(map), key) => drop(map.insert(key, value)),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// What stands at a path: null for a member that is not there.
+fn read<'a>(object: &'a mut Value, path: &str) -> Result<&'a Value, PatchError> {
+    match holder(object, path)? {
+        (Value::Array(list), key) => {
+            let at = index(&key, list.len()).and_then(|index| list.get(index));
+            at.ok_or_else(|| no_index(&key))
+        }
+        (Value::Object(map), key) => Ok(map.get(&key).unwrap_or(&Value::Null)),
+        _ => Ok(&Value::Null),
+    }
+}
+
+fn no_index(key: &str) -> PatchError {
+    unfit(format!("Unable to access invalid index: {key}"))
+}
+
+/// An index as it is written; below zero it counts from the end. It may lie behind the end.
+fn index(key: &str, length: usize) -> Option<usize> {
+    let index: isize = key.parse().ok()?;
+    if index < 0 { length.checked_sub(index.unsigned_abs()) } else { usize::try_from(index).ok() }
+}
+
+/// `~1` is a slash and `~0` a tilde, read once from left to right.
+fn unescaped(part: &str) -> String {
+    let mut out = String::with_capacity(part.len());
+    let mut rest = part;
+    while let Some(at) = rest.find('~') {
+        out.push_str(&rest[..at]);
+        let (shown, read) = match rest.as_bytes().get(at + 1) {
+            Some(b'1') => ('/', 2),
+            Some(b'0') => ('~', 2),
+            _ => ('~', 1),
+        };
+        out.push(shown);
+        rest = &rest[at + read..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Refuses a value that would make the object too deep, or that copies without end.
+fn check_growth(path: &str, value: &Value, budget: &mut usize) -> Result<(), PatchError> {
+    let depth = path.matches('/').count() + depth(value, budget);
+    if *budget == 0 {
+        return Err(unfit("the operations of the patch copy too much".to_owned()));
+    }
+    if depth > MAX_DEPTH { Err(unfit("exceeded max depth".to_owned())) } else { Ok(()) }
+}
+
+/// The depth of a value, looking at no more values than the budget has.
+fn depth(value: &Value, budget: &mut usize) -> usize {
+    *budget = budget.saturating_sub(1);
+    if *budget == 0 {
+        return 0;
+    }
+    match value {
+        Value::Array(list) => 1 + list.iter().map(|value| depth(value, budget)).max().unwrap_or(0),
+        Value::Object(map) => 1 + map.values().map(|value| depth(value, budget)).max().unwrap_or(0),
+        _ => 0,
+    }
+}
