@@ -166,7 +166,13 @@ impl Turn<'_> {
                 return Ok(Outcome::Done);
             }
         };
-        let again = until_next(&schedule, &zone, self.now).map_or(Outcome::Done, Outcome::After);
+        let Some(again) = until_next(&schedule, &zone, self.now).map(Outcome::After) else {
+            // A day that never comes. Upstream finds that all its times are one and the same.
+            let why = "time difference between two schedules is less than 1 second";
+            let message = format!("invalid schedule: {} : {why}", spec.schedule);
+            self.event(EventType::Warning, "InvalidSchedule", message);
+            return Ok(Outcome::Done);
+        };
         let created = self.object.meta.creation_timestamp.unwrap_or(self.now);
         let mut since = status.last_schedule_time.unwrap_or(created);
         let deadline = spec.starting_deadline_seconds.map(SignedDuration::from_secs);

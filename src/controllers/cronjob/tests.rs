@@ -125,14 +125,18 @@ async fn suspended_late_and_unknown_make_none() {
         ("s", json!({ "suspend": true })),
         ("l", json!({ "startingDeadlineSeconds": 1 })),
         ("z", json!({ "timeZone": "Mars/Olympus" })),
+        ("n", json!({ "schedule": "59 23 31 2 *" })),
     ];
     for (name, more) in cases {
         let mut cron = cron_job(more);
         cron["metadata"]["name"] = name.into();
         cluster.seed(&crons, cron);
     }
-    let unknown = |events: &[Value]| events.iter().any(|event| event["reason"] == "UnknownTimeZone");
-    running.until(&kinds::events(), unknown).await;
+    let told = |events: &[Value]| {
+        let has = |reason: &str| events.iter().any(|event| event["reason"] == reason);
+        has("UnknownTimeZone") && has("InvalidSchedule")
+    };
+    running.until(&kinds::events(), told).await;
     // One that is due shows that all were looked at.
     cluster.seed(&crons, cron_job(json!({})));
     running.until(&kinds::jobs(), |jobs| !jobs.is_empty()).await;
