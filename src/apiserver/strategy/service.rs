@@ -69,6 +69,12 @@ pub(super) const SERVICE: Strategy = Strategy {
 fn keep_what_was_given(new: &mut Value, old: &Value) {
     let given = ["spec.clusterIP", "spec.clusterIPs", "spec.ipFamilies", "spec.ipFamilyPolicy"];
     let (kind, before) = (new.text("spec.type").to_owned(), old.text("spec.type"));
+    // Who changes the one address and says nothing of the list means both.
+    let (one, list) = ("spec.clusterIP", "spec.clusterIPs");
+    let unsaid = new.items(list).is_empty() || new.at(list) == old.at(list);
+    if unsaid && !new.text(one).is_empty() && new.text(one) != old.text(one) {
+        new.put(list, json!([new.text(one)]));
+    }
     if kind != "LoadBalancer" {
         // The load balancer is taken down later; that it is not this service's any more shows at once.
         new.put("status.loadBalancer", json!({}));
