@@ -199,7 +199,8 @@ impl Status {
 
     /// 405.
     pub fn method_not_allowed() -> Self {
-        Self::failure(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+        let why = "the server does not allow this method on the requested resource";
+        Self { details: Some(Details::default()), ..Self::failure(405, "MethodNotAllowed", why) }
     }
 
     /// 406.
@@ -259,6 +260,11 @@ impl Status {
     /// Whether this is 404.
     pub fn is_not_found(&self) -> bool {
         self.reason == "NotFound"
+    }
+
+    /// Whether this is what [`Self::no_such_path`] says.
+    pub fn is_no_such_path(&self) -> bool {
+        self.is_not_found() && self.details.as_ref() == Some(&Details::default())
     }
 
     /// Whether this is a stale write; `AlreadyExists` is not.

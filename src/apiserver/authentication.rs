@@ -36,6 +36,7 @@ pub use token_file::{TokenFile, TokenFileError};
 pub use webhook::TokenWebhook;
 
 use crate::digest_cache::DigestCache;
+use crate::notes;
 use bootstrap_token::BootstrapTokens;
 use service_account::ServiceAccounts;
 use x509::Peer;
@@ -146,7 +147,7 @@ impl Authenticator {
             })?;
             return Ok(found.user);
         }
-        if peer.presented_invalid() || headers.contains_key(http::header::AUTHORIZATION) {
+        if peer.presented_invalid() {
             return Err(Status::unauthorized());
         }
         if self.anonymous.lets_in(path) { Ok(Arc::new(User::anonymous())) } else { Err(Status::unauthorized()) }
@@ -219,9 +220,16 @@ fn add_authenticated(user: &mut User) {
 /// The bearer token of a request, wherever it travels.
 fn bearer(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     if let Some(value) = headers.get(http::header::AUTHORIZATION).and_then(|v| v.to_str().ok()) {
-        let (scheme, token) = value.trim().split_once(' ')?;
-        let token = token.trim();
-        return (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(Cow::Borrowed(token));
+        // What is no bearer token, and one that is empty, is nobody's.
+        let mut parts = value.trim().split(' ');
+        let is_bearer = parts.next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"));
+        let token = parts.next().filter(|token| is_bearer && !token.is_empty());
+        if token.is_none() && is_bearer && parts.next().is_some() {
+            const WHY: &str =
+                "the provided Authorization header contains extra space before the bearer token, and is ignored";
+            notes::warn(WHY);
+        }
+        return token.map(Cow::Borrowed);
     }
     let protocols = headers.get_all(http::header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|v| v.to_str().ok());
     let encoded = protocols.flat_map(|v| v.split(',')).find_map(|p| p.trim().strip_prefix(BROWSER_TOKEN))?;

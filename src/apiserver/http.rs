@@ -84,7 +84,7 @@ pub(crate) async fn handle(server: Arc<Server>, peer: Arc<Peer>, request: Reques
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let info = RequestInfo::read(request.method(), request.uri().path(), &query);
     let audit_id = audit_id(request.headers());
-    let plain = plain_form(request.headers(), &query);
+    let plain = failure_form(request.headers(), &query);
     let span = tracing::info_span!(
         "request", %audit_id, user = tracing::field::Empty, verb = %info.verb, resource = %info.resource,
         namespace = %info.namespace, name = %info.name,
@@ -128,7 +128,7 @@ async fn serve(
     let trail = incoming.trail.map(|trail| &**trail);
     let time = if crate::fairness::is_long_running(what) { REQUEST_TIME } else { time_allowed(incoming.query)? };
     let asking = Asking { what, asked: Asked::Query(incoming.query), time, trail };
-    let plain = plain_form(incoming.request.headers(), incoming.query);
+    let plain = failure_form(incoming.request.headers(), incoming.query);
     let mut flow = None;
     let answered = match server.chain.enter(caller, asking, &mut flow).await {
         Ok(pass) => carry_out(server, pass, asking, incoming).await,
@@ -136,6 +136,9 @@ async fn serve(
     };
     let (mut response, failure) = match answered {
         Ok(response) => (response, None),
+        Err(status) if status.is_no_such_path() && is_nowhere(server, what.path) => {
+            (respond::no_such_page(), Some(status))
+        }
         Err(status) => (respond::failure(&status, &plain), Some(status)),
     };
     if let Some(FlowHeaders { schema, level }) = flow {
@@ -179,6 +182,18 @@ fn is_known(server: &Server, info: &RequestInfo) -> bool {
     let row = || server.chain.registry.catalog().get(&info.group, &info.version, &info.resource);
     let serves = |row: &api::Resource| info.subresource.is_empty() || row.has_subresource(&info.subresource);
     !info.is_resource || row().is_some_and(|row| serves(&row))
+}
+
+/// Whether a path lies outside of what the server has its own words for: the built-in groups.
+fn is_nowhere(server: &Server, path: &str) -> bool {
+    let mut parts = path.trim_matches('/').split('/');
+    match (parts.next(), parts.next()) {
+        (Some("api"), _) => false,
+        (Some("apis"), Some(group)) => {
+            !server.chain.registry.catalog().all().iter().any(|row| row.builtin && *row.group == *group)
+        }
+        _ => true,
+    }
 }
 
 /// Ends what takes too long.
@@ -228,12 +243,19 @@ pub(crate) fn form(headers: &HeaderMap, query: &Query, offer: accept::Offer) -> 
     Ok(Form { accepted, ..plain_form(headers, query) })
 }
 
+/// The form of a failure: what is accepted is followed as far as it can be.
+fn failure_form(headers: &HeaderMap, query: &Query) -> Form {
+    let encoding = accept::encoding(text(headers, header::ACCEPT));
+    Form { accepted: accept::Accepted { encoding, ..accept::Accepted::JSON }, ..plain_form(headers, query) }
+}
+
 /// As [`form`], without negotiation.
 pub(crate) fn plain_form(headers: &HeaderMap, query: &Query) -> Form {
     let agent = text(headers, header::USER_AGENT);
     let person = ["curl", "Wget", "Mozilla/5.0"].iter().any(|prefix| agent.starts_with(prefix));
-    let pretty = match query.get("pretty") {
-        Some(_) => query.flag("pretty"),
+    let pretty = match query.text("pretty") {
+        // What Go reads as true.
+        Some(said) => matches!(said, "1" | "t" | "T" | "true" | "TRUE" | "True"),
         None => person,
     };
     let gzip = text(headers, header::ACCEPT_ENCODING)

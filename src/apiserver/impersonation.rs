@@ -26,7 +26,14 @@ pub(crate) async fn apply(authorizer: &Authorizer, asker: Arc<User>, headers: &H
         if groups.is_empty() && uid.is_empty() && extra.is_empty() {
             return Ok(asker);
         }
-        return Err(Status::internal("requested impersonation without impersonating a user"));
+        // Upstream prints references to what is to be allowed.
+        const AUTHENTICATION: &str = "authentication.k8s.io/v1";
+        let groups = groups.iter().map(|group| format!("{{Group  {group}    }}"));
+        let extra = extra.iter().map(|(key, value)| format!("{{UserExtra  {value}  {AUTHENTICATION}  {key}}}"));
+        let uid = (!uid.is_empty()).then(|| format!("{{UID  {uid}  {AUTHENTICATION}  }}"));
+        let asked: Vec<String> = groups.chain(extra).chain(uid).collect();
+        let why = format!("requested [{}] without impersonating a user", asked.join(" "));
+        return Err(Status::bad_request(why));
     }
     let may = async |what: Attributes<'_>| {
         let what = Attributes { verb: "impersonate", version: "v1", is_resource: true, ..what };

@@ -36,6 +36,11 @@ pub(crate) fn warn(text: impl Into<String>) {
     });
 }
 
+/// Notes the warnings of a request that is refused after all: nothing else brings them to the client.
+pub(crate) fn warn_all(warnings: &[String]) {
+    warnings.iter().for_each(|text| warn(text.as_str()));
+}
+
 /// Notes an annotation for the audit log.
 pub(crate) fn annotate(key: String, value: String) {
     note(|notes| {

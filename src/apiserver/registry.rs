@@ -47,6 +47,8 @@ use part::Part;
 use update::Intent;
 
 pub(crate) use admitted::show_value;
+pub(crate) use error::causes;
+pub(crate) use intake::unknown_kind;
 pub(crate) use metadata::generate as generate_name;
 pub use watch::{Delivery, Verdict, Watch};
 

@@ -45,6 +45,7 @@ use crate::defaults::Defaults;
 pub(crate) use api::qos::class as pod_quality;
 /// Complaints about writes of a pod's ephemeral containers and of its resources (new, old).
 pub(crate) use pod_validation::{validate_ephemeral, validate_resize};
+pub(crate) use workloads::TEMPLATE_GENERATION;
 
 /// What becomes of dependents when a delete does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

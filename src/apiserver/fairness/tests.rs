@@ -93,7 +93,7 @@ async fn who_waits_is_shown_and_served_in_the_end() {
     };
     assert!(line.contains(",small,") && line.contains(",u,") && line.contains(",create,"), "{line}");
     assert!(dump("dump_queues").await.contains("NextDispatchR"));
-    assert!(dump("none").await.contains("NotFound"));
+    assert!(dump("none").await.contains("404 page not found"));
     never.unbounded_send(Ok(review.to_string().into())).unwrap();
     drop(never);
     assert_eq!((first.await.unwrap().0, second.await.unwrap().0), (201, 201));

@@ -92,15 +92,27 @@ pub(crate) struct Offer {
     pub shapes: bool,
 }
 
+/// The encoding that a header asks for first of those there are; JSON where it asks for none.
+pub(crate) fn encoding(header: &str) -> Encoding {
+    let known = |clause: &Clause<'_>| known_encoding(clause.media_type);
+    clauses(header).iter().find_map(known).unwrap_or(Encoding::Json)
+}
+
+fn known_encoding(media_type: &str) -> Option<Encoding> {
+    match &*media_type.to_ascii_lowercase() {
+        "application/json" | "*/*" | "application/*" => Some(Encoding::Json),
+        "application/yaml" | "text/yaml" => Some(Encoding::Yaml),
+        "application/vnd.kubernetes.protobuf" => Some(Encoding::Protobuf),
+        _ => None,
+    }
+}
+
 /// Chooses the form of an answer; 406 where the client accepts none on offer.
 pub(crate) fn negotiate(header: &str, offer: Offer) -> Result<Accepted, Status> {
+    let mut known = false;
     for clause in clauses(header) {
-        let encoding = match &*clause.media_type.to_ascii_lowercase() {
-            "application/json" | "*/*" | "application/*" => Encoding::Json,
-            "application/yaml" | "text/yaml" => Encoding::Yaml,
-            "application/vnd.kubernetes.protobuf" if offer.protobuf => Encoding::Protobuf,
-            _ => continue,
-        };
+        let Some(encoding) = known_encoding(clause.media_type) else { continue };
+        known = true;
         let is_meta_v1 = clause.param("g") == "meta.k8s.io" && clause.param("v") == "v1";
         let shape = match clause.param("as") {
             "" => Shape::Whole,
@@ -108,15 +120,22 @@ pub(crate) fn negotiate(header: &str, offer: Offer) -> Result<Accepted, Status> 
             "PartialObjectMetadata" | "PartialObjectMetadataList" if is_meta_v1 && offer.shapes => Shape::Metadata,
             _ => continue,
         };
-        // Who asks for rows or metadata in protobuf asks for them in JSON as well.
-        if shape != Shape::Whole && encoding == Encoding::Protobuf {
+        // Metadata alone can be had as protobuf of every kind, rows of none.
+        let fits = match shape {
+            Shape::Whole => offer.protobuf,
+            Shape::Metadata => true,
+            Shape::Table => false,
+        };
+        if encoding == Encoding::Protobuf && !fits {
             continue;
         }
         return Ok(Accepted { encoding, shape });
     }
-    let mut accepted = "application/json, application/yaml".to_owned();
-    if offer.protobuf {
-        accepted.push_str(", application/vnd.kubernetes.protobuf");
+    const ACCEPTED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+    if known || !offer.protobuf {
+        return Err(Status::not_acceptable(ACCEPTED));
     }
-    Err(Status::not_acceptable(&accepted))
+    // Of built-in kinds upstream's routes ask first.
+    let why = format!("406: Not Acceptable\n\nAvailable representations: {ACCEPTED}");
+    Err(Status { details: Some(api::status::Details::default()), ..Status::failure(406, "NotAcceptable", why) })
 }

@@ -64,12 +64,15 @@ pub(crate) fn object(
 /// Decodes a patch by its content type. `builtin` kinds take strategic merges; 415 for what a kind does not take.
 pub(crate) fn patch(bytes: &[u8], content_type: &str, builtin: bool) -> Result<(Patch, Vec<String>), Status> {
     let media_type = media_type(content_type);
-    let accepted = if builtin {
-        "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml"
-    } else {
-        "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
+    let accepted = "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
+    let refused = || {
+        if !builtin {
+            return Status::unsupported_media_type(accepted);
+        }
+        // Of built-in kinds upstream's routes ask first.
+        let status = Status::failure(415, "UnsupportedMediaType", "415: Unsupported Media Type");
+        Status { details: Some(api::status::Details::default()), ..status }
     };
-    let refused = || Status::unsupported_media_type(accepted);
     Ok(match media_type {
         "application/apply-patch+yaml" => {
             let Document { value, duplicates } = yaml(bytes)?;

@@ -1,9 +1,11 @@
 //! Of which kind a body has to be, by its path.
 
-use api::{Resource, Status};
+use api::validation::field::{Error, ErrorList, Path};
+use api::{Resource, Status, schema};
 use serde_json::{Map, Value};
 
 use crate::discovery::subresource;
+use crate::registry;
 
 /// The kind a path takes.
 pub(super) struct Expected<'a> {
@@ -12,14 +14,22 @@ pub(super) struct Expected<'a> {
     kind: &'a str,
     /// Any version of the group will do: `policy/v1beta1` evictions are still sent.
     any_version: bool,
+    /// Whether it is a custom kind.
+    custom: bool,
 }
 
 impl<'a> Expected<'a> {
     pub(super) fn new(row: &'a Resource, subresource: &str) -> Self {
         let described = (!subresource.is_empty()).then(|| subresource::describe(row, subresource)).and_then(|s| s.kind);
         match described {
-            Some((group, version, kind)) => Self { group, version, kind, any_version: true },
-            None => Self { group: &row.group, version: &row.version, kind: &row.kind, any_version: false },
+            Some((group, version, kind)) => Self { group, version, kind, any_version: true, custom: false },
+            None => Self {
+                group: &row.group,
+                version: &row.version,
+                kind: &row.kind,
+                any_version: false,
+                custom: !row.builtin,
+            },
         }
     }
 
@@ -31,10 +41,13 @@ impl<'a> Expected<'a> {
     /// Checks what a body says of itself, and fills in what it does not say.
     pub(super) fn check(&self, mut body: Value) -> Result<Value, Status> {
         let expected_kind = self.kind;
+        if body.is_null() {
+            body = Value::Object(Map::new());
+        }
         let Some(object) = body.as_object_mut() else {
-            return Err(Status::bad_request(format!(
-                "the object provided is unrecognized (must be of type {expected_kind}): couldn't get version/kind; json parse error: cannot unmarshal into Go value of type struct"
-            )));
+            return Err(self.unrecognized(
+                "couldn't get version/kind; json parse error: json: cannot unmarshal into Go value of type struct",
+            ));
         };
         let expected_version =
             if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) };
@@ -42,21 +55,47 @@ impl<'a> Expected<'a> {
             object.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
         };
         let (version, kind) = (said(object, "apiVersion"), said(object, "kind"));
-        if !version.is_empty() && version != expected_version {
-            let group = version.split_once('/').map_or("", |(group, _)| group);
-            if !self.any_version || group != self.group {
-                return Err(Status::bad_request(format!(
-                    "the API version in the data ({version}) does not match the expected API version ({expected_version})"
-                )));
+        let other_version = || {
+            Status::bad_request(format!(
+                "the API version in the data ({version}) does not match the expected API version ({expected_version})"
+            ))
+        };
+        if self.custom {
+            if !version.is_empty() && version != expected_version {
+                return Err(other_version());
             }
+            if !kind.is_empty() && kind != expected_kind {
+                let mut errors = ErrorList::new();
+                errors.push(Error::invalid(&Path::root("kind"), kind.as_str(), format!("must be {expected_kind}")));
+                let causes = registry::causes(&errors);
+                let name = body.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+                return Err(Status::invalid(self.group, &kind, name, causes));
+            }
+            object.insert("apiVersion".into(), expected_version.into());
+            object.insert("kind".into(), expected_kind.into());
+            return Ok(body);
         }
-        if !kind.is_empty() && kind != expected_kind {
-            return Err(Status::bad_request(format!(
-                "the kind in the data ({kind}) does not match the expected kind ({expected_kind})"
-            )));
+        let or = |said: &str, unsaid: &str| if said.is_empty() { unsaid.to_owned() } else { said.to_owned() };
+        let (version_said, kind_said) = (or(&version, &expected_version), or(&kind, expected_kind));
+        if version_said != expected_version || kind_said != expected_kind {
+            let (group, number) = version_said.split_once('/').unwrap_or(("", &version_said));
+            let known = schema::for_kind(group, number, &kind_said).is_some();
+            // Events are of two groups.
+            let events = expected_kind == "Event" && matches!(group, "" | "events.k8s.io");
+            if kind_said != expected_kind || !known || (group != self.group && !events) {
+                let why = registry::unknown_kind(&version_said, &kind_said, self.group, expected_kind);
+                return Err(Status::bad_request(why));
+            }
+            if !self.any_version {
+                return Err(other_version());
+            }
         }
         object.insert("apiVersion".into(), expected_version.into());
         object.insert("kind".into(), expected_kind.into());
         Ok(body)
+    }
+
+    fn unrecognized(&self, why: &str) -> Status {
+        Status::bad_request(format!("the object provided is unrecognized (must be of type {}): {why}", self.kind))
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::accept::{Offer, Shape};
 use super::kind::Expected;
 use super::respond::{self, Form};
-use super::{Incoming, body, form, plain_form, protobuf, warn, watch};
+use super::{Incoming, body, failure_form, form, protobuf, warn, watch};
 use crate::chain::Pass;
 use crate::discovery::subresource;
 use crate::metrics::LongRunning;
@@ -51,7 +51,7 @@ pub(super) async fn serve(
         request.operation = Operation::Watch(watch_options(&incoming)?);
         return watch::serve(server, request, form, incoming.request, (pass.permit, counted)).await;
     }
-    let plain = plain_form(incoming.request.headers(), incoming.query);
+    let plain = failure_form(incoming.request.headers(), incoming.query);
     let trail = incoming.trail;
     request.operation = operation(&row, incoming).await?;
     if let Some(trail) = trail {
@@ -184,7 +184,7 @@ async fn operation(row: &Resource, incoming: Incoming<'_>) -> Result<Operation, 
                 true => None,
                 false => {
                     let decode = |bytes: &[u8]| protobuf::decode(bytes, ("", "v1", "DeleteOptions"));
-                    Some(body::object(&bytes, &content_type, decode)?.value)
+                    Some(delete_options(body::object(&bytes, &content_type, decode)?.value)?)
                 }
             };
             let options = query.delete(document.as_ref())?;
@@ -196,6 +196,25 @@ async fn operation(row: &Resource, incoming: Incoming<'_>) -> Result<Operation, 
         }
         _ => return Err(Status::method_not_allowed()),
     })
+}
+
+/// The body of a delete says that it is `DeleteOptions` of some group, or nothing.
+fn delete_options(body: Value) -> Result<Value, Status> {
+    let text = |field: &str| body.get(field).and_then(Value::as_str).unwrap_or_default();
+    match (&body, text("kind")) {
+        (Value::Null, _) => Ok(Value::Object(serde_json::Map::new())),
+        (Value::Object(_), "" | "DeleteOptions") => Ok(body),
+        (Value::Object(_), kind) => {
+            let version = Some(text("apiVersion")).filter(|version| !version.is_empty()).unwrap_or("meta.k8s.io/v1");
+            let (kind, version) = (api::quote::quote(kind), api::quote::quote(version));
+            let why =
+                format!("no kind {kind} is registered for version {version} in scheme \"pkg/runtime/scheme.go:111\"");
+            Err(Status::bad_request(why))
+        }
+        _ => Err(Status::bad_request(
+            "couldn't get version/kind; json parse error: json: cannot unmarshal into Go value",
+        )),
+    }
 }
 
 fn tell_duplicates(options: &mut api::WriteOptions, duplicates: Vec<String>, content_type: &str) {

@@ -44,7 +44,14 @@ pub(crate) fn status(status: &Status) -> Response<Body> {
     failure(status, &Form::PLAIN)
 }
 
-/// As [`status`], indented for people. Failures are JSON whatever was accepted: every client reads it.
+/// What is said of a path that nobody knows anything of.
+pub(crate) fn no_such_page() -> Response<Body> {
+    let mut response = whole(404, "text/plain; charset=utf-8", Bytes::from_static(b"404 page not found\n"));
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// As [`status`], in the form a client accepts.
 pub(crate) fn failure(status: &Status, plain: &Form) -> Response<Body> {
     let code = match (status.code, &*status.status) {
         (0, "Failure") => 500,
@@ -52,8 +59,7 @@ pub(crate) fn failure(status: &Status, plain: &Form) -> Response<Body> {
         (code, _) => code,
     };
     let form = Form { gzip: false, ..plain.clone() };
-    let json = serde_json::to_vec(status).unwrap_or_default();
-    let mut response = render(code, std::iter::once(json), &form);
+    let mut response = value(code, &serde_json::to_value(status).unwrap_or_default(), &form);
     let headers = response.headers_mut();
     if let Some(seconds) = status.details.as_ref().map(|d| d.retry_after_seconds).filter(|s| *s > 0) {
         headers.insert(header::RETRY_AFTER, seconds.into());
@@ -79,7 +85,11 @@ pub(crate) fn whole(code: u16, content_type: &str, bytes: Bytes) -> Response<Bod
 /// One object.
 pub(crate) fn object(code: u16, resource: &Resource, object: &Arc<Object>, form: &Form) -> Response<Body> {
     if form.accepted.encoding == Encoding::Protobuf {
-        return match super::protobuf::encode(object) {
+        let encoded = match form.accepted.shape {
+            Shape::Metadata => super::protobuf::encode_metadata(object),
+            _ => super::protobuf::encode(object),
+        };
+        return match encoded {
             Ok(bytes) => whole(code, form.accepted.encoding.content_type(), bytes),
             Err(failure) => status(&failure),
         };
@@ -101,7 +111,11 @@ pub(crate) fn object(code: u16, resource: &Resource, object: &Arc<Object>, form:
 /// A page of a collection.
 pub(crate) fn list(resource: &Arc<Resource>, list: List, form: &Form) -> Response<Body> {
     if form.accepted.encoding == Encoding::Protobuf {
-        return match super::protobuf::encode_list(resource, &list) {
+        let encoded = match form.accepted.shape {
+            Shape::Metadata => super::protobuf::encode_metadata_list(&list),
+            _ => super::protobuf::encode_list(resource, &list),
+        };
+        return match encoded {
             Ok(bytes) => whole(200, form.accepted.encoding.content_type(), bytes),
             Err(failure) => status(&failure),
         };
@@ -114,6 +128,11 @@ pub(crate) fn list(resource: &Arc<Resource>, list: List, form: &Form) -> Respons
 
 /// A tree as the whole answer, in the form accepted.
 pub(crate) fn value(code: u16, value: &Value, form: &Form) -> Response<Body> {
+    if form.accepted.encoding == Encoding::Protobuf
+        && let Ok(bytes) = super::protobuf::encode_value(value)
+    {
+        return whole(code, form.accepted.encoding.content_type(), bytes);
+    }
     render(code, std::iter::once(serde_json::to_vec(value).unwrap_or_default()), form)
 }
 

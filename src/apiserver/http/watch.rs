@@ -47,8 +47,8 @@ pub(super) async fn serve(
     let content_type = match encoder.form.accepted.shape {
         _ if encoder.form.accepted.encoding == Encoding::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
         Shape::Whole => "application/json",
-        Shape::Table => "application/json;as=Table;g=meta.k8s.io;v=v1",
-        Shape::Metadata => "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+        // Each event's object says what it is.
+        Shape::Table | Shape::Metadata => "application/json",
     };
     let state = (watch, encoder, end, counted);
     let lines = futures::stream::unfold(state, move |(mut watch, mut encoder, end, counted)| {
@@ -176,7 +176,11 @@ impl Encoder {
 
     fn event(&self, kind: &str, object: &Arc<Object>, columns: bool) -> Bytes {
         if self.form.accepted.encoding == Encoding::Protobuf {
-            return protobuf_frame(kind, protobuf::encode(object));
+            let encoded = match self.form.accepted.shape {
+                Shape::Metadata => protobuf::encode_metadata(object),
+                _ => protobuf::encode(object),
+            };
+            return protobuf_frame(kind, encoded);
         }
         let mut line = Vec::with_capacity(object.json_len() + 64);
         line.extend_from_slice(b"{\"type\":\"");

@@ -59,7 +59,9 @@ impl Registry {
         }
         apply::validate(form, body, false).map_err(|why| {
             let (namespace, name) = (body.text("metadata.namespace"), body.text("metadata.name"));
-            let what = format!("{namespace}/{name}; {api_version}, Kind={kind}");
+            // Upstream prints the core group with its slash.
+            let core = if api_version.contains('/') { "" } else { "/" };
+            let what = format!("{namespace}/{name}; {core}{api_version}, Kind={kind}");
             Status::failure(500, "", format!("failed to create typed patch object ({what}): {why}"))
         })?;
         let whole = current.and_then(|current| current.managed.as_deref()).map(ManagedFields::parse).transpose();
@@ -118,7 +120,7 @@ impl Registry {
             return Err(Status::conflict(&resource.group, &resource.plural, &request.name, why));
         }
         intake::name_namespace(&mut object, request)?;
-        intake::name_object(&mut object, request)?;
+        intake::check_name(&object, request)?;
         object.cut("metadata.resourceVersion");
         if let Some(authorizer) = self.authorizer() {
             // Whoever may patch need not be allowed to create.

@@ -13,6 +13,7 @@ use super::write::Owners;
 use super::{Registry, custom, error, intake, metadata, versions};
 use crate::admission::{self, Attributes, Options, Verb};
 use crate::allocator::Hold;
+use crate::notes;
 use crate::strategy;
 use crate::tree::Tree;
 
@@ -25,9 +26,11 @@ impl Registry {
         let mut warnings = Vec::new();
         let mut object = self.decode(&request.resource, Part::Main, body, options, &mut warnings)?;
         intake::name_namespace(&mut object, request)?;
+        warnings.extend(metadata::dedup_owners(&mut object, false));
         let sent = object.cut("metadata.managedFields");
         let owners = Written::new(&request.resource, Part::Main).of_new(&object, options, sent.as_ref()).await;
-        let (created, more) = self.create_stored(request, object, owners, options).await?;
+        let (created, more) =
+            self.create_stored(request, object, owners, options).await.inspect_err(|_| notes::warn_all(&warnings))?;
         warnings.extend(more);
         let object = versions::show(&request.resource, created).await?;
         Ok(Reply::Object { object, created: true, warnings })
@@ -49,6 +52,8 @@ impl Registry {
         attributes.object = object;
         attributes.owners.new = Some(owners);
         admission::mutate(self, &mut attributes).await?;
+        let twice = metadata::dedup_owners(&mut attributes.object, true);
+        attributes.warnings.extend(twice);
         let generate = attributes.object.text("metadata.name").is_empty();
         metadata::prepare_create(&mut attributes.object, &storage, strategy, &request.namespace)?;
         (strategy.prepare_create)(&mut attributes.object, &request.user);
@@ -72,7 +77,8 @@ impl Registry {
         if options.dry_run {
             return Ok((Arc::new(custom::would_be(&storage, &object, &owners).await?), warnings));
         }
-        for attempt in 1.. {
+        let mut attempt = 1;
+        let taken = loop {
             hold.iter_mut().for_each(Hold::begin);
             match self.put(&storage, &object, &owners, Expect::Absent).await? {
                 Ok(created) => {
@@ -84,11 +90,16 @@ impl Registry {
                 Err(_) if generate && attempt < ATTEMPTS => {
                     let name = metadata::generate(object.text("metadata.generateName"));
                     object.put("metadata.name", name);
+                    attempt += 1;
                 }
-                Err(_) => break,
+                Err(taken) => break taken,
             }
-        }
+        };
         hold.iter_mut().for_each(Hold::fail);
-        Err(Status::already_exists(&storage.group, &storage.plural, object.text("metadata.name")))
+        let mut status = Status::already_exists(&storage.group, &storage.plural, object.text("metadata.name"));
+        if taken.is_some_and(|taken| taken.value.at("metadata.deletionTimestamp").is_some()) {
+            status.message.insert_str(0, "object is being deleted: ");
+        }
+        Err(status)
     }
 }

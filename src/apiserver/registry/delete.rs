@@ -196,12 +196,14 @@ fn begin(object: &mut Value, strategy: &Strategy, options: &DeleteOptions) -> bo
     }
     collect_garbage(object, strategy, options);
     (strategy.prepare_delete)(object);
-    if object.text("kind") == "Namespace" && object.text("apiVersion") == "v1" {
-        object.put("status.phase", "Terminating");
-    }
     let grace = strategy.grace.map_or(0, |grace| grace(object, options.grace_period_seconds));
     object.put("metadata.deletionTimestamp", time::format(after(Timestamp::now(), grace)));
-    object.put("metadata.deletionGracePeriodSeconds", grace);
+    if object.text("kind") == "Namespace" && object.text("apiVersion") == "v1" {
+        // A namespace goes when it is empty, and upstream says nothing of a time.
+        object.put("status.phase", "Terminating");
+    } else {
+        object.put("metadata.deletionGracePeriodSeconds", grace);
+    }
     if let Some(generation) = before.int("metadata.generation").filter(|generation| *generation > 0) {
         object.put("metadata.generation", generation + 1);
     }
@@ -219,8 +221,15 @@ fn shorten(object: &mut Value, since: &str, strategy: &Strategy, options: &Delet
         // A delete that nothing holds any more is finished; one that is held stays as it is.
         return !held(object);
     }
-    let end = time::parse(since).unwrap_or_else(|_| Timestamp::now());
-    object.put("metadata.deletionTimestamp", time::format(after(end, asked - left)));
+    let now = Timestamp::now();
+    let mut end = after(time::parse(since).unwrap_or(now), asked - left);
+    let mut asked = asked;
+    if end < now {
+        // Never into the past; and who asked for a grace period leaves the end to whoever watches for it.
+        end = now;
+        asked = asked.min(1);
+    }
+    object.put("metadata.deletionTimestamp", time::format(end));
     object.put("metadata.deletionGracePeriodSeconds", asked);
     true
 }
@@ -261,14 +270,17 @@ fn collect_garbage(object: &mut Value, strategy: &Strategy, options: &DeleteOpti
 }
 
 fn check_preconditions(storage: &Resource, object: &Object, options: &DeleteOptions) -> Result<(), Status> {
-    let conflict = |why: String| Err(Status::conflict(&storage.group, &storage.plural, &object.meta.name, why));
+    // Here alone upstream names the kind and not the resource.
+    let conflict = |why: String| Err(Status::conflict(&storage.group, &storage.kind, &object.meta.name, why));
     match (&options.uid, &options.resource_version) {
         (Some(uid), _) if **uid != *object.meta.uid => conflict(format!(
-            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted \
+             and then recreated",
             object.meta.uid
         )),
         (_, Some(version)) if *version != object.meta.resource_version.to_string() => conflict(format!(
-            "Precondition failed: ResourceVersion in precondition: {version}, ResourceVersion in object meta: {}",
+            "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({}). The \
+             object might have been modified",
             object.meta.resource_version
         )),
         _ => Ok(()),

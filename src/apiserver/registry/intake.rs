@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use api::managed_fields::ManagedFields;
-use api::{FieldValidation, Request, Resource, Status, WriteOptions, prune, schema};
+use api::validation::field::{Error, ErrorList, Path};
+use api::{FieldValidation, Patch, Request, Resource, Status, WriteOptions, prune, schema};
 use serde_json::Value;
 
 use super::part::Part;
@@ -87,7 +88,8 @@ pub(super) fn yaml_error(options: &WriteOptions) -> Option<String> {
     (!keys.is_empty()).then(|| format!("yaml: unmarshal errors:\n  {}", keys.join("\n  ")))
 }
 
-/// Checks that the body says it is what the path says it is; a body that does not say is.
+/// Checks that the body says it is what the path says it is; a body that does not say is. Those that are sent whole were asked
+/// before.
 fn name_kind(body: &mut Value, group: &str, version: &str, kind: &str) -> Result<(), Status> {
     if !body.is_object() {
         return Err(Status::bad_request("the body of the request is no object"));
@@ -97,21 +99,69 @@ fn name_kind(body: &mut Value, group: &str, version: &str, kind: &str) -> Result
         let said = body.text(field);
         said.is_empty() || said == expected
     };
-    if !says("apiVersion", &expected) {
-        let said = body.text("apiVersion");
-        return Err(Status::bad_request(format!(
-            "the API version in the data ({said}) does not match the expected API version ({expected})"
-        )));
-    }
-    if !says("kind", kind) {
-        let said = body.text("kind");
-        return Err(Status::bad_request(format!(
-            "the kind in the data ({said}) does not match the expected kind ({kind})"
+    if !says("apiVersion", &expected) || !says("kind", kind) {
+        let said = |field: &str, unsaid: &str| {
+            let said = body.text(field);
+            if said.is_empty() { unsaid.to_owned() } else { said.to_owned() }
+        };
+        return Err(Status::bad_request(unknown_kind(
+            &said("apiVersion", &expected),
+            &said("kind", kind),
+            group,
+            kind,
         )));
     }
     body.put("kind", kind);
     body.put("apiVersion", expected);
     Ok(())
+}
+
+/// What upstream says of a body of another kind than its path takes: either it knows the kind and cannot make one of the other,
+/// or it does not know it.
+pub(crate) fn unknown_kind(api_version: &str, said: &str, group: &str, kind: &str) -> String {
+    let (said_group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let why = if schema::for_kind(said_group, version, said).is_some() {
+        // Upstream's form that has no version is named for its Go package.
+        let package = match group.split('.').next().unwrap_or_default() {
+            "" | "events" => "core",
+            package => package,
+        };
+        format!("converting ({version}.{said}) to ({package}.{kind}): unknown conversion")
+    } else {
+        let (said, api_version) = (api::quote::quote(said), api::quote::quote(api_version));
+        format!("no kind {said} is registered for version {api_version} in scheme \"pkg/runtime/scheme.go:111\"")
+    };
+    format!("{said} in version {} cannot be handled as a {kind}: {why}", api::quote::quote(version))
+}
+
+/// What a patch gets that makes of an object what cannot be read: 422 about the patch, with what was to be read.
+pub(super) fn unfit(status: Status, patch: &Patch, patched: impl FnOnce() -> Value, kind: &str) -> Status {
+    let Some((_, why)) = status.message.split_once(&format!(" cannot be handled as a {kind}: ")) else { return status };
+    if status.code != 400 {
+        return status;
+    }
+    let read = match patch {
+        Patch::Strategic(patch) => go_text(patch),
+        _ => patched().to_string(),
+    };
+    let mut errors = ErrorList::new();
+    errors.push(Error::invalid(&Path::root("patch"), read, why));
+    Status::invalid("", "", "", super::error::causes(&errors))
+}
+
+/// A tree as Go prints it.
+fn go_text(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".into(),
+        Value::String(text) => text.clone(),
+        Value::Array(list) => format!("[{}]", list.iter().map(go_text).collect::<Vec<_>>().join(" ")),
+        Value::Object(map) => {
+            let mut fields: Vec<String> = map.iter().map(|(key, value)| format!("{key}:{}", go_text(value))).collect();
+            fields.sort_unstable();
+            format!("map[{}]", fields.join(" "))
+        }
+        plain => plain.to_string(),
+    }
 }
 
 /// Checks the body's namespace against the path's, and fills it in.
@@ -129,12 +179,16 @@ pub(super) fn name_namespace(object: &mut Value, request: &Request) -> Result<()
     Ok(())
 }
 
-/// Checks the body's name against the path's, and fills it in.
-pub(super) fn name_object(object: &mut Value, request: &Request) -> Result<(), Status> {
+/// Checks the body's name against the path's.
+pub(super) fn check_name(object: &Value, request: &Request) -> Result<(), Status> {
     let said = object.text("metadata.name");
     if said.is_empty() {
-        object.put("metadata.name", request.name.as_str());
-    } else if said != request.name {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            request.name
+        )));
+    }
+    if said != request.name {
         return Err(Status::bad_request(format!(
             "the name of the object ({said}) does not match the name on the URL ({})",
             request.name

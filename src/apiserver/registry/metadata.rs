@@ -104,11 +104,73 @@ pub(super) fn count_change(new: &mut Value, old: &Value, resource: &Resource, st
         object.filter(|(key, _)| !aside(key)).count()
     };
     let differs = counted(new) != counted(old)
-        || new.as_object().into_iter().flatten().any(|(key, value)| !aside(key) && old.get(key) != Some(value))
-        || also.is_some_and(|field| new.at(field) != old.at(field));
-    if differs {
+        || new.as_object().into_iter().flatten().any(|(key, value)| !aside(key) && old.get(key) != Some(value));
+    let really = || {
+        let rest = |object: &Value| {
+            let object = object.as_object().into_iter().flatten().filter(|(key, _)| !aside(key));
+            Value::Object(object.map(|(key, value)| (key.clone(), value.clone())).collect())
+        };
+        !same(&rest(new), &rest(old), resource)
+    };
+    if differs && really() || also.is_some_and(|field| new.at(field) != old.at(field)) {
         new.put("metadata.generation", old.int("metadata.generation").unwrap_or(0) + 1);
     }
+}
+
+/// Takes out owners that are said twice; answers with the warning that upstream has for it.
+pub(super) fn dedup_owners(object: &mut Value, admitted: bool) -> Option<String> {
+    const OWNERS: &str = "metadata.ownerReferences";
+    let owners = object.items(OWNERS);
+    let mut kept: Vec<Value> = Vec::with_capacity(owners.len());
+    let mut twice = Vec::new();
+    for owner in owners {
+        if kept.contains(owner) { twice.push(owner.text("uid").to_owned()) } else { kept.push(owner.clone()) }
+    }
+    if twice.is_empty() {
+        return None;
+    }
+    object.put(OWNERS, Value::Array(kept));
+    let (when, twice) = (if admitted { " after mutating admission happens" } else { "" }, twice.join(", "));
+    Some(format!(
+        ".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and may reject \
+         such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {twice}"
+    ))
+}
+
+/// Whether two states of an object are written as the same. What has been read back has the structs that Go always writes,
+/// and what a client sends need not.
+pub(super) fn same(new: &Value, old: &Value, resource: &Resource) -> bool {
+    if new == old {
+        return true;
+    }
+    // The first difference that is more than an empty struct ends the search: most writes change something.
+    if !alike(new, old) {
+        return false;
+    }
+    let written = |object: &Value| {
+        let mut object = object.clone();
+        super::write::canonical(&mut object, resource);
+        object
+    };
+    written(new) == written(old)
+}
+
+/// Whether two values differ in nothing but objects that hold nothing.
+fn alike(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Object(one), Value::Object(other)) => {
+            one.iter().all(|(key, value)| other.get(key).map_or_else(|| is_hollow(value), |other| alike(value, other)))
+                && other.iter().all(|(key, value)| one.contains_key(key) || is_hollow(value))
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| alike(one, other))
+        }
+        _ => one == other,
+    }
+}
+
+fn is_hollow(value: &Value) -> bool {
+    value.as_object().is_some_and(|map| map.values().all(is_hollow))
 }
 
 /// Complaints about the name of a new object, which it then has for good.

@@ -51,7 +51,7 @@ impl Registry {
     /// A page of a collection.
     pub(crate) async fn list(&self, request: &Request, options: &ListOptions) -> Result<List, Status> {
         let resource = &request.resource;
-        let selection = Selection::parse(&resource.storage(), options)?;
+        let selection = Selection::parse(resource, options)?;
         if !selection.is_of_version() {
             let mut list = self.stored_list(resource, &request.namespace, &selection, options).await?;
             list.items = versions::show_all(resource, list.items).await?;

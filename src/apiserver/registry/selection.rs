@@ -1,5 +1,8 @@
 //! Label and field selectors of a request, made ready to be matched against metadata alone.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use api::custom::Conversion;
 use api::selector::{FieldSelector, LabelSelector};
 use api::{ListOptions, Object, Resource, Status};
@@ -36,13 +39,16 @@ enum Source {
 }
 
 impl Selection {
-    /// Reads both selectors; 400 when one does not parse or names a field that the kind is not selected by.
-    pub(crate) fn parse(resource: &Resource, options: &ListOptions) -> Result<Self, Status> {
+    /// Reads both selectors of a request for a row; 400 when one does not parse or names a field that the kind is not selected
+    /// by.
+    pub(crate) fn parse(row: &Arc<Resource>, options: &ListOptions) -> Result<Self, Status> {
+        let resource = &*row.storage();
         let labels = LabelSelector::parse(&options.label_selector).map_err(|e| Status::bad_request(e.to_string()))?;
         let fields = FieldSelector::parse(&options.field_selector).map_err(|e| Status::bad_request(e.to_string()))?;
         let mut custom = Vec::new();
         let mut field = |r: &api::selector::FieldRequirement| {
-            Ok(Field { source: source(resource, &r.field, &mut custom)?, equals: r.equals, value: r.value.clone() })
+            let path = stored_field(row, &r.field)?;
+            Ok(Field { source: source(resource, &path, &mut custom)?, equals: r.equals, value: r.value.clone() })
         };
         let fields = fields.requirements().iter().map(&mut field).collect::<Result<_, Status>>()?;
         let conversion = resource.custom.as_ref().map(|custom| &custom.definition.conversion);
@@ -100,6 +106,21 @@ impl Selection {
 
 fn said(meta: &api::Meta, at: usize) -> Option<&str> {
     meta.fields.get(at).map(|value| &**value).filter(|value| !value.is_empty())
+}
+
+/// What a field of the row is called in the row that stores its objects: today's events have other names for the old ones'.
+fn stored_field<'a>(row: &Resource, path: &'a str) -> Result<Cow<'a, str>, Status> {
+    if &*row.group != "events.k8s.io" {
+        return Ok(path.into());
+    }
+    match path {
+        "metadata.name" | "metadata.namespace" | "reason" | "type" => Ok(path.into()),
+        "reportingController" => Ok("reportingComponent".into()),
+        _ => match path.strip_prefix("regarding.") {
+            Some(field) => Ok(format!("involvedObject.{field}").into()),
+            None => Err(Status::bad_request(format!("field label not supported: {path}"))),
+        },
+    }
 }
 
 fn source(resource: &Resource, path: &str, custom: &mut Vec<Box<str>>) -> Result<Source, Status> {
@@ -177,6 +198,24 @@ mod tests {
         check("events", json!({ "reportingComponent": "b" }), "source=b", true);
         check("events", json!({}), "source=b", false);
         check("events", json!({}), "source=", true);
+    }
+
+    #[test]
+    fn events_are_selected_by_the_names_of_their_group() {
+        let of = |group: &str, selector: &str| {
+            let row = api::resource::find(group, "v1", "events").unwrap();
+            let options = ListOptions { field_selector: selector.into(), ..ListOptions::default() };
+            Selection::parse(row, &options).map_err(|status| status.message)
+        };
+        let object = json!({ "involvedObject": { "kind": "Pod" }, "reportingComponent": "b" });
+        let row = api::resource::find("", "v1", "events").unwrap();
+        let object = Object::encode(&object, 1, row).unwrap();
+        assert!(of("events.k8s.io", "regarding.kind=Pod,reportingController=b").unwrap().matches(&object));
+        assert!(!of("events.k8s.io", "regarding.kind=Node").unwrap().matches(&object));
+        for path in ["involvedObject.kind", "reportingComponent", "source", "regarding.x"] {
+            assert!(of("events.k8s.io", &format!("{path}=x")).unwrap_err().starts_with("field label not supported: "));
+        }
+        assert!(of("", "regarding.kind=Pod").is_err());
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::write::Current;
 use super::{Registry, custom, error, intake, metadata, versions};
 use crate::admission::{self, Attributes, Options, Verb};
 use crate::allocator::Hold;
+use crate::notes;
 use crate::strategy::{self, Strategy};
 use crate::tree::Tree;
 
@@ -92,7 +93,8 @@ impl Registry {
                 }
             };
             warnings.clear();
-            match self.try_update(request, part, &intent, options, &storage, strategy, now, &mut warnings).await? {
+            let tried = self.try_update(request, part, &intent, options, &storage, strategy, now, &mut warnings).await;
+            match tried.inspect_err(|_| notes::warn_all(&warnings))? {
                 Outcome::Done(object) | Outcome::Gone(object) => {
                     let object = self.shown(request, part, object).await?;
                     return Ok(Reply::Object { object, created: false, warnings });
@@ -125,8 +127,8 @@ impl Registry {
         Box::pin(self.update(&request, Part::Status, Intent::Own(change), &options)).await.map(drop)
     }
 
-    async fn put_new(&self, request: &Request, mut body: Value, options: &WriteOptions) -> Result<Reply, Status> {
-        intake::name_object(&mut body, request)?;
+    async fn put_new(&self, request: &Request, body: Value, options: &WriteOptions) -> Result<Reply, Status> {
+        intake::check_name(&body, request)?;
         // Whoever names a version or a uid means an object that is gone.
         if !matches!(body.text("metadata.resourceVersion"), "" | "0") || !body.text("metadata.uid").is_empty() {
             return Err(Status::stale(&request.resource.group, &request.resource.plural, &request.name));
@@ -149,6 +151,9 @@ impl Registry {
         let old = &current.value;
         let Intended { object: mut new, owners } =
             self.intended(request, part, intent, options, &current, warnings).await?;
+        if matches!(intent, Intent::Put(_)) {
+            warnings.extend(metadata::dedup_owners(&mut new, false));
+        }
         let unconditional = check_version(&mut new, &current, part, intent, storage, strategy)?;
         let mut attributes = Attributes::new(request, Verb::Update, Options::Update(options.clone()));
         (attributes.object, attributes.old) = (new, old.clone());
@@ -156,6 +161,8 @@ impl Registry {
         let own = matches!(intent, Intent::Own(_));
         if !own {
             admission::mutate(self, &mut attributes).await?;
+            let twice = metadata::dedup_owners(&mut attributes.object, true);
+            attributes.warnings.extend(twice);
         }
         // Admission may have touched what this write may not: the part is taken out of its result once more.
         let mut new = match part {
@@ -238,7 +245,7 @@ impl Registry {
         // What is compared, and written, has no version.
         current.value.cut("metadata.resourceVersion");
         new.cut("metadata.resourceVersion");
-        let same = new == current.value && !gone && same_owners(owners.as_ref(), &current);
+        let same = metadata::same(&new, &current.value, storage) && !gone && same_owners(owners.as_ref(), &current);
         if same && (dry_run || !self.is_outdated(storage, &current).await?) {
             return Ok(Outcome::Done(current.object));
         }
@@ -304,17 +311,12 @@ impl Registry {
                 Ok(Intended { object, owners: Some(owners) })
             }
             Intent::Patch(patch) => {
-                // A patch means the object as clients see it.
-                let mut whole = old.clone();
-                super::write::canonical(&mut whole, &request.resource.storage());
-                if names_owners(patch) {
-                    whole.put("metadata.managedFields", ownership::read(current.managed.as_deref()).to_value());
-                }
-                let mut seen = part.show(&request.resource, versions::from_storage(&request.resource, whole));
-                let (group, version, kind) = part.kind(&request.resource);
-                let message = schema::for_kind(group, version, kind).filter(|_| request.resource.builtin);
-                patch.apply(&mut seen, message)?;
-                self.changed(request, part, seen, options, current, warnings).await
+                let seen = patched(request, part, patch, current)?;
+                let (_, _, kind) = part.kind(&request.resource);
+                let changed = self.changed(request, part, seen, options, current, warnings).await;
+                // Made once more for the complaint: most patches are fine.
+                let seen = || patched(request, part, patch, current).unwrap_or_default();
+                changed.map_err(|status| intake::unfit(status, patch, seen, kind))
             }
         }
     }
@@ -350,7 +352,7 @@ impl Registry {
         let mut view = self.decode(&request.resource, part, body, options, warnings)?;
         let sent = view.cut("metadata.managedFields");
         intake::name_namespace(&mut view, request)?;
-        intake::name_object(&mut view, request)?;
+        intake::check_name(&view, request)?;
         Ok((part.merge(&request.resource.storage(), view, old)?, sent))
     }
 
@@ -377,6 +379,20 @@ impl Registry {
     }
 }
 
+/// What a patch makes of the object, which means it as clients see it.
+fn patched(request: &Request, part: Part, patch: &Patch, current: &Current) -> Result<Value, Status> {
+    let mut whole = current.value.clone();
+    super::write::canonical(&mut whole, &request.resource.storage());
+    if names_owners(patch) {
+        whole.put("metadata.managedFields", ownership::read(current.managed.as_deref()).to_value());
+    }
+    let mut seen = part.show(&request.resource, versions::from_storage(&request.resource, whole));
+    let (group, version, kind) = part.kind(&request.resource);
+    let message = schema::for_kind(group, version, kind).filter(|_| request.resource.builtin);
+    patch.apply(&mut seen, message)?;
+    Ok(seen)
+}
+
 /// Checks what the body says about version and uid. Says whether the write may be tried again on a newer version.
 fn check_version(
     new: &mut Value,
@@ -388,7 +404,9 @@ fn check_version(
 ) -> Result<bool, Status> {
     let name = &current.object.meta.name;
     let uid = new.text("metadata.uid");
-    if !uid.is_empty() && *uid != *current.object.meta.uid {
+    // A patch is not made for an object: what it makes of the uid is for the validation to refuse.
+    let put = matches!(intent, Intent::Put(_));
+    if put && !uid.is_empty() && *uid != *current.object.meta.uid {
         let why =
             format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", current.object.meta.uid);
         return Err(Status::conflict(&storage.group, &storage.plural, name, why));
@@ -404,7 +422,7 @@ fn check_version(
     }
     match new.text("metadata.resourceVersion") {
         "" | "0" => {
-            if !strategy.unconditional_update && part == Part::Main {
+            if !strategy.unconditional_update && part != Part::Scale {
                 let mut errors = ErrorList::new();
                 let path = Path::root("metadata").child("resourceVersion");
                 errors.push(Error::invalid(&path, 0, "must be specified for an update"));

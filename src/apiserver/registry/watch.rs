@@ -129,7 +129,7 @@ impl Registry {
             return Err(Status::bad_request("the request is no watch"));
         };
         check(options)?;
-        let selection = Selection::parse(&request.resource.storage(), &options.list)?;
+        let selection = Selection::parse(&request.resource, &options.list)?;
         let version = resource_version(options.list.resource_version.as_deref())?;
         match version {
             None => self.catch_up().await?,

@@ -33,6 +33,8 @@ pub(super) const VOLUME: Strategy = Strategy {
             ("spec.azureDisk.readOnly", "false"),
             ("spec.scaleIO.storageMode", r#""ThinProvisioned""#),
             ("spec.scaleIO.fsType", r#""xfs""#),
+            ("status", "{}"),
+            ("status.phase", r#""Pending""#),
         ])
     }),
     validate: validation::volume,
@@ -46,7 +48,9 @@ pub(super) const CLAIM: Strategy = Strategy {
     status: Some(r#"{"phase":"Pending"}"#),
     prepare_create: |claim, _| data_source(claim, None),
     prepare_update: |claim, old| data_source(claim, Some(old)),
-    defaults: Some(|| Defaults::new(&[("spec.volumeMode", r#""Filesystem""#)])),
+    defaults: Some(|| {
+        Defaults::new(&[("spec.volumeMode", r#""Filesystem""#), ("status", "{}"), ("status.phase", r#""Pending""#)])
+    }),
     validate: validation::claim,
     validate_update: validation::claim_update,
     validate_status: validation::claim_status,

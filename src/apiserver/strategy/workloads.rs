@@ -144,7 +144,7 @@ pub(super) const DAEMON_SET: Strategy = Strategy {
 };
 
 /// A field of versions before v1 that v1 shows as an annotation: how often the template changed.
-const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+pub(crate) const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
 fn template_generation(set: &Value) -> i64 {
     let said = set.at("metadata.annotations").and_then(|annotations| annotations.get(TEMPLATE_GENERATION));

@@ -4,6 +4,7 @@ use api::Resource;
 use serde_json::Value;
 
 use super::put_conditions;
+use crate::strategy::TEMPLATE_GENERATION;
 use crate::tree::Tree;
 
 /// The metadata that `ResetObjectMetaForStatus` keeps upstream.
@@ -44,6 +45,13 @@ pub(super) fn merge(resource: &Resource, mut new: Value, old: &Value) -> Value {
     }
     match (&*resource.group, &*resource.plural) {
         ("", "pods") => pod(&mut merged, old),
+        ("apps", "daemonsets") => {
+            // An annotation that stands for a field of the spec.
+            let annotations = old.at("metadata.annotations");
+            if let Some(generation) = annotations.and_then(|annotations| annotations.get(TEMPLATE_GENERATION)) {
+                merged.map_mut("metadata.annotations").insert(TEMPLATE_GENERATION.into(), generation.clone());
+            }
+        }
         ("", "persistentvolumes") => volume(&mut merged, old),
         ("certificates.k8s.io", "certificatesigningrequests") => signing_request(&mut merged, old),
         ("resource.k8s.io", "resourceclaims") => claim(&mut merged, old),

@@ -153,7 +153,7 @@ async fn what_cannot_be_applied_is_refused() {
     check(
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m", "namespace": "a"}, "colour": 1}),
         500,
-        "failed to create typed patch object (a/m; v1, Kind=ConfigMap): .colour: field not declared in schema",
+        "failed to create typed patch object (a/m; /v1, Kind=ConfigMap): .colour: field not declared in schema",
     )
     .await;
     check(
@@ -256,7 +256,7 @@ async fn lists_of_applied_objects_are_merged_by_their_keys() {
     let status = server.object("services/s", applied(mixed, "one")).await.unwrap_err();
     assert_eq!(
         status.message,
-        r#"failed to create typed patch object (/s; v1, Kind=Service): .spec.ports: duplicate entries for key [port=80,protocol="TCP"]"#
+        r#"failed to create typed patch object (/s; /v1, Kind=Service): .spec.ports: duplicate entries for key [port=80,protocol="TCP"]"#
     );
 }
 

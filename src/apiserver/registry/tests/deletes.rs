@@ -31,8 +31,8 @@ async fn preconditions_protect_another_object() {
     assert_eq!(
         status.message,
         format!(
-            "Operation cannot be fulfilled on configmaps \"m\": Precondition failed: UID in precondition: u, UID in \
-             object meta: {uid}"
+            "Operation cannot be fulfilled on ConfigMap \"m\": the UID in the precondition (u) does not match the UID in \
+             record ({uid}). The object might have been deleted and then recreated"
         )
     );
     let old = DeleteOptions { resource_version: Some("1".into()), ..DeleteOptions::default() };

@@ -73,7 +73,8 @@ async fn names_and_kinds_must_fit_the_path() {
     check(
         json!({"apiVersion": "v2", "metadata": {"name": "a"}}),
         400,
-        "the API version in the data (v2) does not match the expected API version (v1)",
+        "ConfigMap in version \"v2\" cannot be handled as a ConfigMap: no kind \"ConfigMap\" is registered for version \"v2\" in \
+         scheme \"pkg/runtime/scheme.go:111\"",
     )
     .await;
     check(
@@ -141,7 +142,11 @@ async fn stale_writes_conflict_and_unchanged_ones_do_nothing() {
     let stale = json!({"metadata": {"resourceVersion": first["metadata"]["resourceVersion"], "labels": {"k": "z"}}});
     assert_eq!(server.merge("configmaps/m", stale).await.unwrap_err().code, 409);
     let other = json!({"metadata": {"uid": "another", "labels": {"k": "z"}}});
-    assert_eq!(server.merge("configmaps/m", other).await.unwrap_err().code, 409);
+    let status = server.merge("configmaps/m", other.clone()).await.unwrap_err();
+    let expect = "ConfigMap \"m\" is invalid: metadata.uid: Invalid value: \"another\": field is immutable";
+    assert_eq!((status.code, status.message.as_str()), (422, expect));
+    let named = json!({"metadata": {"name": "m", "uid": "another"}});
+    assert_eq!(server.update("configmaps/m", named).await.unwrap_err().code, 409);
 }
 
 #[tokio::test]
@@ -210,4 +215,65 @@ async fn custom_kinds_are_served_like_the_others() {
     assert_eq!(names(&server.list("widgets.example.com", ListOptions::default()).await.unwrap()), ["w"]);
     server.registry.serve(&widgets(Vec::new())).await.unwrap();
     assert!(server.registry.catalog().get("example.com", "v1", "widgets").is_none());
+}
+
+#[tokio::test]
+async fn a_patch_of_what_cannot_be_read_is_refused_as_the_patch_it_is() {
+    let server = server().await;
+    server.create("configmaps", config_map("m", "x")).await.unwrap();
+    let refused = async |patch: Patch, options: WriteOptions| {
+        let status = server.object("configmaps/m", Operation::Patch(patch, options)).await.unwrap_err();
+        (status.code, status.message)
+    };
+    let lenient = WriteOptions::default;
+    let (code, told) = refused(Patch::Merge(json!({"data": {"a": 1}})), lenient()).await;
+    assert_eq!(code, 422);
+    assert!(told.starts_with(" \"\" is invalid: patch: Invalid value: \"{"), "{told}");
+    assert!(
+        told.ends_with("json: cannot unmarshal number into Go struct field ConfigMap.data of type string"),
+        "{told}"
+    );
+    let strict = WriteOptions { field_validation: FieldValidation::Strict, ..lenient() };
+    let told = refused(Patch::Strategic(json!({"colour": "red"})), strict).await;
+    let expect =
+        " \"\" is invalid: patch: Invalid value: \"map[colour:red]\": strict decoding error: unknown field \"colour\"";
+    assert_eq!(told, (422, expect.to_owned()));
+    let (code, told) = refused(Patch::Merge(json!({"metadata": null})), lenient()).await;
+    let expect = "the name of the object (m based on URL) was undeterminable: name must be provided";
+    assert_eq!((code, told.as_str()), (400, expect));
+}
+
+#[tokio::test]
+async fn owners_that_come_twice_are_owners_once() {
+    let server = server().await;
+    let owner = json!({"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"});
+    let mut map = config_map("m", "x");
+    map["metadata"]["ownerReferences"] = json!([owner, owner]);
+    let made = server.create("configmaps", map).await.unwrap();
+    assert_eq!(made["metadata"]["ownerReferences"], json!([owner]));
+}
+
+#[tokio::test]
+async fn a_name_that_is_going_is_taken() {
+    let server = server().await;
+    let mut map = config_map("m", "x");
+    map["metadata"]["finalizers"] = json!(["a/b"]);
+    server.create("configmaps", map.clone()).await.unwrap();
+    let told = server.create("configmaps", map.clone()).await.unwrap_err().message;
+    assert_eq!(told, "configmaps \"m\" already exists");
+    server.delete("configmaps/m", DeleteOptions::default()).await.unwrap();
+    let told = server.create("configmaps", map).await.unwrap_err().message;
+    assert_eq!(told, "object is being deleted: configmaps \"m\" already exists");
+}
+
+#[tokio::test]
+async fn what_go_writes_by_itself_is_no_change() {
+    let server = server().await;
+    // No metadata of templates, which Go writes as empty structs.
+    let spec = json!({"schedule": "* * * * *", "jobTemplate": {"spec": {"template": {"spec": {
+        "restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}}});
+    let job = json!({"metadata": {"name": "c"}, "spec": spec});
+    let made = server.create("cronjobs", job.clone()).await.unwrap();
+    let same = server.update("cronjobs/c", job).await.unwrap();
+    assert_eq!(same, made);
 }
