@@ -140,13 +140,35 @@ pub(super) fn unfit(status: Status, patch: &Patch, patched: impl FnOnce() -> Val
     if status.code != 400 {
         return status;
     }
-    let read = match patch {
-        Patch::Strategic(patch) => go_text(patch),
-        _ => patched().to_string(),
+    let (read, why) = match patch {
+        Patch::Strategic(patch) => (go_text(patch), conversion(why).unwrap_or_else(|| why.to_owned())),
+        _ => (patched().to_string(), why.to_owned()),
     };
     let mut errors = ErrorList::new();
     errors.push(Error::invalid(&Path::root("patch"), read, why));
     Status::invalid("", "", "", super::error::causes(&errors))
+}
+
+/// What Go's converter of trees, which strategic patches go through, says where its decoder says `why`: scalars that can become
+/// one another by rounding or reinterpreting are refused in other words than those that cannot.
+fn conversion(why: &str) -> Option<String> {
+    let (found, wanted) = why.strip_prefix("json: cannot unmarshal ")?.split_once(" into Go ")?;
+    let (_, wanted) = wanted.split_once(" of type ")?;
+    let (kind, go) = match found.split_once(' ').unwrap_or((found, "")) {
+        ("number", digits) if digits.contains(['.', 'e', 'E']) => ("float64", "float64"),
+        ("number", _) => ("int64", "int64"),
+        ("array", _) => ("slice", "[]interface {}"),
+        ("object", _) => ("map", "map[string]interface {}"),
+        (plain, _) => (plain, plain),
+    };
+    Some(match wanted {
+        _ if wanted.starts_with("[]") => format!("cannot restore slice from {kind}"),
+        _ if wanted.starts_with("map[") => format!("cannot restore map from {kind}"),
+        "int32" | "int64" if kind == "float64" => format!("cannot convert {go} to {wanted}"),
+        "string" if kind == "int64" => format!("cannot convert {go} to {wanted}"),
+        "bool" | "string" | "int32" | "int64" | "float64" => format!("unrecognized type: {wanted}"),
+        _ => format!("cannot restore struct from: {kind}"),
+    })
 }
 
 /// A tree as Go prints it.
@@ -195,4 +217,26 @@ pub(super) fn check_name(object: &Value, request: &Request) -> Result<(), Status
         )));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_strategic_patch_cannot_be_is_said_as_upstreams_converter_does() {
+        for (found, wanted, expect) in [
+            ("string", "map[string]string", "cannot restore map from string"),
+            ("object", "[]v1.Container", "cannot restore slice from map"),
+            ("array", "v1.PodSpec", "cannot restore struct from: slice"),
+            ("string", "int32", "unrecognized type: int32"),
+            ("number 1.5", "int32", "cannot convert float64 to int32"),
+            ("number", "string", "cannot convert int64 to string"),
+            ("bool", "string", "unrecognized type: string"),
+        ] {
+            let why = format!("json: cannot unmarshal {found} into Go struct field A.b of type {wanted}");
+            assert_eq!(conversion(&why).as_deref(), Some(expect));
+        }
+        assert_eq!(conversion("strict decoding error: unknown field \"a\""), None);
+    }
 }

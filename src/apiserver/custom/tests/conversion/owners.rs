@@ -7,6 +7,7 @@ impl World {
         let mut body = fields;
         body["apiVersion"] = format!("stable.example.com/{version}").into();
         body["kind"] = "MultiVersion".into();
+        body["metadata"] = json!({ "name": "a" });
         let apply = self.server.admin().with("content-type", "application/apply-patch+yaml");
         let path = path(version, &format!("/a?fieldManager={manager}&force={force}"));
         apply.send(&format!("PATCH {path}"), body.to_string()).await
