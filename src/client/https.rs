@@ -22,7 +22,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use watch_cache::Cache;
 
 use crate::Transport;
-use crate::reflector;
+use crate::reflector::{self, Source};
 pub(crate) use connection::Connections;
 
 /// Requests and answers as HTTP, for other ways to carry them.
@@ -34,7 +34,7 @@ pub mod wire {
 /// How long the answer of anything but a watch may take: the server gives up by itself after a minute.
 const TIMEOUT: Duration = Duration::from_secs(65);
 /// How many changes a cache remembers; consumers in agents are few and quick.
-const HISTORY: usize = 512;
+pub(crate) const HISTORY: usize = 512;
 
 /// Why no transport could be made.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +79,14 @@ pub(crate) struct Selection {
     pub(crate) namespace: String,
     pub(crate) field_selector: String,
     pub(crate) label_selector: String,
+}
+
+impl Selection {
+    /// All of a kind.
+    pub(crate) fn whole(resource: &Resource) -> Self {
+        let nothing = String::new;
+        Self { kind: kind(resource), namespace: nothing(), field_selector: nothing(), label_selector: nothing() }
+    }
 }
 
 impl Https {
@@ -160,10 +168,10 @@ impl Transport for Https {
         label_selector: &str,
     ) -> Arc<Cache> {
         let selection = Selection {
-            kind: kind(resource),
             namespace: namespace.to_owned(),
             field_selector: field_selector.to_owned(),
             label_selector: label_selector.to_owned(),
+            ..Selection::whole(resource)
         };
         let mut selected = self.shared.selected.lock();
         if let Some(cache) = selected.get(&selection).and_then(Weak::upgrade) {
@@ -172,7 +180,7 @@ impl Transport for Https {
         selected.retain(|_, cache| cache.strong_count() > 0);
         let cache = Cache::new(resource.clone(), HISTORY);
         selected.insert(selection.clone(), Arc::downgrade(&cache));
-        reflector::start(&self.shared, &cache, selection);
+        reflector::start(Source::Https(self.shared.clone()), &cache, selection);
         cache
     }
 

@@ -115,6 +115,15 @@ impl Client {
         self.transport.cache_selected(resource, namespace, field_selector, label_selector)
     }
 
+    /// A cache of a kind of [`Client::elsewhere`], which the transport has none of: filled through this client's requests as
+    /// long as it is held, and nobody else's.
+    pub fn reflected(&self, resource: &Arc<Resource>) -> Arc<Cache> {
+        let cache = Cache::new(resource.clone(), https::HISTORY);
+        let source = reflector::Source::Transport(self.transport.clone(), self.user.clone());
+        reflector::start(source, &cache, https::Selection::whole(resource));
+        cache
+    }
+
     /// Every kind served at the moment.
     pub fn resources(&self) -> Vec<Arc<Resource>> {
         self.transport.resources()

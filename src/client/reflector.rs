@@ -1,12 +1,14 @@
-//! Fills a cache over HTTPS: list, then watch; resumes after a disconnect, lists again when history was lost.
+//! Fills a cache by requests: list, then watch; resumes after a disconnect, lists again when history was lost.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use api::{ListOptions, Object, Operation, Reply, Request, Status, User, WatchEvent, WatchOptions};
 use futures::StreamExt;
+use tokio_util::sync::CancellationToken;
 use watch_cache::Cache;
 
+use crate::Transport;
 use crate::https::{Selection, Shared};
 
 /// Objects a page.
@@ -17,15 +19,22 @@ const WATCH_SECONDS: u64 = 300;
 const FIRST_DELAY: Duration = Duration::from_millis(200);
 const LAST_DELAY: Duration = Duration::from_secs(30);
 
+/// Who is asked.
+pub(crate) enum Source {
+    /// A server, until the transport is dropped. The certificate says who asks.
+    Https(Arc<Shared>),
+    /// Whatever transport, in somebody's name.
+    Transport(Arc<dyn Transport>, Arc<User>),
+}
+
 /// Starts to fill `cache` and goes on until it, or the transport, is dropped.
-pub(crate) fn start(shared: &Arc<Shared>, cache: &Arc<Cache>, selection: Selection) {
-    let (stop, gone) = (shared.stop.clone(), cache.gone());
-    let reflector = Reflector {
-        shared: shared.clone(),
-        cache: Arc::downgrade(cache),
-        resource: cache.resource().clone(),
-        selection,
+pub(crate) fn start(source: Source, cache: &Arc<Cache>, selection: Selection) {
+    let stop = match &source {
+        Source::Https(shared) => shared.stop.clone(),
+        Source::Transport(..) => CancellationToken::new(),
     };
+    let gone = cache.gone();
+    let reflector = Reflector { source, cache: Arc::downgrade(cache), resource: cache.resource().clone(), selection };
     tokio::spawn(async move {
         tokio::select! {
             () = stop.cancelled() => {}
@@ -36,7 +45,7 @@ pub(crate) fn start(shared: &Arc<Shared>, cache: &Arc<Cache>, selection: Selecti
 }
 
 struct Reflector {
-    shared: Arc<Shared>,
+    source: Source,
     /// Weak, so that the readers alone decide how long the cache lives.
     cache: Weak<Cache>,
     resource: Arc<api::Resource>,
@@ -144,15 +153,21 @@ impl Reflector {
     }
 
     async fn call(&self, operation: Operation) -> Result<Reply, Status> {
+        let user = match &self.source {
+            Source::Https(_) => Arc::new(User::default()),
+            Source::Transport(_, user) => user.clone(),
+        };
         let request = Request {
-            // The certificate says who asks.
-            user: Arc::new(User::default()),
+            user,
             resource: self.resource.clone(),
             namespace: self.selection.namespace.clone(),
             name: String::new(),
             subresource: String::new(),
             operation,
         };
-        self.shared.call(request).await
+        match &self.source {
+            Source::Https(shared) => shared.call(request).await,
+            Source::Transport(transport, _) => transport.call(request).await,
+        }
     }
 }

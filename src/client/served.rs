@@ -1,14 +1,19 @@
-//! Following the kinds that are served: those of CustomResourceDefinitions come and go at run time.
+//! Following the kinds that are served: those of CustomResourceDefinitions come and go at run time, and so do those of other
+//! API servers.
 
 use std::collections::HashMap;
 use std::future::{Future, pending};
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::Resource;
 use tokio::task::{AbortHandle, JoinSet};
 use watch_cache::Cache;
 
-use crate::Client;
+use crate::{Client, Elsewhere};
+
+/// How often it is looked what other API servers serve; upstream's controllers do it as often.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// A kind that is followed.
 struct Followed {
@@ -77,5 +82,47 @@ pub async fn follow<F>(
             // The table is fixed, or whoever changed it is gone.
             return pending().await;
         }
+    }
+}
+
+/// The same for the kinds that other API servers serve behind the one that is called, whose caches this makes: each is filled
+/// through requests of this client. What a server holds that does not answer now stays as it was, because nobody knows better.
+pub async fn follow_elsewhere<F>(
+    client: &Client,
+    wanted: impl Fn(&Resource) -> bool,
+    mut begin: impl FnMut(Arc<Resource>, Arc<Cache>) -> F,
+    mut end: impl FnMut(&Arc<Resource>),
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut tasks = JoinSet::new();
+    let mut followed: HashMap<String, (Arc<Resource>, AbortHandle)> = HashMap::new();
+    loop {
+        let Elsewhere { resources, stale } = client.elsewhere();
+        let mut served: HashMap<String, Arc<Resource>> = HashMap::new();
+        // The preferred version of each kind comes first.
+        for row in resources.into_iter().filter(|row| wanted(row)) {
+            served.entry(row.qualified()).or_insert(row);
+        }
+        followed.retain(|name, (known, task)| {
+            let stays = match served.get(name) {
+                Some(row) => row.kind == known.kind && row.scope == known.scope,
+                None => stale.iter().any(|version| *version == known.api_version()),
+            };
+            if stays {
+                served.remove(name);
+            } else {
+                tracing::debug!(kind = name, "kind is no longer served elsewhere");
+                task.abort();
+                end(known);
+            }
+            stays
+        });
+        for (name, row) in served {
+            let task = tasks.spawn(begin(row.clone(), client.reflected(&row)));
+            followed.insert(name, (row, task));
+        }
+        while tasks.try_join_next().is_some() {}
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }

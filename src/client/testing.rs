@@ -13,13 +13,13 @@ use std::sync::Arc;
 use api::selector::{FieldSelector, LabelSelector};
 use api::{
     DeleteOptions, List, ListOptions, Object, Operation, Patch, Propagation, Reply, Request, Resource, Status, User,
-    meta,
+    WatchEvent, WatchOptions, meta,
 };
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use watch_cache::Cache;
+use watch_cache::{Cache, ChangeKind};
 
 use crate::{Client, Elsewhere, Transport};
 
@@ -134,9 +134,30 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// The changes of a kind behind a revision, whatever their namespace. Never ends.
+    fn watch(&self, resource: &Arc<Resource>, options: &WatchOptions) -> Result<Reply, Status> {
+        let after = options.list.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0);
+        let changes = self.cache(resource).subscribe_after(after).map_err(|gone| Status::expired(gone.to_string()))?;
+        let batches = futures::stream::unfold(changes, |mut changes| async move {
+            let batch = changes.next().await.ok()?;
+            let event = |change: Arc<watch_cache::Change>| match change.kind {
+                ChangeKind::Added => WatchEvent::Added(change.object.clone()),
+                ChangeKind::Modified => WatchEvent::Modified(change.object.clone()),
+                ChangeKind::Deleted => WatchEvent::Deleted(change.object.clone()),
+            };
+            Some((futures::stream::iter(batch.into_iter().map(event)), changes))
+        });
+        Ok(Reply::Watch(Box::pin(futures::StreamExt::flatten(batches))))
+    }
+}
+
 impl Transport for Cluster {
     fn call(&self, request: Request) -> BoxFuture<'_, Result<Reply, Status>> {
-        let reply = self.state.lock().handle(request);
+        let reply = match &request.operation {
+            Operation::Watch(options) => self.watch(&request.resource, options),
+            _ => self.state.lock().handle(request),
+        };
         // A real call is never ready at once: let other tasks run in between.
         Box::pin(async move {
             tokio::task::yield_now().await;

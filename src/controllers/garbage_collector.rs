@@ -1,6 +1,7 @@
 //! garbage-collector-controller: objects whose owners are gone go too; owners wait for, or let go of, their dependents.
 //!
-//! Watches: every stored kind, custom resources that appear at run time included; events alone are left out.
+//! Watches: every stored kind, custom resources that appear at run time and what other API servers hold included; events alone
+//! are left out.
 //! Writes: deletes dependents, takes dangling owner references away, and the finalizers `foregroundDeletion` and `orphan`.
 //! Invariant: an object all of whose owners are absent is deleted; one that has at least one owner stays and loses the
 //! absent ones. Absence is never concluded from a cache: the server is asked before anything is deleted.

@@ -1,6 +1,7 @@
 //! resourcequota-controller: sums up what a namespace uses of its quotas.
 //!
-//! Watches: resource quotas; every kind in namespaces, custom resources that appear at run time included.
+//! Watches: resource quotas; every kind in namespaces, custom resources that appear at run time included, and what other API
+//! servers hold of the kinds that some quota counts.
 //! Writes: the quotas' status.
 //! Invariant: `status.used` is what the objects that exist count for. Admission charges what comes as it comes; this loop
 //! gives back what goes, and corrects what was charged for writes that failed.
@@ -13,13 +14,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::quantity::Quantity;
+use api::quantity::{Format, Quantity};
 use api::quota::{self, Amounts};
 use api::{ObjectError, Patch, Resource};
 use client::Client;
 use client::controller::{Controller, Keys, Outcome, Result};
 use client::kinds;
 use client::queue::Key;
+use custom::Others;
 use serde_json::{Map, Value, json};
 use watch_cache::{Cache, Change, ChangeKind};
 
@@ -33,15 +35,16 @@ const RESYNC: Duration = Duration::from_secs(300);
 
 /// The loop, and what wakes it for custom resources beside it.
 pub(crate) fn start(setup: &Setup) -> Loop {
-    let controller = controller(setup);
-    let beside = custom::follow(setup.client.clone(), controller.queue().clone());
+    let others = Others::default();
+    let controller = controller(setup, others.clone());
+    let beside = custom::follow(setup.client.clone(), others, controller.queue().clone());
     setup.start_with(controller, beside)
 }
 
-fn controller(setup: &Setup) -> Controller<Quotas> {
+fn controller(setup: &Setup, others: Others) -> Controller<Quotas> {
     let client = setup.client.clone();
     let quotas = kinds::resource_quotas();
-    let state = Arc::new(Quotas { quotas: client.cache(&quotas), client });
+    let state = Arc::new(Quotas { quotas: client.cache(&quotas), client, others });
     let counted = |kind: &&Arc<Resource>| {
         let event = &*kind.plural == "events";
         kind.is_namespaced() && kind.stored && kind.stored_as.is_none() && !event && kind.plural != quotas.plural
@@ -61,6 +64,7 @@ fn controller(setup: &Setup) -> Controller<Quotas> {
 pub(crate) struct Quotas {
     client: Client,
     quotas: Arc<Cache>,
+    others: Others,
 }
 
 /// The kinds of which quotas limit more than the number: what one counts for may change while it lives.
@@ -119,6 +123,19 @@ impl Quotas {
         let mut used: Amounts = limited.collect();
         // A custom kind has a row for each of its versions, and the same objects in all of them.
         let mut seen = HashSet::new();
+        for (kind, objects) in self.others.all() {
+            let name = format!("count/{}", kind.qualified());
+            let Some(sum) = used.get_mut(&name) else { continue };
+            match objects.is_synced() {
+                true => *sum = Quantity::new(objects.list(namespace).len() as i64, Format::DecimalSI),
+                // Nobody knows better than whoever summed up last.
+                false => {
+                    let last =
+                        quota.pointer("/status/used").and_then(|used| Quantity::from_json(used.get(&name)?).ok());
+                    *sum = last.unwrap_or_else(Quantity::zero);
+                }
+            }
+        }
         for kind in self.client.resources() {
             if !kind.is_namespaced() || !kind.stored || kind.stored_as.is_some() || !counts(&kind, &used) {
                 continue;

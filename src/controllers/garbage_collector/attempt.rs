@@ -77,7 +77,7 @@ pub(super) async fn reconcile(collector: Arc<Collector>, key: Key) -> Result {
     for reference in &object.meta.owner_references {
         owners.push(collector.look_up(&object, reference).await?);
     }
-    // There is no watch of what other API servers hold.
+    // Not everything that other API servers hold can be watched.
     let unwatched = object.meta.owner_references.iter().any(|owner| collector.kinds.of_owner(owner).is_none());
     let has_dependents = !collector.graph.lock().dependents_of(&object.meta.uid).is_empty();
     let verdict = judge(&owners, has_dependents);

@@ -154,14 +154,52 @@ fn the_graph_holds_only_what_has_an_owner() {
     assert_eq!(graph.size(), (0, 0));
 }
 
+/// A kind that another API server may serve.
+fn widgets() -> Arc<Resource> {
+    let mut widgets = (*kinds::config_maps()).clone();
+    (widgets.group, widgets.plural, widgets.kind) = ("x.io".into(), "widgets".into(), "Widget".into());
+    widgets.builtin = false;
+    Arc::new(widgets)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_other_servers_hold_is_collected_like_the_rest() {
+    let cluster = Cluster::new();
+    let (maps, widgets) = (kinds::config_maps(), widgets());
+    cluster.seed(&maps, set("owner"));
+    cluster.seed(&widgets, owned("child", &[("ConfigMap", "owner", "uid-owner")]));
+    cluster.seed(&widgets, owned("dangling", &[("ConfigMap", "never", "uid-never")]));
+    cluster.set_elsewhere(::client::Elsewhere { resources: vec![widgets.clone()], stale: Vec::new() });
+    let running = Running::start(&cluster, NAMES, Options::default());
+    running.until(&widgets, |widgets| names(widgets) == ["child"]).await;
+    // A server that does not answer keeps what it has, and what it had is known.
+    let stale = vec!["x.io/v1".to_owned()];
+    cluster.set_elsewhere(::client::Elsewhere { resources: Vec::new(), stale });
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    delete(&cluster, &maps, "owner", Propagation::Foreground).await;
+    running.until(&widgets, <[Value]>::is_empty).await;
+    running.until(&maps, <[Value]>::is_empty).await;
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_never_answers_holds_nobody_up() {
+    let cluster = Cluster::new();
+    let (maps, widgets) = (kinds::config_maps(), widgets());
+    cluster.fail("list", "widgets", usize::MAX, api::Status::unavailable("gone"));
+    cluster.set_elsewhere(::client::Elsewhere { resources: vec![widgets], stale: Vec::new() });
+    cluster.seed(&maps, set("owner"));
+    cluster.seed(&maps, owned("child", &[("ConfigMap", "owner", "uid-owner")]));
+    let running = Running::start(&cluster, NAMES, Options::default());
+    delete(&cluster, &maps, "owner", Propagation::Orphan).await;
+    running.until(&maps, |maps| names(maps) == ["child"]).await;
+    running.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn owners_that_other_servers_hold_are_asked_for() {
     let cluster = Cluster::new();
-    let maps = kinds::config_maps();
-    let mut widgets = (*maps).clone();
-    (widgets.group, widgets.plural, widgets.kind) = ("x.io".into(), "widgets".into(), "Widget".into());
-    widgets.builtin = false;
-    let widgets = Arc::new(widgets);
+    let (maps, widgets) = (kinds::config_maps(), widgets());
     cluster.seed(&widgets, owned("w", &[]));
     cluster.seed(&maps, owned("child", &[("Widget", "w", "uid-w")]));
     cluster.seed(&maps, owned("dangling", &[("Widget", "never", "uid-never")]));

@@ -1,17 +1,32 @@
-//! Custom resources: what is new or gone of them changes what the quotas that count them have left.
+//! Custom resources, and what other API servers hold: what is new or gone of them changes what the quotas that count them have
+//! left.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::{Object, Resource};
 use client::kinds::resource_quotas;
 use client::queue::Queue;
 use client::{Client, served};
+use parking_lot::Mutex;
 use watch_cache::{Cache, ChangeKind};
 
 use super::{CHECK, hard};
 
+/// The kinds of other API servers that quotas count, by `plural.group`, and their objects.
+#[derive(Clone, Default)]
+pub(super) struct Others(Arc<Mutex<BTreeMap<String, Counted>>>);
+
+type Counted = (Arc<Resource>, Arc<Cache>);
+
+impl Others {
+    pub(super) fn all(&self) -> Vec<Counted> {
+        self.0.lock().values().cloned().collect()
+    }
+}
+
 /// Puts quotas into the queue when the number of the custom resources they count may have changed, for ever.
-pub(super) async fn follow(client: Client, queue: Arc<Queue>) {
+pub(super) async fn follow(client: Client, others: Others, queue: Arc<Queue>) {
     let quotas = client.cache(&resource_quotas());
     quotas.synced().await;
     let wanted = |row: &Resource| !row.builtin && row.is_namespaced();
@@ -23,7 +38,23 @@ pub(super) async fn follow(client: Client, queue: Arc<Queue>) {
     let begin = |resource: Arc<Resource>, objects| feed(counting(&resource), objects);
     // Nothing is left of a kind that is gone.
     let end = |resource: &Arc<Resource>| counting(resource).all("").for_each(|quota| queue.add(quota.meta.key()));
-    served::follow(&client, wanted, begin, end).await;
+    let own = served::follow(&client, wanted, begin, end);
+
+    // Others are asked for what somebody wants counted, and for nothing else.
+    let counted = |row: &Resource| {
+        let listed = ["list", "watch"].iter().all(|verb| row.verbs.contains(verb));
+        row.is_namespaced() && listed && counting(row).all("").next().is_some()
+    };
+    let begin_elsewhere = |row: Arc<Resource>, objects: Arc<Cache>| {
+        others.0.lock().insert(row.qualified(), (row.clone(), objects.clone()));
+        begin(row, objects)
+    };
+    let end_elsewhere = |row: &Arc<Resource>| {
+        others.0.lock().remove(&row.qualified());
+        end(row);
+    };
+    let elsewhere = served::follow_elsewhere(&client, counted, begin_elsewhere, end_elsewhere);
+    tokio::join!(own, elsewhere);
 }
 
 /// The quotas that count the objects of one kind.

@@ -111,3 +111,32 @@ fn the_status_is_written_only_when_it_differs() {
     let status = json!({ "hard": { "cpu": "1" }, "used": { "cpu": "500m", "pods": null } });
     check(json!({ "hard": { "cpu": "1" }, "used": { "cpu": "500m", "pods": "3" } }), Some(status));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_other_servers_hold_counts_as_long_as_they_answer_and_after() {
+    let cluster = Cluster::new();
+    let (client, quotas) = (cluster.client(), kinds::resource_quotas());
+    let mut widgets = (*kinds::config_maps()).clone();
+    (widgets.group, widgets.plural, widgets.kind) = ("x.io".into(), "widgets".into(), "Widget".into());
+    widgets.builtin = false;
+    let widgets = Arc::new(widgets);
+    cluster.seed(&widgets, json!({ "metadata": { "namespace": "a", "name": "v" } }));
+    let quota = json!({ "metadata": { "name": "q" }, "spec": { "hard": { "count/widgets.x.io": "2" } } });
+    client.create(&quotas, "a", quota).await.unwrap();
+    // A server that does not answer has not lost what was counted before.
+    let charge = Patch::Merge(json!({ "status": { "used": { "count/widgets.x.io": "1" } } }));
+    client.patch(&quotas, "a", "q", "status", charge).await.unwrap();
+    let elsewhere = client::Elsewhere { resources: vec![widgets.clone()], stale: Vec::new() };
+    cluster.set_elsewhere(elsewhere.clone());
+    cluster.fail("list", "widgets", 5, api::Status::unavailable("not yet"));
+    let running = Running::start(&cluster, &["resourcequota-controller"], Options::default());
+    let used = |count: &'static str| move |all: &[Value]| all[0]["status"]["used"]["count/widgets.x.io"] == count;
+    running.until(&quotas, |all| !all[0]["status"]["hard"].is_null()).await;
+    assert!(used("1")(&[cluster.value(&quotas, "a", "q")]));
+    client.create(&widgets, "a", json!({ "metadata": { "name": "w" } })).await.unwrap();
+    running.until(&quotas, used("2")).await;
+    cluster.set_elsewhere(client::Elsewhere { resources: Vec::new(), stale: vec!["x.io/v1".into()] });
+    tokio::time::sleep(RESYNC * 2).await;
+    assert!(used("2")(&[cluster.value(&quotas, "a", "q")]));
+    running.stop().await;
+}
