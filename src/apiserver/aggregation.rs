@@ -8,6 +8,7 @@ mod availability;
 pub(crate) mod discovered;
 mod fetch;
 mod identity;
+mod objects;
 pub(crate) mod priorities;
 mod proxy;
 mod registration;

@@ -35,6 +35,7 @@ use embedded_store::{Store, StoreError};
 use watch_cache::Cache;
 
 use crate::admission::{self, Plugin};
+use crate::aggregation::Aggregator;
 use crate::allocator::Allocators;
 use crate::authorization::Authorizer;
 use crate::catalog::{Catalog, CustomKind};
@@ -121,6 +122,7 @@ pub struct Registry {
     webhooks: Arc<webhook::Client>,
     maintenance: parking_lot::Mutex<Option<tokio::task::AbortHandle>>,
     authorizer: OnceLock<Arc<Authorizer>>,
+    aggregator: OnceLock<Arc<Aggregator>>,
     config: RegistryConfig,
 }
 
@@ -156,6 +158,7 @@ impl Registry {
             catalog,
             maintenance: parking_lot::Mutex::default(),
             authorizer: OnceLock::new(),
+            aggregator: OnceLock::new(),
             config,
         });
         registry.adopt_services();
@@ -279,6 +282,19 @@ impl Registry {
     /// Who may do what, for admission that asks; `None` until an API server stands in front of the registry.
     pub(crate) fn authorizer(&self) -> Option<&Arc<Authorizer>> {
         self.authorizer.get()
+    }
+
+    /// What is known of other API servers, for admission that is parameterized by what they hold; `None` until an API server
+    /// stands in front of the registry.
+    pub(crate) fn aggregator(&self) -> Option<&Arc<Aggregator>> {
+        self.aggregator.get()
+    }
+
+    /// Called once, by the API server in front.
+    pub(crate) fn set_aggregator(&self, aggregator: Arc<Aggregator>) {
+        if self.aggregator.set(aggregator).is_err() {
+            tracing::error!("two API servers in front of one registry; the first one's aggregator stays");
+        }
     }
 
     /// Called once, by the API server in front.

@@ -192,6 +192,7 @@ impl ApiServer {
         let published =
             published::data(&config.client_ca, config.front_proxy_ca.as_deref(), authenticator.request_headers());
         let aggregator = Arc::new(Aggregator::new(&registry, config.front_proxy_client, openapi.clone())?);
+        registry.set_aggregator(aggregator.clone());
         const FLOW: &str = "flowcontrol.apiserver.k8s.io";
         let counted = Arc::new(fairness::Metrics::default());
         let seats = (config.in_flight.reads + config.in_flight.writes) as u64;

@@ -88,7 +88,8 @@ impl ParamKind {
     /// Its row, if the kind is served.
     fn row(&self, registry: &Registry) -> Option<Arc<Resource>> {
         let (group, version) = self.api_version.rsplit_once('/').unwrap_or(("", &self.api_version));
-        registry.catalog().by_kind(group, version, &self.kind)
+        let elsewhere = || registry.aggregator()?.by_kind(group, version, &self.kind);
+        registry.catalog().by_kind(group, version, &self.kind).or_else(elsewhere)
     }
 }
 

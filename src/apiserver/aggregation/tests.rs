@@ -342,6 +342,32 @@ async fn this_process_reaches_extensions_too() {
 }
 
 #[tokio::test]
+async fn policies_have_parameters_that_others_hold() {
+    const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
+    const BINDINGS: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
+    let ((server, proxies), ca) = (server().await, Ca::new("extension-ca"));
+    let extension = extension(&ca, &proxies, false).await;
+    let client = admin(&server);
+    create(&client, "/api/v1/namespaces/default/services", service(443)).await;
+    create(&client, SERVICES, api_service(&ca)).await;
+    seed(&server, slice("one", extension.address.port(), true)).await;
+    discovered(&server, "Current").await;
+    let rule = json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]});
+    let validation =
+        json!({"expression": "object.metadata.name == params.path", "messageExpression": "string(params.path)"});
+    let spec = json!({"paramKind": {"apiVersion": "agg.example.com/v1", "kind": "Thing"},
+        "matchConstraints": {"resourceRules": [rule]}, "validations": [validation]});
+    create(&client, POLICIES, json!({"metadata": {"name": "p"}, "spec": spec})).await;
+    let reference = json!({"name": "limits", "parameterNotFoundAction": "Deny"});
+    let spec = json!({"policyName": "p", "validationActions": ["Deny"], "paramRef": reference});
+    create(&client, BINDINGS, json!({"metadata": {"name": "b"}, "spec": spec})).await;
+    let map = json!({"metadata": {"name": "m"}}).to_string();
+    let refused = client.send("POST /api/v1/namespaces/default/configmaps", map).await;
+    let message = refused.json()["message"].as_str().unwrap_or_default().to_owned();
+    assert!(message.contains("/apis/agg.example.com/v1/namespaces/default/things/limits"), "{message}");
+}
+
+#[tokio::test]
 async fn conditions_say_what_is_missing() {
     let ((server, proxies), ca) = (server().await, Ca::new("extension-ca"));
     let client = admin(&server);

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use api::selector::LabelSelector;
-use api::{Object, ObjectError};
+use api::{Object, ObjectError, Resource};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Constraints, MatchResources, ParamKind};
 use crate::Registry;
 use crate::admission::Attributes;
 use crate::admission::matching::Equivalents;
+use crate::aggregation::Aggregator;
 use crate::registry::show_value;
+use crate::tree::Tree;
 
 /// One binding.
 #[derive(Debug)]
@@ -95,20 +97,54 @@ impl Binding {
             (true, "", of_write) => of_write,
             (true, named, _) => named,
         };
-        let cache = registry.cache(&row);
-        let found: Vec<Arc<Object>> = if wanted.name.is_empty() {
-            let selector = LabelSelector::from_object(wanted.selector.as_ref()).map_err(|error| error.to_string())?;
-            cache.list(namespace).into_iter().filter(|object| selector.matches(&object.meta.labels)).collect()
-        } else {
-            cache.get(namespace, &wanted.name).into_iter().collect()
+        let elsewhere = registry.aggregator().filter(|others| others.is_elsewhere(&row.group, &row.version));
+        let found = match elsewhere {
+            Some(others) => held_elsewhere(others, wanted, &row, namespace).await?,
+            None => held(registry, wanted, &row, namespace).await?,
         };
         if found.is_empty() && wanted.parameter_not_found_action == "Deny" {
             return Err("no params found for policy binding with `Deny` parameterNotFoundAction".into());
         }
-        let mut shown = Vec::new();
-        for object in &found {
-            shown.push(show_value(&row, object).await.map_err(|status| status.message)?);
-        }
-        Ok(shown)
+        Ok(found)
     }
+}
+
+/// What another API server holds is asked for each time: such policies are rare, and nobody watches for them.
+async fn held_elsewhere(
+    others: &Aggregator,
+    wanted: &ParamRef,
+    row: &Resource,
+    namespace: &str,
+) -> Result<Vec<Value>, String> {
+    if !wanted.name.is_empty() {
+        return Ok(others.get(row, namespace, &wanted.name).await?.into_iter().collect());
+    }
+    let selector = LabelSelector::from_object(wanted.selector.as_ref()).map_err(|error| error.to_string())?;
+    let mut all = others.list(row, namespace).await?;
+    all.retain(|object| match object.at("metadata.labels").and_then(Value::as_object) {
+        Some(labels) => selector.matches(labels),
+        None => selector.matches(&Map::new()),
+    });
+    Ok(all)
+}
+
+/// What this server holds.
+async fn held(
+    registry: &Registry,
+    wanted: &ParamRef,
+    row: &Arc<Resource>,
+    namespace: &str,
+) -> Result<Vec<Value>, String> {
+    let cache = registry.cache(row);
+    let found: Vec<Arc<Object>> = if wanted.name.is_empty() {
+        let selector = LabelSelector::from_object(wanted.selector.as_ref()).map_err(|error| error.to_string())?;
+        cache.list(namespace).into_iter().filter(|object| selector.matches(&object.meta.labels)).collect()
+    } else {
+        cache.get(namespace, &wanted.name).into_iter().collect()
+    };
+    let mut shown = Vec::new();
+    for object in &found {
+        shown.push(show_value(row, object).await.map_err(|status| status.message)?);
+    }
+    Ok(shown)
 }
