@@ -7,6 +7,7 @@
 mod contents;
 mod custom;
 mod descriptions;
+mod digest;
 mod document;
 mod gnostic;
 mod paths;

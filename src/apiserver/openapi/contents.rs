@@ -1,14 +1,15 @@
 //! Which documents there are, and what stands in each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use api::{Resource, resource, schema};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::OtherDocuments;
 use super::custom::{CustomResource, Published};
 use super::descriptions::Descriptions;
+use super::digest::digest;
 use super::document::{Document, Encoding, Version};
 use super::paths::{self, Names, group_word, tag};
 use super::schemas::{Kinds, Types, meta};
@@ -59,6 +60,9 @@ pub(super) fn document(name: &str, served: Served<'_>, encoding: Encoding) -> Ve
 /// The one document of version 2.
 pub(super) fn whole(served: Served<'_>, others: &[Arc<OtherDocuments>], encoding: Encoding) -> Vec<u8> {
     let mut document = Document::new(Version::V2, encoding);
+    if !others.is_empty() {
+        document = document.remembering();
+    }
     let mut written = BTreeSet::new();
     for name in names(served) {
         write(&name, served, &mut written, &mut document);
@@ -69,26 +73,73 @@ pub(super) fn whole(served: Served<'_>, others: &[Arc<OtherDocuments>], encoding
     document.finish()
 }
 
-/// Adds what another server says of its group and version, and the schemas that this needs. Schemas that are there already
-/// are taken to be the same.
+/// Adds what another server says of its group and version, and the schemas that this needs. A schema that says something else
+/// than the one of its name that is there already gets another name, as upstream has it.
 fn merge(other: &OtherDocuments, written: &mut BTreeSet<String>, document: &mut Document) {
-    let Some(theirs) = other.v2.as_ref().and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok()) else {
+    let Some(mut theirs) = other.v2.as_ref().and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok()) else {
         return;
     };
-    let members = |name: &str| theirs[name].as_object().into_iter().flatten();
     let root = format!("{}/", paths::root(&other.group, &other.version));
+    let mut paths = take(&mut theirs, "paths");
+    paths.retain(|path, _| path.starts_with(&root));
+    let mut definitions = take(&mut theirs, "definitions");
     let mut needed = Vec::new();
-    for (path, item) in members("paths").filter(|(path, _)| path.starts_with(&root)) {
-        document.path(path, item);
-        references(item, &mut needed);
-    }
+    paths.values().for_each(|item| references(item, &mut needed));
     let mut looked_at = BTreeSet::new();
+    let mut names = BTreeMap::new();
     while let Some(name) = needed.pop() {
-        let Some(schema) = theirs["definitions"].get(name).filter(|_| looked_at.insert(name)) else { continue };
+        let Some(schema) = definitions.get(name).filter(|_| looked_at.insert(name)) else { continue };
         references(schema, &mut needed);
-        if written.insert(name.to_owned()) {
-            document.schema(name, schema);
+        if let Some(other) = other_name(name, schema, &definitions, document) {
+            names.insert(name.to_owned(), other);
         }
+    }
+    let looked_at: Vec<String> = looked_at.into_iter().map(str::to_owned).collect();
+    for (path, mut item) in paths {
+        rename(&mut item, &names);
+        document.path(&path, &item);
+    }
+    for name in looked_at {
+        let Some(mut schema) = definitions.shift_remove(&name) else { continue };
+        rename(&mut schema, &names);
+        let name = names.get(&name).cloned().unwrap_or(name);
+        if written.insert(name.clone()) {
+            document.schema(&name, &schema);
+        }
+    }
+}
+
+fn take(document: &mut Value, member: &str) -> Map<String, Value> {
+    match document.get_mut(member).map(Value::take) {
+        Some(Value::Object(members)) => members,
+        _ => Map::new(),
+    }
+}
+
+/// The name under which a schema goes in, if its own is taken by one that says something else.
+fn other_name(name: &str, schema: &Value, theirs: &Map<String, Value>, document: &Document) -> Option<String> {
+    let said = digest(schema);
+    document.said(name).filter(|known| *known != said)?;
+    (2..).map(|number| format!("{name}_v{number}")).find(|other| match document.said(other) {
+        Some(known) => known == said,
+        None => !theirs.contains_key(other),
+    })
+}
+
+/// Gives references their schemas' other names.
+fn rename(part: &mut Value, names: &BTreeMap<String, String>) {
+    match part {
+        _ if names.is_empty() => {}
+        Value::Object(members) => {
+            if let Some(Value::String(reference)) = members.get_mut("$ref")
+                && let Some(name) = reference.strip_prefix("#/definitions/").and_then(|name| names.get(name))
+            {
+                *reference = format!("#/definitions/{name}");
+            }
+            members.values_mut().for_each(|member| rename(member, names));
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(|element| rename(element, names)),
+        _ => {}
     }
 }
 
@@ -215,7 +266,7 @@ fn version_info() -> Value {
         ["major", "minor", "gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler", "platform"];
     let more = ["emulationMajor", "emulationMinor", "minCompatibilityMajor", "minCompatibilityMinor"];
     let text = |word: &&str| ((*word).to_owned(), json!({ "type": "string" }));
-    let properties: serde_json::Map<_, _> = words.iter().chain(&more).map(text).collect();
+    let properties: Map<_, _> = words.iter().chain(&more).map(text).collect();
     json!({
         "description": "Info contains versioning information: how the binary was built and which API it serves.",
         "type": "object",

@@ -91,19 +91,30 @@ impl CustomResource {
         };
         schema.insert("type".into(), "object".into());
         schema.insert("x-kubernetes-group-version-kind".into(), kind(&row.kind));
+        schema.extend(self.selectable());
         document.schema(&names.object, &schema.into());
 
         let mut properties = head("ListMeta");
         let items = json!({ "type": "array", "items": { "$ref": version.reference(&names.object) } });
         properties.insert("items".into(), items);
-        let list = json!({
+        let mut list = json!({
             "description": format!("{} is a list of {}", row.list_kind, row.kind),
             "type": "object",
             "required": ["items"],
             "properties": properties,
             "x-kubernetes-group-version-kind": kind(&row.list_kind),
         });
+        if let Some((name, fields)) = self.selectable() {
+            list[name] = fields;
+        }
         document.schema(&names.list, &list);
+    }
+
+    /// The fields by which objects are selected, as both schemas say them.
+    fn selectable(&self) -> Option<(String, Value)> {
+        let fields = &self.resource.custom.as_ref()?.version().selectable;
+        let fields: Vec<Value> = fields.iter().map(|path| json!({ "fieldPath": path })).collect();
+        (!fields.is_empty()).then(|| ("x-kubernetes-selectable-fields".to_owned(), fields.into()))
     }
 }
 

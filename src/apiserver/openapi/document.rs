@@ -1,7 +1,10 @@
 //! Writing a document: parts go in one by one and are encoded at once, so that no document is held as a tree.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
+use super::digest::{Digest, digest};
 use super::gnostic::{self, v2, v3};
 
 /// The version of OpenAPI a document is written in.
@@ -34,11 +37,23 @@ pub(super) struct Document {
     encoding: Encoding,
     paths: Vec<u8>,
     schemas: Vec<u8>,
+    /// What schemas say, by name, where somebody will ask.
+    said: Option<HashMap<String, Digest>>,
 }
 
 impl Document {
     pub(super) fn new(version: Version, encoding: Encoding) -> Self {
-        Self { version, encoding, paths: Vec::new(), schemas: Vec::new() }
+        Self { version, encoding, paths: Vec::new(), schemas: Vec::new(), said: None }
+    }
+
+    /// The same, and it remembers what schemas say.
+    pub(super) fn remembering(self) -> Self {
+        Self { said: Some(HashMap::new()), ..self }
+    }
+
+    /// What the schema of the name says, if there is one and the document remembers.
+    pub(super) fn said(&self, name: &str) -> Option<Digest> {
+        self.said.as_ref()?.get(name).copied()
     }
 
     /// Adds a path and its operations.
@@ -52,6 +67,9 @@ impl Document {
 
     /// Adds a schema.
     pub(super) fn schema(&mut self, name: &str, schema: &Value) {
+        if let Some(said) = &mut self.said {
+            said.insert(name.to_owned(), digest(schema));
+        }
         match (self.encoding, self.version) {
             (Encoding::Json, _) => json_member(name, schema, &mut self.schemas),
             (Encoding::Protobuf, Version::V2) => gnostic::entry(1, name, v2::schema, schema, &mut self.schemas),

@@ -320,7 +320,7 @@ fn with_schema(schema: &Value) -> Published {
         "kind": "CustomResourceDefinition", "apiVersion": "apiextensions.k8s.io/v1", "metadata": { "name": "crontabs.stable.example.com" },
         "spec": {
             "group": "stable.example.com", "names": { "kind": "CronTab" },
-            "versions": [{ "name": "v1", "served": true, "storage": true, "schema": { "openAPIV3Schema": schema } }],
+            "versions": [{ "name": "v1", "served": true, "storage": true, "schema": { "openAPIV3Schema": schema }, "selectableFields": [{ "jsonPath": ".spec.note" }] }],
         },
     });
     let row = api::resource::find("apiextensions.k8s.io", "v1", "customresourcedefinitions").unwrap();
@@ -351,6 +351,10 @@ fn custom_resources_are_documented_in_both_versions() {
     let v3 = document("apis/stable.example.com/v1", &custom);
     let schema = &v3["components"]["schemas"]["com.example.stable.v1.CronTab"]["properties"];
     assert_eq!(schema["spec"]["properties"]["note"]["nullable"], true);
+    for kind in ["CronTab", "CronTabList"] {
+        let schema = &v3["components"]["schemas"][format!("com.example.stable.v1.{kind}")];
+        assert_eq!(schema["x-kubernetes-selectable-fields"], json!([{ "fieldPath": "spec.note" }]), "{kind}");
+    }
     assert!(schema["metadata"]["allOf"].is_array());
     assert!(schema["metadata"]["description"].as_str().unwrap().starts_with("Standard object's metadata."));
     assert_eq!(schema["spec"]["properties"]["object"]["required"], json!(["kind", "apiVersion"]));
@@ -377,7 +381,8 @@ fn what_takes_any_field_names_none_to_old_clients() {
     );
     let v2: Value = serde_json::from_slice(&contents::whole(with(&custom), &[], Encoding::Json)).unwrap();
     let schema = v2["definitions"]["com.example.stable.v1.CronTab"].as_object().unwrap();
-    assert_eq!(schema.keys().collect::<Vec<_>>(), ["type", "x-kubernetes-group-version-kind"]);
+    let expect = ["type", "x-kubernetes-group-version-kind", "x-kubernetes-selectable-fields"];
+    assert_eq!(schema.keys().collect::<Vec<_>>(), expect);
 }
 
 async fn get(openapi: &OpenApi, path: &str, hash: Option<&str>, headers: &[(&str, &str)]) -> Response<Body> {
@@ -437,4 +442,40 @@ async fn version_2_changes_its_tag_with_its_content() {
         )
         .await;
     assert_eq!(refused.unwrap_err().code, 406);
+}
+
+#[test]
+fn schemas_of_others_that_say_something_else_have_another_name() {
+    let other = |group: &str, meta: Value| {
+        let reference = |name: &str| json!({ "$ref": format!("#/definitions/{name}") });
+        let path = format!("/apis/{group}/v1/things");
+        let get = json!({ "responses": { "200": { "schema": reference("io.example.Thing") } } });
+        let thing = json!({ "description": group, "type": "object", "properties": { "metadata": reference(META) } });
+        let document = json!({
+            "paths": { path: { "get": get } }, "definitions": { "io.example.Thing": thing, META: meta },
+        });
+        let v2 = Some(Bytes::from(document.to_string()));
+        Arc::new(OtherDocuments { group: group.into(), version: "v1".into(), v3: None, v2 })
+    };
+    const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
+    let nothing = Published::default();
+    let ours: Value = serde_json::from_slice(&contents::whole(with(&nothing), &[], Encoding::Json)).unwrap();
+    let mut same = ours["definitions"][META].clone();
+    same["x-kubernetes-group-version-kind"] = json!([{ "group": "a.io", "version": "v1", "kind": "ListMeta" }]);
+    let (older, oldest) = (json!({ "type": "object" }), json!({ "type": "object", "properties": {} }));
+    let others = [other("a.io", same), other("b.io", older.clone()), other("c.io", older), other("d.io", oldest)];
+    let whole: Value = serde_json::from_slice(&contents::whole(with(&nothing), &others, Encoding::Json)).unwrap();
+    assert_eq!(whole["definitions"][META], ours["definitions"][META]);
+    let thing = |group: &str| {
+        let schema = &whole["paths"][format!("/apis/{group}/v1/things")]["get"]["responses"]["200"]["schema"];
+        schema["$ref"].as_str().unwrap().trim_start_matches("#/definitions/").to_owned()
+    };
+    let metadata = |group: &str| {
+        let reference = &whole["definitions"][thing(group)]["properties"]["metadata"]["$ref"];
+        reference.as_str().unwrap().rsplit('.').next().unwrap().to_owned()
+    };
+    let groups = ["a.io", "b.io", "c.io", "d.io"];
+    let things = groups.map(|group| thing(group).replace("io.example.", ""));
+    assert_eq!(things, ["Thing", "Thing_v2", "Thing_v3", "Thing_v4"]);
+    assert_eq!(groups.map(metadata), ["ListMeta", "ListMeta_v2", "ListMeta_v2", "ListMeta_v3"]);
 }
