@@ -16,7 +16,6 @@ pub(crate) mod resources;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use api::{Object, ObjectError, Resource};
@@ -58,12 +57,44 @@ struct Remotes {
     shown: Option<Arc<Shown>>,
     all: Vec<Arc<Remote>>,
     /// Those that this server serves itself.
-    local: Revisions,
+    local: Settled,
 }
 
-/// APIServices by name that were looked at, and at which revision: there is one for every group and version, and most never
-/// change.
-type Revisions = HashMap<Box<str>, u64>;
+/// Objects of one cache, in its order, that need no second look as long as they stay as they are. There is an APIService for every
+/// group and version, and most never change: whoever goes through all of them compares pointers.
+#[derive(Debug, Default)]
+struct Settled(Vec<Arc<Object>>);
+
+impl Settled {
+    /// To go through all once more, in order.
+    fn again(&self) -> Again<'_> {
+        Again(&self.0)
+    }
+
+    fn push(&mut self, object: Arc<Object>) {
+        self.0.push(object);
+    }
+}
+
+/// What is left of the settled ones.
+struct Again<'a>(&'a [Arc<Object>]);
+
+impl Again<'_> {
+    /// Whether the object is settled. Asked in the order of the cache.
+    fn has(&mut self, object: &Arc<Object>) -> bool {
+        while let Some((first, rest)) = self.0.split_first() {
+            if Arc::ptr_eq(first, object) {
+                self.0 = rest;
+                return true;
+            }
+            if first.meta.name >= object.meta.name {
+                return false;
+            }
+            self.0 = rest;
+        }
+        false
+    }
+}
 
 /// One group and version that another API server serves.
 #[derive(Debug)]
@@ -197,16 +228,15 @@ impl Aggregator {
         }
         let same_identity = known.shown.as_ref().is_some_and(|known| Arc::ptr_eq(known, &shown));
         let before = if same_identity { &*known.all } else { &[] };
-        let (mut all, mut local) = (Vec::new(), Revisions::new());
+        let (mut all, mut local, mut settled) = (Vec::new(), Settled::default(), known.local.again());
         for object in self.services.list("") {
-            let (name, revision) = (&object.meta.name, object.meta.resource_version);
-            if known.local.get(name) == Some(&revision) {
-                local.insert(name.clone(), revision);
+            if settled.has(&object) {
+                local.push(object);
                 continue;
             }
             match Remote::new(&object, &shown, before) {
                 Ok(Some(remote)) => all.push(remote),
-                Ok(None) => drop(local.insert(name.clone(), revision)),
+                Ok(None) => local.push(object),
                 // It was decoded when it was written.
                 Err(error) => tracing::error!(%error, name = &*object.meta.name, "an APIService cannot be read"),
             }

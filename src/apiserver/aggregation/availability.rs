@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::discovered::Checked;
-use super::{Aggregator, Remote, Revisions};
+use super::{Aggregator, Remote, Settled};
 use crate::Registry;
 use crate::endpoints::{NoEndpoint, PortRef};
 use crate::tree::Tree;
@@ -44,7 +44,7 @@ struct Verdict(&'static str, &'static str, String);
 /// Keeps the conditions, and what is known of others' discovery; until it is dropped.
 pub(crate) async fn run(aggregator: Arc<Aggregator>, registry: Arc<Registry>) {
     let mut looked: HashMap<String, Looked> = HashMap::new();
-    let mut told = Revisions::new();
+    let mut told = Settled::default();
     loop {
         let seen = (aggregator.services.revision(), aggregator.endpoints.generation());
         tell_local(&aggregator, &registry, &mut told).await;
@@ -149,7 +149,7 @@ async fn check(aggregator: &Aggregator, remote: &Remote, addresses: &Result<Vec<
 }
 
 /// What this server serves itself is always there. `told` are those of which it need not be said again.
-async fn tell_local(aggregator: &Aggregator, registry: &Registry, told: &mut Revisions) {
+async fn tell_local(aggregator: &Aggregator, registry: &Registry, told: &mut Settled) {
     let untold = |object: &Arc<Object>| {
         let Ok(value) = object.to_value() else { return false };
         let told = value
@@ -158,13 +158,13 @@ async fn tell_local(aggregator: &Aggregator, registry: &Registry, told: &mut Rev
             .any(|c| c.text("type") == "Available" && c.text("reason") == "Local");
         value.at("spec.service").is_none() && !told
     };
-    let mut before = std::mem::take(told);
+    let before = std::mem::take(told);
+    let mut settled = before.again();
     for object in aggregator.services.list("") {
-        let (name, revision) = (object.meta.name.clone(), object.meta.resource_version);
-        if before.remove(&name) == Some(revision) || !untold(&object) {
-            told.insert(name, revision);
+        if settled.has(&object) || !untold(&object) {
+            told.push(object);
         } else {
-            tell(registry, &name, &local()).await;
+            tell(registry, &object.meta.name, &local()).await;
         }
     }
 }
@@ -174,7 +174,7 @@ fn local() -> Verdict {
 }
 
 async fn tell(registry: &Registry, name: &str, verdict: &Verdict) {
-    let Some(row) = registry.catalog().get("apiregistration.k8s.io", "v1", "apiservices") else { return };
+    let Some(row) = api::resource::find("apiregistration.k8s.io", "v1", "apiservices").cloned() else { return };
     let change = |service: &mut Value| {
         set_condition(service, verdict);
         Ok(())

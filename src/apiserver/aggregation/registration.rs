@@ -1,7 +1,7 @@
 //! An APIService for every group and version that this server serves itself. Those of built-in kinds are brought up to date
 //! once, at the start; those of custom resources follow their definitions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use api::{DeleteOptions, Object, Operation, Patch, Request, Resource, Status, Us
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Revisions, priorities};
+use super::{Settled, priorities};
 use crate::{Catalog, Registry};
 
 /// Says how an APIService is kept; without it, it is left alone.
@@ -19,22 +19,22 @@ const ALWAYS: &str = "true";
 
 /// Keeps the APIServices, until it is dropped.
 pub(crate) async fn run(registry: Arc<Registry>) {
-    let Some(row) = registry.catalog().get("apiregistration.k8s.io", "v1", "apiservices") else { return };
+    let Some(row) = api::resource::find("apiregistration.k8s.io", "v1", "apiservices").cloned() else { return };
     let (services, definitions) =
         (registry.cache(&row), registry.cached("apiextensions.k8s.io", "v1", "customresourcedefinitions"));
     let mut pause = Duration::from_millis(100);
     let mut started = false;
-    let (mut asked, mut right) = (Asked::default(), Revisions::new());
+    let (mut asked, mut right) = (Asked::default(), Settled::default());
     loop {
         let seen = (services.revision(), definitions.revision());
-        let custom = asked.of(&definitions.list(""));
+        asked.renew(definitions.list(""));
         let mut outcome = Ok(());
         if !started {
             let builtin = builtin(registry.catalog());
-            outcome = keep(&registry, &row, &services.list(""), &builtin, AT_START, &mut right).await;
+            outcome = keep(&registry, &row, &services.list(""), &builtin, AT_START, &mut Settled::default()).await;
             started = outcome.is_ok();
         }
-        let kept = keep(&registry, &row, &services.list(""), &custom, ALWAYS, &mut right).await;
+        let kept = keep(&registry, &row, &services.list(""), &asked.wanted, ALWAYS, &mut right).await;
         if let Err(status) = outcome.and(kept) {
             tracing::warn!(%status, "API services cannot be registered, will try again");
             tokio::time::sleep(pause).await;
@@ -50,7 +50,13 @@ pub(crate) async fn run(registry: Arc<Registry>) {
 }
 
 /// The specs that there should be, by name.
-type Wanted = BTreeMap<String, Value>;
+type Wanted = BTreeMap<String, Wish>;
+
+/// A spec, and how many ask for it: definitions of one group share their versions.
+struct Wish {
+    spec: Value,
+    by: usize,
+}
 
 fn builtin(catalog: &Catalog) -> Wanted {
     let versions = catalog.builtin().iter().map(|row| (&*row.group, &*row.version));
@@ -58,10 +64,14 @@ fn builtin(catalog: &Catalog) -> Wanted {
     known.map(|(group, version, priorities)| wanted(group, version, priorities)).collect()
 }
 
-/// What definitions ask for, by their names. Definitions are large and change one by one: each is read once for every state
-/// of it, its revision.
+/// What definitions ask for. They are large and change one by one: each is read once for every state of it.
 #[derive(Default)]
-struct Asked(HashMap<Box<str>, (u64, Wanted)>);
+struct Asked {
+    wanted: Wanted,
+    /// What each definition asks for.
+    by: HashMap<Box<str>, Vec<String>>,
+    read: Settled,
+}
 
 #[derive(Deserialize)]
 struct View {
@@ -82,15 +92,36 @@ struct Version {
 }
 
 impl Asked {
-    fn of(&mut self, definitions: &[Arc<Object>]) -> Wanted {
-        let mut before = std::mem::take(&mut self.0);
-        for definition in definitions {
-            let meta = &definition.meta;
-            let known = before.remove(&meta.name).filter(|(revision, _)| *revision == meta.resource_version);
-            let known = known.unwrap_or_else(|| (meta.resource_version, custom(definition)));
-            self.0.insert(meta.name.clone(), known);
+    fn renew(&mut self, definitions: Vec<Arc<Object>>) {
+        let before = std::mem::take(&mut self.read);
+        let mut settled = before.again();
+        for definition in definitions.iter().filter(|definition| !settled.has(definition)) {
+            self.forget(&definition.meta.name);
+            let mut names = Vec::new();
+            for (name, wish) in custom(definition) {
+                self.wanted.entry(name.clone()).or_insert(Wish { by: 0, ..wish }).by += 1;
+                names.push(name);
+            }
+            self.by.insert(definition.meta.name.clone(), names);
         }
-        self.0.values().flat_map(|(_, wanted)| wanted.clone()).collect()
+        if self.by.len() > definitions.len() {
+            let present: HashSet<&str> = definitions.iter().map(|definition| &*definition.meta.name).collect();
+            let gone: Vec<_> = self.by.keys().filter(|name| !present.contains(&***name)).cloned().collect();
+            gone.iter().for_each(|name| self.forget(name));
+        }
+        self.read = Settled(definitions);
+    }
+
+    fn forget(&mut self, definition: &str) {
+        for name in self.by.remove(definition).into_iter().flatten() {
+            let left = self.wanted.get_mut(&name).map(|wish| {
+                wish.by -= 1;
+                wish.by
+            });
+            if left == Some(0) {
+                self.wanted.remove(&name);
+            }
+        }
     }
 }
 
@@ -101,12 +132,12 @@ fn custom(definition: &Object) -> Wanted {
     served.map(|version| wanted(&spec.group, &version.name, priorities::custom())).collect()
 }
 
-fn wanted(group: &str, version: &str, (of_group, of_version): (i64, i64)) -> (String, Value) {
+fn wanted(group: &str, version: &str, (of_group, of_version): (i64, i64)) -> (String, Wish) {
     let mut spec = json!({"version": version, "groupPriorityMinimum": of_group, "versionPriority": of_version});
     if !group.is_empty() {
         spec["group"] = group.into();
     }
-    (format!("{version}.{group}"), spec)
+    (format!("{version}.{group}"), Wish { spec, by: 1 })
 }
 
 /// Makes, changes and removes what differs, among those kept in one way. `right` are those that were found to be as they
@@ -117,37 +148,49 @@ async fn keep(
     present: &[Arc<Object>],
     wanted: &Wanted,
     how: &str,
-    right: &mut Revisions,
+    right: &mut Settled,
 ) -> Result<(), Status> {
-    let by_name: HashMap<&str, &Arc<Object>> = present.iter().map(|object| (&*object.meta.name, object)).collect();
-    for (name, spec) in wanted {
-        let label = json!({ LABEL: how });
-        let Some(object) = by_name.get(&**name) else {
-            let body = json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
-                "metadata": {"name": name, "labels": label}, "spec": spec});
-            let created = write(registry, row, name, Operation::Create(body, WriteOptions::default())).await;
-            created.or_else(|status| if status.is_already_exists() { Ok(()) } else { Err(status) })?;
-            continue;
-        };
-        let revision = object.meta.resource_version;
-        if object.meta.labels.get(LABEL) != Some(how) || right.get(&object.meta.name) == Some(&revision) {
+    let before = std::mem::take(right);
+    let mut settled = before.again();
+    // Both are sorted by name.
+    let mut wanted = wanted.iter().peekable();
+    for object in present {
+        let own = &*object.meta.name;
+        while let Some((name, wish)) = wanted.next_if(|(name, _)| name.as_str() < own) {
+            make(registry, row, name, &wish.spec, how).await?;
+        }
+        let wish = wanted.next_if(|(name, _)| name.as_str() == own).map(|(_, wish)| wish);
+        if settled.has(object) && wish.is_some() {
+            right.push(object.clone());
             continue;
         }
+        if object.meta.labels.get(LABEL) != Some(how) {
+            continue;
+        }
+        let Some(Wish { spec, .. }) = wish else {
+            let options = DeleteOptions { uid: Some(object.meta.uid.to_string()), ..DeleteOptions::default() };
+            gone_is_fine(write(registry, row, own, Operation::Delete(options)).await)?;
+            continue;
+        };
         if object.to_value().is_ok_and(|value| value["spec"] == *spec) {
-            right.insert(object.meta.name.clone(), revision);
+            right.push(object.clone());
         } else {
             let replace = Value::Array(vec![json!({"op": "replace", "path": "/spec", "value": spec})]);
             let patch = Operation::Patch(Patch::Json(replace), WriteOptions::default());
-            gone_is_fine(write(registry, row, name, patch).await)?;
+            gone_is_fine(write(registry, row, own, patch).await)?;
         }
     }
-    let kept = present.iter().filter(|object| object.meta.labels.get(LABEL) == Some(how));
-    for object in kept.filter(|object| !wanted.contains_key(&*object.meta.name)) {
-        right.remove(&object.meta.name);
-        let options = DeleteOptions { uid: Some(object.meta.uid.to_string()), ..DeleteOptions::default() };
-        gone_is_fine(write(registry, row, &object.meta.name, Operation::Delete(options)).await)?;
+    for (name, wish) in wanted {
+        make(registry, row, name, &wish.spec, how).await?;
     }
     Ok(())
+}
+
+async fn make(registry: &Registry, row: &Arc<Resource>, name: &str, spec: &Value, how: &str) -> Result<(), Status> {
+    let body = json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
+        "metadata": {"name": name, "labels": { LABEL: how }}, "spec": spec});
+    let created = write(registry, row, name, Operation::Create(body, WriteOptions::default())).await;
+    created.or_else(|status| if status.is_already_exists() { Ok(()) } else { Err(status) })
 }
 
 /// What went or changed in between is looked at again.
