@@ -5,6 +5,7 @@
 
 pub(crate) mod api_server;
 pub(crate) mod controller_manager;
+mod feature_gates;
 pub(crate) mod kubelet;
 mod proxy;
 mod scheduler;

@@ -105,6 +105,10 @@ struct Status {
 
 /// Follows the definitions for ever. Raises `synced` when those that were there at the start are served.
 pub(crate) async fn run(registry: Arc<Registry>, openapi: OpenApi, synced: Arc<AtomicBool>) {
+    if definitions_row(&registry).is_none() {
+        // They are not served, and so is nothing that they define.
+        return synced.store(true, Ordering::Release);
+    }
     let definitions = registry.cached("apiextensions.k8s.io", "v1", "customresourcedefinitions");
     let mut controller = Controller::new(registry, openapi);
     loop {

@@ -1,5 +1,6 @@
-//! Which groups and versions of built-in kinds are served: upstream's `--runtime-config`. Stable versions are, all of them,
-//! because this server's own parts live on them; versions still to become stable are served when they are asked for.
+//! Which groups, versions and kinds are served of those built in: upstream's `--runtime-config`. Stable versions are, unless
+//! they are switched off; versions still to become stable are served when they are asked for. This server's own parts find what
+//! they need either way, because they do not ask by name. Of the core group, on which everything else stands, nothing can go.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
@@ -7,11 +8,11 @@ use std::sync::Arc;
 
 use api::Resource;
 
-/// What is served beyond the stable versions.
+/// What is served otherwise than it is by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuntimeConfig {
-    /// Group, version and plural.
-    asked: BTreeSet<(Box<str>, Box<str>, Box<str>)>,
+    /// Group, version and plural of what is stable and not served, or not stable and served.
+    turned: BTreeSet<(Box<str>, Box<str>, Box<str>)>,
 }
 
 /// How far a version has come.
@@ -43,8 +44,7 @@ const WIDE: [(&str, Option<Stage>); 4] = [
 impl RuntimeConfig {
     /// Whether a built-in kind is served.
     pub(crate) fn serves(&self, row: &Resource) -> bool {
-        let key = || (row.group.clone(), row.version.clone(), row.plural.clone());
-        Stage::of(row) == Stage::Stable || self.asked.contains(&key())
+        (Stage::of(row) == Stage::Stable) != self.turned.contains(&id(row))
     }
 
     /// The built-in kinds that are served.
@@ -52,18 +52,18 @@ impl RuntimeConfig {
         api::resource::builtin().iter().filter(|row| self.serves(row)).cloned().collect()
     }
 
-    fn set(&mut self, key: &str, on: bool, chosen: impl Fn(&Resource) -> bool) -> Result<(), String> {
+    fn set(&mut self, on: bool, chosen: impl Fn(&Resource) -> bool) {
         for row in api::resource::builtin().iter().filter(|row| chosen(row)) {
-            let id = (row.group.clone(), row.version.clone(), row.plural.clone());
-            match (Stage::of(row), on) {
-                (Stage::Stable, true) => {}
-                (Stage::Stable, false) => return Err(format!("{key}=false: isopod cannot do without stable versions")),
-                (_, true) => drop(self.asked.insert(id)),
-                (_, false) => drop(self.asked.remove(&id)),
-            }
+            match (Stage::of(row) == Stage::Stable) == on {
+                true => self.turned.remove(&id(row)),
+                false => self.turned.insert(id(row)),
+            };
         }
-        Ok(())
     }
+}
+
+fn id(row: &Resource) -> (Box<str>, Box<str>, Box<str>) {
+    (row.group.clone(), row.version.clone(), row.plural.clone())
 }
 
 /// `key=true` and `key=false`, with commas between them. What is wrong is told in upstream's words.
@@ -75,16 +75,21 @@ impl FromStr for RuntimeConfig {
         for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let on = match value {
-                "" | "true" | "1" => true,
+                "true" | "1" => true,
                 "false" | "0" => false,
+                "" if WIDE.iter().all(|(wide, _)| *wide != key) => true,
                 _ => return Err(format!("invalid value of {key}: {value}, expected true or false")),
             };
             given.insert(key, on);
         }
+        if given.len() == 1 && given.get("api/all") == Some(&false) {
+            return Err("invalid key with only api/all=false".to_owned());
+        }
         let mut config = Self::default();
         for (key, stage) in WIDE {
             if let Some(on) = given.remove(key) {
-                config.set(key, on, |row| stage.is_none_or(|stage| Stage::of(row) == stage))?;
+                let meant = |row: &Resource| stage.is_none_or(|stage| Stage::of(row) == stage);
+                config.set(on, |row| meant(row) && (on || !row.is_core()));
             }
         }
         // Versions before resources, which are the narrower.
@@ -98,6 +103,15 @@ impl FromStr for RuntimeConfig {
                 [group, version, plural] => (group, version, Some(plural)),
                 _ => return Err(format!("runtime-config invalid key {key}")),
             };
+            if group.is_empty() && !on {
+                return Err(format!("{key}=false: nothing works without the core group"));
+            }
+            if let Some(plural) = plural.filter(|plural| plural.to_lowercase() != **plural) {
+                let plural = api::quote::quote(plural);
+                return Err(format!(
+                    "invalid key {key}: group/version/resource and resource is always lowercase plural, not {plural}"
+                ));
+            }
             let rows = || api::resource::builtin().iter().filter(|row| &*row.group == group);
             if rows().next().is_none() {
                 return Err(format!("unknown api groups {group}"));
@@ -106,7 +120,7 @@ impl FromStr for RuntimeConfig {
             if !rows().any(|row| meant(row)) {
                 return Err(format!("group version {group}/{version} that has not been registered"));
             }
-            config.set(key, on, |row| &*row.group == group && meant(row))?;
+            config.set(on, |row| &*row.group == group && meant(row));
         }
         Ok(config)
     }
@@ -145,11 +159,37 @@ mod tests {
             &format!("api/beta=true, {one}bindings=false"),
             Err("group version admissionregistration.k8s.io/v1beta1 that has not been registered"),
         );
-        check("apps/v1=false", Err("apps/v1=false: isopod cannot do without stable versions"));
-        check("api/all=false", Err("api/all=false: isopod cannot do without stable versions"));
+        check("api/all=false", Err("invalid key with only api/all=false"));
+        check("api/all", Err("invalid value of api/all: , expected true or false"));
+        check("v1=false", Err("v1=false: nothing works without the core group"));
+        check(
+            "batch/v1/CronJobs=false",
+            Err(
+                "invalid key batch/v1/CronJobs: group/version/resource and resource is always lowercase plural, not \"CronJobs\"",
+            ),
+        );
         check("x.io/v1=true", Err("unknown api groups x.io"));
         check("apps/v1beta1=true", Err("group version apps/v1beta1 that has not been registered"));
         check("a/b/c/d", Err("runtime-config invalid key a/b/c/d"));
         check("apps/v1=yes", Err("invalid value of apps/v1: yes, expected true or false"));
+    }
+
+    #[test]
+    fn what_is_switched_off_is_not_served() {
+        let check = |text: &str, expect: &[(&str, &str, bool)]| {
+            let config: RuntimeConfig = text.parse().unwrap();
+            for (group, plural, served) in expect {
+                let row = api::resource::find(group, "v1", plural).unwrap();
+                assert_eq!(config.serves(row), *served, "{text}: {plural}");
+            }
+        };
+        let (pods, deployments, jobs, cron_jobs) =
+            (("", "pods"), ("apps", "deployments"), ("batch", "jobs"), ("batch", "cronjobs"));
+        let is = |(group, plural), served| (group, plural, served);
+        check("apps/v1=false", &[is(deployments, false), is(jobs, true)]);
+        check("batch/v1/cronjobs=false", &[is(cron_jobs, false), is(jobs, true)]);
+        check("batch/v1=false,batch/v1/jobs=true", &[is(cron_jobs, false), is(jobs, true)]);
+        check("api/ga=false", &[is(deployments, false), is(cron_jobs, false), is(pods, true)]);
+        check("api/all=false,apps/v1=true", &[is(deployments, true), is(jobs, false), is(pods, true)]);
     }
 }

@@ -14,7 +14,7 @@ use apiserver::{
 };
 
 use super::values::{duration, number, only, put, switch, words};
-use super::{Argument, argument};
+use super::{Argument, argument, feature_gates};
 
 /// What may be said about the API server; the defaults are upstream's.
 #[derive(Clone, Debug)]
@@ -233,6 +233,7 @@ pub(super) const TABLE: &[Argument<Options>] = &[
     }),
     argument("etcd-compaction-interval", |options, text| put(&mut options.compaction, duration(text))),
     argument("event-ttl", |options, text| put(&mut options.event_ttl, duration(text))),
+    argument("feature-gates", |_, text| feature_gates::check(text)),
     argument("max-mutating-requests-inflight", |options, text| {
         put(&mut options.in_flight.writes, number(text, 1..=100_000))
     }),

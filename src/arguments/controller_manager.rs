@@ -3,12 +3,13 @@
 use controllers::Options;
 
 use super::values::{duration, number, put, words};
-use super::{Argument, argument};
+use super::{Argument, argument, feature_gates};
 
 /// The arguments, by name.
 pub(super) const TABLE: &[Argument<Options>] = &[
     argument("cluster-signing-duration", |options, text| put(&mut options.signing_duration, duration(text))),
     argument("controllers", |options, text| put(&mut options.disabled, disabled(text))),
+    argument("feature-gates", |_, text| feature_gates::check(text)),
     argument("node-cidr-mask-size", |options, text| put(&mut options.node_cidr_mask_v4, number(text, 16..=29))),
     argument("node-monitor-grace-period", |options, text| put(&mut options.node_monitor_grace, duration(text))),
     argument("terminated-pod-gc-threshold", |options, text| {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use kubelet::{Limits, Taint, Timing};
 
 use super::values::{duration, number, put, switch, words};
-use super::{Argument, argument};
+use super::{Argument, argument, feature_gates};
 use crate::cli::NodeArgs;
 
 /// What may be said about the kubelet.
@@ -94,6 +94,7 @@ pub(super) const TABLE: &[Argument<Options>] = &[
         let limits = options.limits.eviction_hard(text);
         put(&mut options.limits, limits)
     }),
+    argument("feature-gates", |_, text| feature_gates::check(text)),
     argument("healthz-port", |options, text| put(&mut options.healthz, healthz(text))),
     argument("image-gc-high-threshold", |options, text| put(&mut options.limits.image_gc_high, number(text, 0..=100))),
     argument("image-gc-low-threshold", |options, text| put(&mut options.limits.image_gc_low, number(text, 0..=100))),

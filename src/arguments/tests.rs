@@ -60,7 +60,11 @@ fn what_is_wrong_is_named() {
         let error = format!("{:#}", server(&[flag]).unwrap_err());
         assert!(expect.iter().all(|words| error.contains(words)), "{error}");
     };
-    check("--kube-apiserver-arg=feature-gates=A=true", &["feature-gates", "no such argument", "anonymous-auth"]);
+    check("--kube-apiserver-arg=etcd-prefix=/x", &["etcd-prefix", "no such argument", "anonymous-auth"]);
+    for component in ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet"] {
+        let flag = format!("--{component}-arg=feature-gates=A=true");
+        check(&flag, &["feature-gates", "unrecognized feature gate: A"]);
+    }
     check("--kube-apiserver-arg=audit-log-truncate-max-batch-size=5", &["log max batch size 5", "(102400)"]);
     check("--kube-apiserver-arg=event-ttl=soon", &["event-ttl=soon", "1h30m"]);
     check("--kube-apiserver-arg=runtime-config=x.io/v1=true", &["runtime-config", "unknown api groups x.io"]);

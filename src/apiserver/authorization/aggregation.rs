@@ -13,7 +13,7 @@ use crate::Registry;
 
 /// Runs until it is dropped.
 pub(crate) async fn run(registry: Arc<Registry>, rbac: Arc<Rbac>) {
-    let Some(row) = registry.catalog().get("rbac.authorization.k8s.io", "v1", "clusterroles") else { return };
+    let Some(row) = api::resource::find("rbac.authorization.k8s.io", "v1", "clusterroles").cloned() else { return };
     let cache = registry.cache(&row);
     loop {
         let (_, mut changes) = cache.subscribe();

@@ -59,7 +59,7 @@ async fn ensure(
     name: &str,
     expected: &Value,
 ) -> Result<(), Status> {
-    let Some(row) = registry.catalog().get(GROUP, "v1", plural) else { return Err(Status::no_such_path()) };
+    let Some(row) = api::resource::find(GROUP, "v1", plural).cloned() else { return Err(Status::no_such_path()) };
     let found = registry.cache(&row).get(namespace, name);
     let Some(found) = found else {
         return match write(registry, &row, namespace, name, Operation::Create(expected.clone(), options())).await {

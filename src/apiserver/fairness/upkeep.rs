@@ -61,7 +61,7 @@ async fn tell_one(registry: &Registry, object: &Arc<Object>, level: &str, dangli
     if current.items("status.conditions").iter().any(same) {
         return Ok(());
     }
-    let Some(row) = registry.catalog().get(GROUP, "v1", "flowschemas") else { return Ok(()) };
+    let Some(row) = api::resource::find(GROUP, "v1", "flowschemas").cloned() else { return Ok(()) };
     let options = WriteOptions {
         field_manager: "api-priority-and-fairness-config-consumer-v1".into(),
         ..WriteOptions::default()

@@ -100,7 +100,8 @@ impl Registry {
         value: &Value,
         delete: &DeleteOptions,
     ) -> Result<(), Status> {
-        let budgets = self.catalog().get("policy", "v1", "poddisruptionbudgets").ok_or_else(Status::no_such_path)?;
+        let budgets =
+            api::resource::find("policy", "v1", "poddisruptionbudgets").cloned().ok_or_else(Status::no_such_path)?;
         let mut about = Vec::new();
         for budget in self.cache(&budgets).list(&request.namespace) {
             let tree = budget.to_value().map_err(Status::internal)?;

@@ -71,7 +71,7 @@ async fn check(registry: &Registry, object: &Object) -> Result<(), Status> {
         return Ok(());
     }
     let warnings = warnings(registry, &policy.spec);
-    let Some(row) = registry.catalog().get(GROUP, "v1", "validatingadmissionpolicies") else { return Ok(()) };
+    let Some(row) = api::resource::find(GROUP, "v1", "validatingadmissionpolicies").cloned() else { return Ok(()) };
     let change = move |policy: &mut Value| {
         // What has changed since is checked next.
         if policy.int("metadata.generation") == Some(generation) {
