@@ -11,6 +11,7 @@ mod parse;
 mod tests;
 
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -31,6 +32,18 @@ pub struct Object {
     bytes: Bytes,
     /// Where `"resourceVersion":"…",` belongs; `None` when the bytes already carry it.
     splice: Option<NonZeroU32>,
+    protobuf_len: Remembered,
+}
+
+/// A number that is found out once and is not part of the object; 0 as long as nobody has. A copy has to find out anew: it may
+/// be at another revision.
+#[derive(Debug, Default)]
+struct Remembered(AtomicU32);
+
+impl Clone for Remembered {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 impl Object {
@@ -54,13 +67,13 @@ impl Object {
         };
         let mut meta = parse::meta(&bytes, resource)?;
         meta.resource_version = revision;
-        Ok(Self { meta, bytes, splice: Some(splice) })
+        Ok(Self { meta, bytes, splice: Some(splice), protobuf_len: Remembered::default() })
     }
 
     /// An object as it came over the wire, `resourceVersion` and all.
     pub fn received(bytes: Bytes, resource: &Resource) -> Result<Self, ObjectError> {
         let meta = parse::meta(&bytes, resource)?;
-        Ok(Self { meta, bytes, splice: None })
+        Ok(Self { meta, bytes, splice: None, protobuf_len: Remembered::default() })
     }
 
     /// The same object at another revision: what a deletion leaves behind.
@@ -82,13 +95,23 @@ impl Object {
             Some(_) if self.meta.resource_version == 0 => out.extend_from_slice(&self.bytes),
             Some(at) => {
                 let (head, tail) = self.bytes.split_at(at.get() as usize);
-                out.extend_from_slice(head);
-                out.extend_from_slice(b"\"resourceVersion\":\"");
-                out.extend_from_slice(self.meta.resource_version.to_string().as_bytes());
-                out.extend_from_slice(if tail.first() == Some(&b'}') { b"\"" } else { b"\"," });
-                out.extend_from_slice(tail);
+                splice(self.meta.resource_version, head, tail, out);
             }
         }
+    }
+
+    /// Appends the JSON of the object's metadata, `resourceVersion` included. Only the metadata is read.
+    pub fn write_metadata(&self, out: &mut Vec<u8>) -> Result<(), ObjectError> {
+        let Some(at) = self.splice.map(|at| at.get() as usize) else {
+            out.extend_from_slice(parse::metadata(&self.bytes)?.as_bytes());
+            return Ok(());
+        };
+        let metadata = parse::leading(&self.bytes[at - 1..])?.as_bytes();
+        match self.meta.resource_version {
+            0 => out.extend_from_slice(metadata),
+            revision => splice(revision, &metadata[..1], &metadata[1..], out),
+        }
+        Ok(())
     }
 
     /// The JSON of the object, `resourceVersion` included.
@@ -101,6 +124,17 @@ impl Object {
     /// How many bytes [`Object::write_json`] appends at most.
     pub fn json_len(&self) -> usize {
         self.bytes.len() + 48
+    }
+
+    /// How long the object is as a protobuf message, if that was found out before ([`Object::remember_protobuf_len`]): lists
+    /// say how long they are before they are written.
+    pub fn protobuf_len(&self) -> Option<usize> {
+        Some(self.protobuf_len.0.load(Ordering::Relaxed) as usize).filter(|length| *length > 0)
+    }
+
+    /// Keeps what [`Object::protobuf_len`] then says. What is longer than a number of 32 bits says is found out every time.
+    pub fn remember_protobuf_len(&self, length: usize) {
+        self.protobuf_len.0.store(length.try_into().unwrap_or(0), Ordering::Relaxed);
     }
 
     /// The object as a tree, `resourceVersion` included. Transient: drop it soon.
@@ -135,6 +169,15 @@ impl Object {
             Some(_) => Ok(serde_json::from_slice(&self.to_json())?),
         }
     }
+}
+
+/// Appends an object's text with the revision where it belongs.
+fn splice(revision: u64, head: &[u8], tail: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(head);
+    out.extend_from_slice(b"\"resourceVersion\":\"");
+    out.extend_from_slice(revision.to_string().as_bytes());
+    out.extend_from_slice(if tail.first() == Some(&b'}') { b"\"" } else { b"\"," });
+    out.extend_from_slice(tail);
 }
 
 const METADATA: &[u8] = b"\"metadata\":{";

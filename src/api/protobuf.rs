@@ -1,6 +1,7 @@
-//! Kubernetes' protobuf: an envelope around a message, both ways between bytes and JSON values, driven by the schema
-//! table. The generic JSON mapping of protobuf does not fit: quantities, times, raw objects and inline structs have
-//! forms of their own, and which zero values are written is Go's choice.
+//! Kubernetes' protobuf: an envelope around a message, driven by the schema table. Bodies are read into trees, which is what
+//! becomes of them anyway; objects are written from the JSON they are stored as, in one pass and without a tree. The generic
+//! JSON mapping of protobuf does not fit: quantities, times, raw objects and inline structs have forms of their own, and
+//! which zero values are written is Go's choice.
 
 use serde_json::Value;
 
@@ -8,9 +9,12 @@ use crate::schema::{self, Message};
 
 mod decode;
 mod encode;
+mod tape;
 #[cfg(test)]
 mod tests;
 mod wire;
+
+pub use encode::Encoder;
 
 /// What every protobuf body starts with.
 pub const MAGIC: &[u8] = b"k8s\0";
@@ -41,6 +45,9 @@ pub enum ProtobufError {
     /// A raw object inside the message is not readable.
     #[error("proto: {0}")]
     Raw(String),
+    /// What is to be written is no JSON from this byte on.
+    #[error("the object is no JSON at byte {0}")]
+    Text(usize),
     /// A value does not have the type its field asks for: decode objects against their schema first.
     #[error("proto: field {0} holds a value of another type")]
     Type(String),
@@ -65,15 +72,25 @@ impl<'a> Envelope<'a> {
 
     /// Writes the envelope around the message.
     pub fn write(&self) -> Vec<u8> {
-        encode::envelope(self.api_version, self.kind, |writer| writer.raw(self.raw))
+        encode::envelope(self.api_version, self.kind, self.raw)
     }
 
     /// The built-in message of the kind that the envelope names.
     pub fn message(&self) -> Result<&'static Message, ProtobufError> {
-        let (group, version) = self.api_version.split_once('/').unwrap_or(("", self.api_version));
-        schema::for_kind(group, version, self.kind)
-            .ok_or_else(|| ProtobufError::Kind { api_version: self.api_version.to_owned(), kind: self.kind.to_owned() })
+        message_of_kind(self.api_version, self.kind)
     }
+}
+
+fn message_of_kind(api_version: &str, kind: &str) -> Result<&'static Message, ProtobufError> {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    schema::for_kind(group, version, kind)
+        .ok_or_else(|| ProtobufError::Kind { api_version: api_version.to_owned(), kind: kind.to_owned() })
+}
+
+/// The built-in message of the kind that an object's JSON names. Stored objects name it first, so little is read.
+pub fn message_of(json: &[u8]) -> Result<&'static Message, ProtobufError> {
+    let [api_version, kind] = tape::leading_texts(json, ["apiVersion", "kind"])?;
+    message_of_kind(api_version, kind)
 }
 
 /// Reads a body of a kind the table knows, in the form [`crate::prune::decode`] gives an object: what Go would leave out
@@ -87,38 +104,24 @@ pub fn decode_message(raw: &[u8], message: &Message) -> Result<Value, ProtobufEr
     decode::message(raw, message, MAX_DEPTH)
 }
 
-/// Writes an object with its envelope, which takes `apiVersion` and `kind` from the object.
-pub fn encode(object: &Value, message: &Message) -> Result<Vec<u8>, ProtobufError> {
-    let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
-    let raw = encode_message(object, message)?;
-    Ok(Envelope { api_version: text("apiVersion"), kind: text("kind"), raw: &raw }.write())
-}
-
-/// Writes an object without an envelope: an item of [`encode_list`].
-pub fn encode_message(object: &Value, message: &Message) -> Result<Vec<u8>, ProtobufError> {
-    encode::message(object, message)
-}
-
-/// Writes a list with its envelope from its metadata and the encoded items: items can be encoded one by one, and kept.
-pub fn encode_list<I: AsRef<[u8]>>(
-    api_version: &str,
-    kind: &str,
-    metadata: &Value,
-    items: &[I],
-) -> Result<Vec<u8>, ProtobufError> {
+/// What comes before the items of a list whose items take `items` bytes, the sum of [`item_len`]: a list can be sent while
+/// its items are written. The metadata is JSON.
+pub fn list_open(api_version: &str, kind: &str, metadata: &[u8], items: usize) -> Result<Vec<u8>, ProtobufError> {
     let message = schema::message("meta/v1.ListMeta").ok_or(ProtobufError::Wire("no list metadata in the table"))?;
-    let metadata = encode_message(metadata, message)?;
-    Ok(encode::envelope(api_version, kind, |writer| {
-        // All lists of the API have their metadata and items under the same numbers.
-        for item in items.iter().rev() {
-            writer.bytes_field(2, item.as_ref());
-        }
-        writer.bytes_field(1, &metadata);
-    }))
+    Ok(encode::list_open(api_version, kind, Encoder::new().message(metadata, message)?, items))
 }
 
-/// One frame of a watch in protobuf: a length of four bytes, big-endian, and a bare `WatchEvent` around an object with its
-/// envelope.
-pub fn watch_frame(event: &str, object: &[u8]) -> Vec<u8> {
-    encode::watch_frame(event, object)
+/// What comes behind the items of a list.
+pub const LIST_CLOSE: &[u8] = encode::ENVELOPE_END;
+
+/// How many bytes a message of `length` bytes takes as an item of a list.
+pub fn item_len(length: usize) -> usize {
+    1 + wire::varint_len(length as u64) + length
+}
+
+/// Appends an item to a list. All lists of the API have their items under the same number.
+pub fn list_item(out: &mut Vec<u8>, item: &[u8]) {
+    out.push(2 << 3 | 2);
+    wire::append_varint(out, item.len() as u64);
+    out.extend_from_slice(item);
 }

@@ -71,8 +71,9 @@ fn use_it(mut object: Value, message: &Message) {
     }
     let mut seen = object.clone();
     prune::canonical(&mut seen, message);
-    let _ = protobuf::encode_message(&object, message);
-    let _ = protobuf::encode(&seen, message);
+    let mut encoder = protobuf::Encoder::new();
+    let _ = encoder.message(object.to_string().as_bytes(), message);
+    let _ = encoder.object(seen.to_string().as_bytes(), message);
     let _ = Patch::Strategic(object.clone()).apply(&mut seen, Some(message));
     let _ = Patch::Merge(object).apply(&mut seen, Some(message));
 }
@@ -93,7 +94,9 @@ fn mutated_samples_are_read_or_refused() {
         let Some(message) = message_of(&path) else { continue };
         let bytes = fs::read(&path).unwrap();
         for _ in 0..4 {
-            if let Ok(document) = read(&dice.mutate(&bytes), Limits::default()) {
+            let mutated = dice.mutate(&bytes);
+            let _ = protobuf::Encoder::new().object(&mutated, message);
+            if let Ok(document) = read(&mutated, Limits::default()) {
                 use_it(document.value, message);
             }
         }

@@ -8,6 +8,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 mod atomic;
+mod names;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -51,8 +52,7 @@ pub struct Message {
     pub preserve_unknown: bool,
     /// Made from a CRD: types are validated apart from decoding, and nulls and zero values stay.
     pub structural: bool,
-    /// Indices of `fields`, sorted by name.
-    by_name: Vec<u16>,
+    names: names::Names,
     /// The fields as protobuf has them, sorted by number.
     pub(crate) wire: Vec<Wire>,
 }
@@ -64,20 +64,23 @@ impl Message {
     }
 
     fn with_wire(name: Str, fields: Vec<Field>, wire: Vec<Wire>) -> Message {
-        let mut by_name: Vec<u16> = (0..fields.len() as u16).collect();
-        by_name.sort_by(|a, b| fields[usize::from(*a)].name.cmp(&fields[usize::from(*b)].name));
-        Message { name, fields, by_name, wire, ..Message::default() }
+        let names = names::Names::of(&fields);
+        Message { name, fields, names, wire, ..Message::default() }
     }
 
-    /// A field by its JSON name, in logarithmic time.
+    /// A field by its JSON name.
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.position(name).map(|at| &self.fields[at])
     }
 
     /// The place of a field in `fields`.
     pub fn position(&self, name: &str) -> Option<usize> {
-        let found = self.by_name.binary_search_by(|at| (*self.fields[usize::from(*at)].name).cmp(name)).ok()?;
-        Some(usize::from(self.by_name[found]))
+        self.position_of(name.as_bytes())
+    }
+
+    /// The same with a name that is not known to be text.
+    pub(crate) fn position_of(&self, name: &[u8]) -> Option<usize> {
+        self.names.find(name, &self.fields)
     }
 
     /// `PodSpec`.

@@ -18,6 +18,7 @@ mod shape;
 mod stall;
 pub(crate) mod tls;
 mod watch;
+pub(crate) mod yaml;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -286,7 +286,7 @@ impl<S: Send + Sync + 'static> Controller<S> {
                 object: object.clone(),
                 previous: None,
                 revision: snapshot.revision,
-                frame: Default::default(),
+                frames: Default::default(),
             };
             (self.watches[at].1)(&self.state, &change, &mut Keys(&self.queue));
         }

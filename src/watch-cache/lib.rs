@@ -6,6 +6,7 @@
 //! Changes are kept in one ring; a subscriber holds a place in it, not a queue. A slow reader therefore costs nothing and
 //! delays nobody: when the ring has passed it by, it is told so and starts again from a snapshot.
 
+mod frames;
 mod owners;
 mod ring;
 mod subscription;
@@ -15,11 +16,11 @@ mod tests;
 use std::sync::Arc;
 
 use api::{Object, Resource, meta};
-use bytes::Bytes;
 use imbl::OrdMap;
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockWriteGuard};
 use tokio::sync::watch;
 
+pub use frames::{Form, Frames};
 use owners::Owners;
 use ring::Ring;
 pub use subscription::{Lagged, Subscription};
@@ -46,8 +47,8 @@ pub struct Change {
     pub previous: Option<Arc<Object>>,
     /// When, in the store's revisions.
     pub revision: u64,
-    /// The change as a line of a JSON watch stream, made by the first watcher that needs it and shared with the others.
-    pub frame: std::sync::OnceLock<Bytes>,
+    /// The change as watchers send it: made by the first one that needs it and shared with the others.
+    pub frames: Frames,
 }
 
 /// The asked-for history is gone: list again and watch from there.
@@ -240,7 +241,8 @@ impl Cache {
             owners.change(&key, previous.as_deref(), &object);
         }
         let kind = if previous.is_some() { ChangeKind::Modified } else { ChangeKind::Added };
-        self.record(&mut state, kind, object, previous, revision);
+        record(&mut state, kind, object, previous, revision);
+        self.announce(state);
     }
 
     /// Takes over one deletion, made at `revision`.
@@ -252,15 +254,18 @@ impl Cache {
                 owners.remove(&key, &previous);
             }
             let last = Arc::new(previous.at_revision(revision));
-            self.record(&mut state, ChangeKind::Deleted, last, Some(previous), revision);
+            record(&mut state, ChangeKind::Deleted, last, Some(previous), revision);
         } else {
-            self.advance(&mut state, revision);
+            state.revision = state.revision.max(revision);
         }
+        self.announce(state);
     }
 
     /// Notes that nothing of this kind changed up to `revision`.
     pub fn progress(&self, revision: u64) {
-        self.advance(&mut self.state.write(), revision);
+        let mut state = self.state.write();
+        state.revision = state.revision.max(revision);
+        self.announce(state);
     }
 
     /// Takes over the whole state of the kind as of `revision`: at the first fill, and when a reflector lists again.
@@ -278,14 +283,14 @@ impl Cache {
                 match before.get(key) {
                     Some(old) if old.meta.resource_version == object.meta.resource_version => {}
                     Some(old) => {
-                        self.record(&mut state, ChangeKind::Modified, object.clone(), Some(old.clone()), revision);
+                        record(&mut state, ChangeKind::Modified, object.clone(), Some(old.clone()), revision);
                     }
-                    None => self.record(&mut state, ChangeKind::Added, object.clone(), None, revision),
+                    None => record(&mut state, ChangeKind::Added, object.clone(), None, revision),
                 }
             }
             for (_, old) in before.iter().filter(|(key, _)| !objects.contains_key(*key)) {
                 let last = Arc::new(old.at_revision(revision));
-                self.record(&mut state, ChangeKind::Deleted, last, Some(old.clone()), revision);
+                record(&mut state, ChangeKind::Deleted, last, Some(old.clone()), revision);
             }
             state.objects = objects;
         }
@@ -297,23 +302,20 @@ impl Cache {
         self.moved.send_replace(Moved { sequence, revision, synced: true });
     }
 
-    fn record(
-        &self,
-        state: &mut State,
-        kind: ChangeKind,
-        object: Arc<Object>,
-        previous: Option<Arc<Object>>,
-        revision: u64,
-    ) {
-        state.ring.push(Arc::new(Change { kind, object, previous, revision, frame: std::sync::OnceLock::new() }));
-        self.advance(state, revision);
-    }
-
-    fn advance(&self, state: &mut State, revision: u64) {
-        state.revision = state.revision.max(revision);
+    /// Wakes everybody who waits, after the lock is given back: many wake at once, and all want to read.
+    fn announce(&self, state: RwLockWriteGuard<'_, State>) {
         let (sequence, revision) = (state.ring.next(), state.revision);
-        self.moved.send_modify(|moved| (moved.sequence, moved.revision) = (sequence, revision));
+        drop(state);
+        self.moved.send_modify(|moved| {
+            moved.sequence = moved.sequence.max(sequence);
+            moved.revision = moved.revision.max(revision);
+        });
     }
+}
+
+fn record(state: &mut State, kind: ChangeKind, object: Arc<Object>, previous: Option<Arc<Object>>, revision: u64) {
+    state.ring.push(Arc::new(Change { kind, object, previous, revision, frames: Frames::default() }));
+    state.revision = state.revision.max(revision);
 }
 
 impl Snapshot {

@@ -9,6 +9,9 @@ use crate::Change;
 /// How long changes are kept at least, room permitting: upstream compacts its history as often.
 const KEEP: Duration = Duration::from_secs(300);
 
+/// The frames of so many changes are kept, as many as a subscriber takes at once: who is further behind is no company.
+const FRAMES: usize = 256;
+
 #[derive(Debug)]
 pub(crate) struct Ring {
     changes: VecDeque<(Instant, Arc<Change>)>,
@@ -41,6 +44,10 @@ impl Ring {
             self.oldest = dropped.revision;
         }
         self.changes.push_back((now, change));
+        let late = self.changes.len().checked_sub(FRAMES + 1).and_then(|at| self.changes.get(at));
+        if let Some((_, late)) = late {
+            late.frames.close();
+        }
     }
 
     /// The sequence number of the change to come.

@@ -1,3 +1,5 @@
+use bytes::Bytes;
+
 use super::*;
 
 fn pod(name: &str, revision: u64) -> Arc<Object> {

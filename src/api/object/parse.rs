@@ -28,6 +28,22 @@ pub(super) fn fields(bytes: &[u8], paths: &[Box<str>]) -> Box<[Box<str>]> {
     fields
 }
 
+/// The metadata of an object, as it stands there.
+pub(super) fn metadata(bytes: &[u8]) -> Result<&str, serde_json::Error> {
+    #[derive(serde::Deserialize)]
+    struct Outline<'a> {
+        #[serde(borrow)]
+        metadata: &'a RawValue,
+    }
+    Ok(serde_json::from_slice::<Outline<'_>>(bytes)?.metadata.get())
+}
+
+/// The value that a text begins with; what follows is not read.
+pub(super) fn leading(bytes: &[u8]) -> Result<&str, serde_json::Error> {
+    let mut from = serde_json::Deserializer::from_slice(bytes);
+    Ok(<&RawValue as serde::Deserialize>::deserialize(&mut from)?.get())
+}
+
 struct Top<'a> {
     paths: &'a [Box<str>],
     meta: &'a mut Option<WireMeta>,

@@ -41,3 +41,23 @@ fn foreign_bytes_are_brought_into_form() {
     );
     assert!(Object::stored(Bytes::from_static(b"[]"), 1, pods).is_err());
 }
+
+#[test]
+fn metadata_is_shown_with_the_revision() {
+    let pods = resource::find("", "v1", "pods").unwrap();
+    let check = |object: Object, expect: &str| {
+        let mut out = Vec::new();
+        object.write_metadata(&mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), expect);
+    };
+    let stored = |metadata: &str, revision| {
+        let json =
+            format!("{{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":{metadata},\"spec\":{{\"a\":\"}}\"}}}}");
+        Object::stored(Bytes::from(json), revision, pods).unwrap()
+    };
+    check(stored(r#"{"name":"x","labels":{"a":"}"}}"#, 7), r#"{"resourceVersion":"7","name":"x","labels":{"a":"}"}}"#);
+    check(stored("{}", 7), r#"{"resourceVersion":"7"}"#);
+    check(stored(r#"{"name":"x"}"#, 0), r#"{"name":"x"}"#);
+    let received = br#"{"spec":{},"metadata":{"resourceVersion":"3","name":"x"}}"#;
+    check(Object::received(Bytes::from_static(received), pods).unwrap(), r#"{"resourceVersion":"3","name":"x"}"#);
+}

@@ -93,24 +93,49 @@ impl<'a> Reader<'a> {
 }
 
 /// Writes a message back to front: a length is known by the time it is due, so nothing is measured or moved. Fields are
-/// written from the last to the first, and [`Writer::finish`] turns the whole around.
-#[derive(Default)]
+/// written from the last to the first, into a buffer that is filled from its end and kept for the next message.
+#[derive(Debug, Default)]
 pub(super) struct Writer {
-    reversed: Vec<u8>,
+    buffer: Vec<u8>,
+    /// Where what is written begins.
+    start: usize,
 }
 
 impl Writer {
-    pub(super) fn finish(mut self) -> Vec<u8> {
-        self.reversed.reverse();
-        self.reversed
+    pub(super) fn clear(&mut self) {
+        self.start = self.buffer.len();
+    }
+
+    pub(super) fn written(&self) -> &[u8] {
+        &self.buffer[self.start..]
     }
 
     pub(super) fn len(&self) -> usize {
-        self.reversed.len()
+        self.buffer.len() - self.start
+    }
+
+    /// Room for `count` bytes in front of what is written.
+    #[inline]
+    pub(super) fn room(&mut self, count: usize) -> &mut [u8] {
+        if count > self.start {
+            self.grow(count);
+        }
+        let end = self.start;
+        self.start -= count;
+        &mut self.buffer[self.start..end]
+    }
+
+    #[cold]
+    fn grow(&mut self, count: usize) {
+        let more = count.max(self.buffer.len()).max(4096);
+        let mut larger = vec![0; self.buffer.len() + more];
+        larger[self.start + more..].copy_from_slice(self.written());
+        self.buffer = larger;
+        self.start += more;
     }
 
     pub(super) fn raw(&mut self, bytes: &[u8]) {
-        self.reversed.extend(bytes.iter().rev());
+        self.room(bytes.len()).copy_from_slice(bytes);
     }
 
     pub(super) fn bytes_field(&mut self, number: u32, bytes: &[u8]) {
@@ -118,6 +143,7 @@ impl Writer {
         self.close(number, bytes.len());
     }
 
+    #[inline]
     pub(super) fn varint_field(&mut self, number: u32, value: u64) {
         self.varint(value);
         self.tag(number, wire_type::VARINT);
@@ -129,25 +155,48 @@ impl Writer {
     }
 
     /// Ends a field whose content is written: its length and its tag.
+    #[inline]
     pub(super) fn close(&mut self, number: u32, length: usize) {
         self.varint(length as u64);
         self.tag(number, wire_type::BYTES);
     }
 
+    #[inline]
     fn tag(&mut self, number: u32, wire_type: u64) {
         self.varint(u64::from(number) << 3 | wire_type);
     }
 
-    fn varint(&mut self, mut value: u64) {
-        let start = self.reversed.len();
-        loop {
-            let byte = (value & 0x7f) as u8;
-            value >>= 7;
-            self.reversed.push(if value > 0 { byte | 0x80 } else { byte });
-            if value == 0 {
-                break;
-            }
+    #[inline]
+    fn varint(&mut self, value: u64) {
+        if value < 0x80 {
+            self.room(1)[0] = value as u8;
+        } else {
+            self.long_varint(value);
         }
-        self.reversed[start..].reverse();
     }
+
+    fn long_varint(&mut self, mut value: u64) {
+        let room = self.room(varint_len(value));
+        for byte in room.iter_mut() {
+            *byte = value as u8 | 0x80;
+            value >>= 7;
+        }
+        if let Some(last) = room.last_mut() {
+            *last &= 0x7f;
+        }
+    }
+}
+
+/// How many bytes a number takes.
+pub(super) fn varint_len(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+/// Appends a number to what is written front to back.
+pub(super) fn append_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
 }

@@ -1,10 +1,20 @@
 //! The protobuf form of built-in kinds, made on demand: the stored form is JSON.
 
-use api::protobuf::{Envelope, ProtobufError};
+use std::io;
+use std::sync::Arc;
+
+use api::protobuf::{Encoder, Envelope, ProtobufError};
 use api::schema::{self, Message};
 use api::{List, Object, Resource, Status};
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use super::accept::Shape;
+use super::respond::CHUNK;
+use super::shape::{self, ListHead};
+
+/// So many objects are measured before other requests get a turn.
+const MEASURED_AT_ONCE: usize = 256;
 
 /// Whether a kind has a protobuf form.
 pub(crate) fn serves(resource: &Resource) -> bool {
@@ -12,72 +22,151 @@ pub(crate) fn serves(resource: &Resource) -> bool {
 }
 
 fn message(resource: &Resource) -> Result<&'static Message, Status> {
-    schema::for_kind(&resource.group, &resource.version, &resource.kind)
-        .ok_or_else(|| Status::not_acceptable("application/json, application/yaml"))
+    schema::for_kind(&resource.group, &resource.version, &resource.kind).ok_or_else(unacceptable)
 }
 
-/// An object with its envelope. What a subresource answers says of itself of which kind it is.
-pub(crate) fn encode(object: &Object) -> Result<Bytes, Status> {
-    let value = object.to_value().map_err(Status::internal)?;
-    encode_value(&value)
+fn unacceptable() -> Status {
+    Status::not_acceptable("application/json, application/yaml")
 }
 
-/// What a kind's metadata is without the rest.
-const METADATA: (&str, &str) = ("meta.k8s.io/v1", "PartialObjectMetadata");
-
-/// An object's metadata with an envelope of its own: custom kinds have it as well.
-pub(crate) fn encode_metadata(object: &Object) -> Result<Bytes, Status> {
-    encode_value(&metadata(object)?)
+/// The JSON of which an object's protobuf is made: all of it, or its metadata alone, which custom kinds have as well.
+pub(crate) fn json(object: &Object, shape: &Shape, out: &mut Vec<u8>) {
+    match shape {
+        Shape::Metadata => shape::metadata(object, out),
+        Shape::Whole | Shape::Table => object.write_json(out),
+    }
 }
 
-fn metadata(object: &Object) -> Result<Value, Status> {
-    let mut json = Vec::new();
-    super::shape::metadata(object, &mut json);
-    serde_json::from_slice(&json).map_err(Status::internal)
+/// An object's JSON with its envelope. What a subresource answers says of itself of which kind it is.
+pub(crate) fn encode(json: &[u8]) -> Result<Bytes, Status> {
+    let message = api::protobuf::message_of(json).map_err(|_| unacceptable())?;
+    let mut encoder = Encoder::new();
+    encoder.object(json, message).map(Bytes::copy_from_slice).map_err(|error| unwritable(&error))
 }
 
-/// A page of a collection, of each object the metadata alone.
-pub(crate) fn encode_metadata_list(list: &List) -> Result<Bytes, Status> {
-    let (version, kind) = METADATA;
-    let envelope = Envelope { api_version: version, kind, raw: b"" };
-    let message = envelope.message().map_err(|error| unwritable(&error))?;
-    encode_items(version, "PartialObjectMetadataList", list, |object| {
-        api::protobuf::encode_message(&metadata(object)?, message).map_err(|error| unwritable(&error))
+/// An event of a watch around an object's JSON; an object that cannot be written ends up as the error it is.
+pub(crate) fn watch_frame(event: &str, json: &[u8]) -> Bytes {
+    let frame = |event: &str, json: &[u8]| {
+        let message = api::protobuf::message_of(json).map_err(|_| unacceptable())?;
+        let mut encoder = Encoder::new();
+        let frame = encoder.watch_frame(event, json, message);
+        frame.map(Bytes::copy_from_slice).map_err(|error| unwritable(&error))
+    };
+    frame(event, json).unwrap_or_else(|status| {
+        let status = serde_json::to_vec(&status).unwrap_or_default();
+        frame("ERROR", &status).unwrap_or_default()
     })
 }
 
-/// Any object of a built-in kind with its envelope.
-pub(crate) fn encode_value(value: &Value) -> Result<Bytes, Status> {
-    let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
-    let envelope = Envelope { api_version: text("apiVersion"), kind: text("kind"), raw: b"" };
-    let message = envelope.message().map_err(|_| Status::not_acceptable("application/json, application/yaml"))?;
-    api::protobuf::encode(value, message).map(Into::into).map_err(|error| unwritable(&error))
+/// A page of a collection: a body in pieces, each of which is made when the one before it was taken.
+///
+/// How long the whole is stands before it, so objects whose length is not known yet are written twice, first only to be
+/// measured. An object remembers its length, and most lists are not the first to show it. The first piece is made at once:
+/// a list that fits into it is written once.
+pub(crate) async fn list(resource: &Resource, list: List, shape: &Shape) -> Result<ListChunks, Status> {
+    let (api_version, kind, message) = match shape {
+        Shape::Metadata => {
+            let message = schema::for_kind("meta.k8s.io", "v1", "PartialObjectMetadata").ok_or_else(unacceptable)?;
+            ("meta.k8s.io/v1".into(), "PartialObjectMetadataList", message)
+        }
+        Shape::Whole | Shape::Table => (resource.api_version(), &*resource.list_kind, message(resource)?),
+    };
+    let mut metadata = Vec::new();
+    ListHead::of(&list).write(&mut metadata);
+    let mut items = list.items.into_iter();
+    let mut encoder = ItemEncoder { message, shape: shape.clone(), encoder: Encoder::new(), json: Vec::new() };
+    let mut first = Vec::new();
+    while first.len() < CHUNK {
+        let Some(object) = items.next() else { break };
+        let item = encoder.encode(&object).map_err(|error| unwritable(&error))?;
+        api::protobuf::list_item(&mut first, item);
+    }
+    let mut promised = 0;
+    for (at, object) in items.as_slice().iter().enumerate() {
+        // What is remembered is how long the whole is.
+        let length = match object.protobuf_len().filter(|_| *shape != Shape::Metadata) {
+            Some(length) => length,
+            None => {
+                // Others have something to do as well.
+                if at % MEASURED_AT_ONCE == 0 {
+                    tokio::task::yield_now().await;
+                }
+                let length = encoder.encode(object).map_err(|error| unwritable(&error))?.len();
+                if *shape != Shape::Metadata {
+                    object.remember_protobuf_len(length);
+                }
+                length
+            }
+        };
+        promised += api::protobuf::item_len(length);
+    }
+    let open = api::protobuf::list_open(&api_version, kind, &metadata, first.len() + promised);
+    let mut next = open.map_err(|error| unwritable(&error))?;
+    next.append(&mut first);
+    Ok(ListChunks { encoder, items, promised, next: Some(next) })
 }
 
-/// A page of a collection.
-pub(crate) fn encode_list(resource: &Resource, list: &List) -> Result<Bytes, Status> {
-    let message = message(resource)?;
-    encode_items(&resource.api_version(), &resource.list_kind, list, |object| {
-        let value = object.to_value().map_err(Status::internal)?;
-        api::protobuf::encode_message(&value, message).map_err(|error| unwritable(&error))
-    })
+/// Writes objects as items, with memory that is kept between them.
+struct ItemEncoder {
+    message: &'static Message,
+    shape: Shape,
+    encoder: Encoder,
+    json: Vec<u8>,
 }
 
-fn encode_items(
-    api_version: &str,
-    kind: &str,
-    list: &List,
-    encode: impl Fn(&Object) -> Result<Vec<u8>, Status>,
-) -> Result<Bytes, Status> {
-    let items: Vec<Vec<u8>> = list.items.iter().map(|object| encode(object)).collect::<Result<_, Status>>()?;
-    let mut metadata = json!({ "resourceVersion": list.revision.to_string() });
-    if !list.continue_token.is_empty() {
-        metadata["continue"] = json!(list.continue_token);
+impl ItemEncoder {
+    fn encode(&mut self, object: &Object) -> Result<&[u8], ProtobufError> {
+        self.json.clear();
+        json(object, &self.shape, &mut self.json);
+        self.encoder.message(&self.json, self.message)
     }
-    if let Some(remaining) = list.remaining.filter(|remaining| *remaining > 0) {
-        metadata["remainingItemCount"] = json!(remaining);
+}
+
+/// A list's bytes, cut into pieces.
+pub(crate) struct ListChunks {
+    encoder: ItemEncoder,
+    items: std::vec::IntoIter<Arc<Object>>,
+    /// Bytes of items that the head of the list speaks of and that are not written yet.
+    promised: usize,
+    /// The piece to come so far; none behind the last.
+    next: Option<Vec<u8>>,
+}
+
+impl Iterator for ListChunks {
+    type Item = io::Result<Vec<u8>>;
+
+    fn next(&mut self) -> Option<io::Result<Vec<u8>>> {
+        let mut out = self.next.take()?;
+        while out.len() < CHUNK {
+            let Some(object) = self.items.next() else {
+                if self.promised > 0 {
+                    return Some(Err(broken()));
+                }
+                out.extend_from_slice(api::protobuf::LIST_CLOSE);
+                return Some(Ok(out));
+            };
+            let before = out.len();
+            match self.encoder.encode(&object) {
+                Ok(item) => api::protobuf::list_item(&mut out, item),
+                Err(error) => {
+                    unwritable(&error);
+                    return Some(Err(broken()));
+                }
+            }
+            match self.promised.checked_sub(out.len() - before) {
+                Some(rest) => self.promised = rest,
+                None => return Some(Err(broken())),
+            }
+        }
+        self.next = Some(Vec::with_capacity(CHUNK + CHUNK / 8));
+        Some(Ok(out))
     }
-    api::protobuf::encode_list(api_version, kind, &metadata, &items).map(Into::into).map_err(|error| unwritable(&error))
+}
+
+/// The head of the list said otherwise: the client must not take what it got for the whole.
+fn broken() -> io::Error {
+    tracing::error!("a list was cut off: an object is not as long as it was when it was measured");
+    io::ErrorKind::InvalidData.into()
 }
 
 /// A body, as a tree. An envelope may leave out what the path says: then `expect` names group, version and kind.

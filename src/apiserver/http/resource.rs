@@ -7,7 +7,7 @@ use axum::body::Body;
 use http::{Method, Response, header};
 use serde_json::Value;
 
-use super::accept::{Offer, Shape};
+use super::accept::Offer;
 use super::kind::Expected;
 use super::respond::{self, Form};
 use super::{Incoming, body, failure_form, form, protobuf, warn, watch};
@@ -65,7 +65,7 @@ pub(super) async fn serve(
     if let Some(trail) = trail {
         trail.reply(&reply, &row);
     }
-    Ok(answer(&row, reply, creates, &form, &plain))
+    Ok(answer(&row, reply, creates, &form, &plain).await)
 }
 
 /// What is said with every answer about a kind that has been replaced.
@@ -80,7 +80,7 @@ fn deprecated(row: &Resource) -> Option<&str> {
     }
 }
 
-fn answer(row: &Arc<Resource>, reply: Reply, creates: bool, form: &Form, plain: &Form) -> Response<Body> {
+async fn answer(row: &Arc<Resource>, reply: Reply, creates: bool, form: &Form, plain: &Form) -> Response<Body> {
     match reply {
         Reply::Object { object, created, warnings } => {
             let code = if created { 201 } else { 200 };
@@ -88,7 +88,7 @@ fn answer(row: &Arc<Resource>, reply: Reply, creates: bool, form: &Form, plain: 
             warn(response.headers_mut(), &warnings);
             response
         }
-        Reply::List(list) => respond::list(row, list, form),
+        Reply::List(list) => respond::list(row, list, form).await,
         Reply::Status(status) => {
             let code = match status.code {
                 0 if creates => 201,
@@ -223,9 +223,4 @@ fn tell_duplicates(options: &mut api::WriteOptions, duplicates: Vec<String>, con
     } else {
         options.duplicate_fields = duplicates;
     }
-}
-
-/// Whether a form shows objects whole: only then can frames be shared.
-pub(super) fn is_plain(form: &Form) -> bool {
-    form.accepted.shape == Shape::Whole && form.accepted.encoding == super::accept::Encoding::Json
 }

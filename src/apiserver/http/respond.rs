@@ -1,7 +1,7 @@
 //! Answers: objects, lists, statuses, in the form the client accepted. Lists are written from the stored bytes as the
 //! client reads them; no object is decoded for it.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use api::{List, Object, Resource, Status};
@@ -19,7 +19,7 @@ use super::shape;
 /// Upstream compresses what is at least this large.
 const GZIP_MIN: usize = 128 * 1024;
 /// So much is written at once.
-const CHUNK: usize = 64 * 1024;
+pub(super) const CHUNK: usize = 64 * 1024;
 
 /// The form of an answer.
 #[derive(Clone, Debug)]
@@ -85,11 +85,9 @@ pub(crate) fn whole(code: u16, content_type: &str, bytes: Bytes) -> Response<Bod
 /// One object.
 pub(crate) fn object(code: u16, resource: &Resource, object: &Arc<Object>, form: &Form) -> Response<Body> {
     if form.accepted.encoding == Encoding::Protobuf {
-        let encoded = match form.accepted.shape {
-            Shape::Metadata => super::protobuf::encode_metadata(object),
-            _ => super::protobuf::encode(object),
-        };
-        return match encoded {
+        let mut json = Vec::new();
+        super::protobuf::json(object, &form.accepted.shape, &mut json);
+        return match super::protobuf::encode(&json) {
             Ok(bytes) => whole(code, form.accepted.encoding.content_type(), bytes),
             Err(failure) => status(&failure),
         };
@@ -108,28 +106,43 @@ pub(crate) fn object(code: u16, resource: &Resource, object: &Arc<Object>, form:
     render(code, std::iter::once(out), form)
 }
 
-/// A page of a collection.
-pub(crate) fn list(resource: &Arc<Resource>, list: List, form: &Form) -> Response<Body> {
-    if form.accepted.encoding == Encoding::Protobuf {
-        let encoded = match form.accepted.shape {
-            Shape::Metadata => super::protobuf::encode_metadata_list(&list),
-            _ => super::protobuf::encode_list(resource, &list),
-        };
-        return match encoded {
-            Ok(bytes) => whole(200, form.accepted.encoding.content_type(), bytes),
+/// A page of a collection. No part of it is made before the client takes it; what was sent is let go of.
+pub(crate) async fn list(resource: &Arc<Resource>, list: List, form: &Form) -> Response<Body> {
+    match form.accepted.encoding {
+        Encoding::Protobuf => match super::protobuf::list(resource, list, &form.accepted.shape).await {
+            Ok(chunks) => pieces(form, chunks),
             Err(failure) => status(&failure),
-        };
+        },
+        Encoding::Yaml => match super::yaml::ListChunks::new(resource, list, form) {
+            Ok(chunks) => pieces(form, chunks),
+            Err(_) => status(&not_yaml()),
+        },
+        Encoding::Json => {
+            let size: usize = list.items.iter().map(|object| object.json_len()).sum();
+            let form = Form { gzip: form.gzip && size >= GZIP_MIN, ..form.clone() };
+            let mut head = Vec::with_capacity(CHUNK + CHUNK / 8);
+            shape::begin(resource, &form.accepted.shape, &shape::ListHead::of(&list), &mut head);
+            let items = list.items.into_iter();
+            let chunks = ListChunks { resource: resource.clone(), items, form: form.clone(), next: Some(head) };
+            render(200, chunks, &form)
+        }
     }
-    let size: usize = list.items.iter().map(|object| object.json_len()).sum();
-    let form = Form { gzip: form.gzip && size >= GZIP_MIN, ..form.clone() };
-    let chunks = ListChunks { resource: resource.clone(), list, at: 0, form: form.clone(), state: State::Head };
-    render(200, chunks, &form)
+}
+
+/// An answer in pieces. What fits into one goes out with its length known.
+fn pieces(form: &Form, chunks: impl Iterator<Item = io::Result<Vec<u8>>> + Send + 'static) -> Response<Body> {
+    let content_type = form.accepted.encoding.content_type();
+    let mut chunks = chunks.peekable();
+    match chunks.next() {
+        Some(Ok(only)) if chunks.peek().is_none() => whole(200, content_type, only.into()),
+        first => whole(200, content_type, Bytes::new()).map(|_| stream(first.into_iter().chain(chunks))),
+    }
 }
 
 /// A tree as the whole answer, in the form accepted.
 pub(crate) fn value(code: u16, value: &Value, form: &Form) -> Response<Body> {
     if form.accepted.encoding == Encoding::Protobuf
-        && let Ok(bytes) = super::protobuf::encode_value(value)
+        && let Ok(bytes) = super::protobuf::encode(value.to_string().as_bytes())
     {
         return whole(code, form.accepted.encoding.content_type(), bytes);
     }
@@ -139,79 +152,41 @@ pub(crate) fn value(code: u16, value: &Value, form: &Form) -> Response<Body> {
 /// A list's JSON, cut into pieces.
 struct ListChunks {
     resource: Arc<Resource>,
-    list: List,
-    at: usize,
+    items: std::vec::IntoIter<Arc<Object>>,
     form: Form,
-    state: State,
-}
-
-enum State {
-    Head,
-    Items,
-    Done,
+    /// What the next piece begins with; none behind the last.
+    next: Option<Vec<u8>>,
 }
 
 impl Iterator for ListChunks {
     type Item = Vec<u8>;
 
     fn next(&mut self) -> Option<Vec<u8>> {
-        let mut out = Vec::with_capacity(CHUNK + 4096);
-        match self.state {
-            State::Done => return None,
-            State::Items => {}
-            State::Head => {
-                let head = shape::ListHead {
-                    revision: self.list.revision,
-                    continue_token: &self.list.continue_token,
-                    remaining: self.list.remaining,
-                };
-                match self.form.accepted.shape {
-                    Shape::Whole => {
-                        shape::list_open(&self.resource.list_kind, &self.resource.api_version(), &head, &mut out);
-                    }
-                    Shape::Metadata => {
-                        shape::list_open("PartialObjectMetadataList", "meta.k8s.io/v1", &head, &mut out);
-                    }
-                    Shape::Table => shape::table_open(&self.resource, &head, true, &mut out),
-                }
-                self.state = State::Items;
-            }
-        }
+        let mut out = self.next.take()?;
         while out.len() < CHUNK {
-            let Some(object) = self.list.items.get_mut(self.at) else {
+            let Some(object) = self.items.next() else {
                 out.extend_from_slice(b"]}");
-                self.state = State::Done;
-                break;
+                return Some(out);
             };
-            if self.at > 0 {
+            shape::item(&self.resource, &object, &self.form, &mut out);
+            if self.items.len() > 0 {
                 out.push(b',');
             }
-            self.at += 1;
-            match self.form.accepted.shape {
-                Shape::Whole => object.write_json(&mut out),
-                Shape::Metadata => shape::metadata(object, &mut out),
-                Shape::Table => shape::table_row(&self.resource, object, self.form.include, &mut out),
-            }
         }
+        self.next = Some(Vec::with_capacity(CHUNK + CHUNK / 8));
         Some(out)
     }
-}
-
-/// Writes YAML as upstream does: the keys in order.
-pub(super) fn yaml(mut tree: Value) -> Result<String, serde_saphyr::ser::Error> {
-    tree.sort_all_objects();
-    serde_saphyr::to_string(&tree)
 }
 
 /// Writes chunks of JSON in the form accepted: as they are, indented, compressed, or turned into YAML.
 fn render(code: u16, chunks: impl Iterator<Item = Vec<u8>> + Send + 'static, form: &Form) -> Response<Body> {
     if form.accepted.encoding == Encoding::Yaml {
         let json = chunks.flatten().collect::<Vec<u8>>();
-        return match yaml(serde_json::from_slice(&json).unwrap_or_default()) {
+        return match super::yaml::text(serde_json::from_slice(&json).unwrap_or_default()) {
             Ok(text) => whole(code, "application/yaml", text.into()),
             Err(error) => {
                 tracing::error!(%error, "an answer cannot be written as YAML");
-                status(&Status::internal("the answer cannot be written as YAML"))
+                status(&not_yaml())
             }
         };
     }
@@ -238,7 +213,7 @@ fn render(code: u16, chunks: impl Iterator<Item = Vec<u8>> + Send + 'static, for
             Some(out)
         });
         let full = compressed.filter(|chunk| !chunk.is_empty());
-        whole(code, "application/json", Bytes::new()).map(|_| stream(full))
+        whole(code, "application/json", Bytes::new()).map(|_| stream(full.map(Ok)))
     } else {
         // What fits into one chunk goes out with its length known.
         match (indented.next(), indented.next()) {
@@ -248,7 +223,7 @@ fn render(code: u16, chunks: impl Iterator<Item = Vec<u8>> + Send + 'static, for
             }
             (Some((first, _)), Some((second, _))) => {
                 let rest = [first, second].into_iter().chain(indented.map(|(chunk, _)| chunk));
-                whole(code, "application/json", Bytes::new()).map(|_| stream(rest))
+                whole(code, "application/json", Bytes::new()).map(|_| stream(rest.map(Ok)))
             }
             _ => whole(code, "application/json", Bytes::new()),
         }
@@ -261,6 +236,10 @@ fn render(code: u16, chunks: impl Iterator<Item = Vec<u8>> + Send + 'static, for
     response
 }
 
-fn stream(chunks: impl Iterator<Item = Vec<u8>> + Send + 'static) -> Body {
-    Body::from_stream(futures::stream::iter(chunks.map(|chunk| Ok::<_, std::convert::Infallible>(Bytes::from(chunk)))))
+fn not_yaml() -> Status {
+    Status::internal("the answer cannot be written as YAML")
+}
+
+fn stream(chunks: impl Iterator<Item = io::Result<Vec<u8>>> + Send + 'static) -> Body {
+    Body::from_stream(futures::stream::iter(chunks.map(|chunk| chunk.map(Bytes::from))))
 }

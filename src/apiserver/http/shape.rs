@@ -1,10 +1,10 @@
 //! The JSON of lists, tables and metadata-only objects, put together from stored bytes.
 
-use api::{Object, Resource};
+use api::{List, Object, Resource};
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
+use super::accept::Shape;
+use super::respond::Form;
 use crate::table;
 
 /// How much of each object a Table carries beside its cells: `includeObject` of the query.
@@ -23,9 +23,14 @@ pub(crate) struct ListHead<'a> {
     pub remaining: Option<u64>,
 }
 
-impl ListHead<'_> {
-    fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"\"metadata\":{\"resourceVersion\":\"");
+impl<'a> ListHead<'a> {
+    pub(crate) fn of(list: &'a List) -> Self {
+        Self { revision: list.revision, continue_token: &list.continue_token, remaining: list.remaining }
+    }
+
+    /// The metadata as JSON.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"resourceVersion\":\"");
         out.extend_from_slice(self.revision.to_string().as_bytes());
         out.push(b'"');
         if !self.continue_token.is_empty() {
@@ -40,10 +45,23 @@ impl ListHead<'_> {
     }
 }
 
-/// A list up to its first item.
-pub(crate) fn list_open(kind: &str, api_version: &str, head: &ListHead<'_>, out: &mut Vec<u8>) {
-    open(kind, api_version, head, out);
+/// A list in the shape asked for, up to its first item.
+pub(crate) fn begin(resource: &Resource, shape: &Shape, head: &ListHead<'_>, out: &mut Vec<u8>) {
+    match shape {
+        Shape::Whole => open(&resource.list_kind, &resource.api_version(), head, out),
+        Shape::Metadata => open("PartialObjectMetadataList", "meta.k8s.io/v1", head, out),
+        Shape::Table => return table_open(resource, head, true, out),
+    }
     out.extend_from_slice(b",\"items\":[");
+}
+
+/// An item of a list in the form asked for.
+pub(crate) fn item(resource: &Resource, object: &Object, form: &Form, out: &mut Vec<u8>) {
+    match form.accepted.shape {
+        Shape::Whole => object.write_json(out),
+        Shape::Metadata => metadata(object, out),
+        Shape::Table => table_row(resource, object, form.include, out),
+    }
 }
 
 /// A Table up to its first row.
@@ -78,17 +96,12 @@ pub(crate) fn table_row(resource: &Resource, object: &Object, include: Include, 
     out.push(b'}');
 }
 
-/// `PartialObjectMetadata` of an object. Only its outermost level is read; the metadata itself is copied as it stands.
+/// `PartialObjectMetadata` of an object: its metadata, copied as it stands.
 pub(crate) fn metadata(object: &Object, out: &mut Vec<u8>) {
-    #[derive(Deserialize)]
-    struct Outline<'a> {
-        #[serde(borrow)]
-        metadata: &'a RawValue,
-    }
-    let json = object.to_json();
-    let outline = serde_json::from_slice::<Outline<'_>>(&json).map_or("{}", |outline| outline.metadata.get());
     out.extend_from_slice(b"{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":");
-    out.extend_from_slice(outline.as_bytes());
+    if object.write_metadata(out).is_err() {
+        out.extend_from_slice(b"{}");
+    }
     out.push(b'}');
 }
 
@@ -97,7 +110,7 @@ fn open(kind: &str, api_version: &str, head: &ListHead<'_>, out: &mut Vec<u8>) {
     text(kind, out);
     out.extend_from_slice(b",\"apiVersion\":");
     text(api_version, out);
-    out.push(b',');
+    out.extend_from_slice(b",\"metadata\":");
     head.write(out);
 }
 

@@ -14,7 +14,6 @@ use http::{HeaderValue, Request, Response, header};
 use watch_cache::ChangeKind;
 
 use super::accept::{Encoding, Shape};
-use super::resource::is_plain;
 use super::respond::Form;
 use super::{protobuf, shape};
 use crate::fairness::Permit;
@@ -130,9 +129,7 @@ impl Encoder {
     }
 
     fn line(&mut self, delivery: &Delivery) -> Option<Bytes> {
-        if is_plain(&self.form)
-            && let Some(change) = delivery.shared()
-        {
+        if let (Some(form), Some(change)) = (self.shared_form(), delivery.shared()) {
             let encode = || {
                 let kind = match change.kind {
                     ChangeKind::Added => "ADDED",
@@ -141,7 +138,7 @@ impl Encoder {
                 };
                 self.event(kind, &change.object, false)
             };
-            return Some(change.frame.get_or_init(encode).clone());
+            return Some(change.frames.get_or_make(form, encode));
         }
         let columns = !self.columns_sent;
         let line = match delivery {
@@ -160,8 +157,8 @@ impl Encoder {
             }
             Delivery::Error(status) => {
                 if self.form.accepted.encoding == Encoding::Protobuf {
-                    let status = serde_json::to_value(&**status).unwrap_or_default();
-                    return Some(protobuf_frame("ERROR", protobuf::encode_value(&status)));
+                    let status = serde_json::to_vec(&**status).unwrap_or_default();
+                    return Some(protobuf::watch_frame("ERROR", &status));
                 }
                 let mut line = b"{\"type\":\"ERROR\",\"object\":".to_vec();
                 // A Status can always be written.
@@ -174,13 +171,32 @@ impl Encoder {
         Some(line)
     }
 
+    /// The form of the frames that all watchers like this one send; none while theirs differ.
+    fn shared_form(&self) -> Option<watch_cache::Form> {
+        let steady = |number| Some(watch_cache::Form { number, second: 0 });
+        match (&self.form.accepted.shape, self.form.accepted.encoding) {
+            (Shape::Metadata, Encoding::Protobuf) => steady(6),
+            (_, Encoding::Protobuf) => steady(0),
+            (Shape::Whole, _) => steady(1),
+            (Shape::Metadata, _) => steady(2),
+            // The first event shows the columns. Cells tell ages, and those of custom kinds are up to the definition.
+            (Shape::Table, _) if !self.columns_sent || !self.resource.builtin => None,
+            (Shape::Table, _) => {
+                let number = match self.form.include {
+                    shape::Include::None => 3,
+                    shape::Include::Metadata => 4,
+                    shape::Include::Object => 5,
+                };
+                Some(watch_cache::Form { number, second: jiff::Timestamp::now().as_second() })
+            }
+        }
+    }
+
     fn event(&self, kind: &str, object: &Arc<Object>, columns: bool) -> Bytes {
         if self.form.accepted.encoding == Encoding::Protobuf {
-            let encoded = match self.form.accepted.shape {
-                Shape::Metadata => protobuf::encode_metadata(object),
-                _ => protobuf::encode(object),
-            };
-            return protobuf_frame(kind, encoded);
+            let mut json = Vec::new();
+            protobuf::json(object, &self.form.accepted.shape, &mut json);
+            return protobuf::watch_frame(kind, &json);
         }
         let mut line = Vec::with_capacity(object.json_len() + 64);
         line.extend_from_slice(b"{\"type\":\"");
@@ -203,35 +219,22 @@ impl Encoder {
     fn bookmark(&self, revision: u64, initial_events_end: bool) -> Bytes {
         let annotations =
             if initial_events_end { ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" } else { "" };
-        let (kind, version) = match self.form.accepted.shape {
-            Shape::Whole => (&*self.resource.kind, self.resource.api_version()),
-            Shape::Metadata => ("PartialObjectMetadata", "meta.k8s.io/v1".to_owned()),
-            Shape::Table => {
-                let line = format!(
-                    "{{\"type\":\"BOOKMARK\",\"object\":{{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{{\"resourceVersion\":\"{revision}\"}},\"columnDefinitions\":[],\"rows\":[{{\"cells\":[],\"object\":{{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{{\"resourceVersion\":\"{revision}\"{annotations}}}}}}}]}}}}\n"
-                );
-                return line.into();
-            }
+        let bare = |kind: &str, version: &str| {
+            format!(
+                "{{\"kind\":\"{kind}\",\"apiVersion\":\"{version}\",\"metadata\":{{\"resourceVersion\":\"{revision}\"{annotations}}}}}"
+            )
         };
-        let line = format!(
-            "{{\"type\":\"BOOKMARK\",\"object\":{{\"kind\":\"{kind}\",\"apiVersion\":\"{version}\",\"metadata\":{{\"resourceVersion\":\"{revision}\"{annotations}}}}}}}\n"
-        );
+        let object = match self.form.accepted.shape {
+            Shape::Whole => bare(&self.resource.kind, &self.resource.api_version()),
+            Shape::Metadata => bare("PartialObjectMetadata", "meta.k8s.io/v1"),
+            Shape::Table => format!(
+                "{{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{{\"resourceVersion\":\"{revision}\"}},\"columnDefinitions\":[],\"rows\":[{{\"cells\":[],\"object\":{}}}]}}",
+                bare("PartialObjectMetadata", "meta.k8s.io/v1")
+            ),
+        };
         if self.form.accepted.encoding == Encoding::Protobuf {
-            let event: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
-            return protobuf_frame("BOOKMARK", protobuf::encode_value(&event["object"]));
+            return protobuf::watch_frame("BOOKMARK", object.as_bytes());
         }
-        line.into()
-    }
-}
-
-/// One event as protobuf; an object that cannot be written ends up as the error it is.
-fn protobuf_frame(kind: &str, object: Result<Bytes, Status>) -> Bytes {
-    match object {
-        Ok(object) => api::protobuf::watch_frame(kind, &object).into(),
-        Err(status) => {
-            let status = serde_json::to_value(&status).unwrap_or_default();
-            let status = protobuf::encode_value(&status).unwrap_or_default();
-            api::protobuf::watch_frame("ERROR", &status).into()
-        }
+        format!("{{\"type\":\"BOOKMARK\",\"object\":{object}}}\n").into()
     }
 }

@@ -62,8 +62,7 @@ pub enum Delivery {
 }
 
 impl Delivery {
-    /// The change, if this watcher sees it as it happened. Its `frame` then serves all such watchers: the line
-    /// `{"type":"ADDED"|"MODIFIED"|"DELETED","object":{…}}` and a newline, encoded by whoever comes first.
+    /// The change, if this watcher sees it as it happened. Its `frames` then serve all such watchers.
     pub fn shared(&self) -> Option<&Arc<Change>> {
         match self {
             Self::Change { change, verdict } => {
@@ -212,6 +211,12 @@ impl Watch {
                 }
                 // What happened before its kind went is told first.
                 changes = subscription.next() => match changes {
+                    Ok(changes) if self.shows_as_stored() => {
+                        let batch: Vec<Delivery> = changes.into_iter().filter_map(|change| self.delivery(change)).collect();
+                        if !batch.is_empty() {
+                            return Some(batch);
+                        }
+                    }
                     Ok(changes) => self.pending = changes.into(),
                     Err(_) => {
                         let status = Status::expired("too old resource version: the watch fell behind the history");
@@ -281,12 +286,11 @@ impl Watch {
     }
 
     async fn judged(&self, changes: Vec<Arc<Change>>) -> Result<Vec<Delivery>, Box<Status>> {
-        let delivery = |change: Arc<Change>| self.verdict(&change).map(|verdict| Delivery::Change { change, verdict });
         // Selectors mean the version that is watched.
         if self.selection.is_of_version() {
             let wanted =
                 changes.into_iter().filter(|change| self.is_within(change)).map(|change| (change, true)).collect();
-            return Ok(self.converted(wanted).await?.into_iter().filter_map(delivery).collect());
+            return Ok(self.converted(wanted).await?.into_iter().filter_map(|change| self.delivery(change)).collect());
         }
         let seen: Vec<(Arc<Change>, Verdict)> =
             changes.into_iter().filter_map(|change| self.verdict(&change).map(|verdict| (change, verdict))).collect();
@@ -299,6 +303,15 @@ impl Watch {
 
     fn is_within(&self, change: &Change) -> bool {
         self.namespace.is_empty() || *change.object.meta.namespace == *self.namespace
+    }
+
+    /// Whether objects are shown as the cache has them, whatever they are.
+    fn shows_as_stored(&self) -> bool {
+        self.resource.stored_as.is_none() && self.resource.custom.is_none()
+    }
+
+    fn delivery(&self, change: Arc<Change>) -> Option<Delivery> {
+        self.verdict(&change).map(|verdict| Delivery::Change { change, verdict })
     }
 
     fn verdict(&self, change: &Change) -> Option<Verdict> {
@@ -343,7 +356,7 @@ impl Watch {
             let object = shown.next().unwrap_or_else(|| one.0.object.clone());
             let previous = before(&one).map(|previous| shown.next().unwrap_or(previous));
             let (kind, revision) = (one.0.kind, one.0.revision);
-            Arc::new(Change { kind, object, previous, revision, frame: std::sync::OnceLock::new() })
+            Arc::new(Change { kind, object, previous, revision, frames: watch_cache::Frames::default() })
         };
         Ok(changes.into_iter().map(&mut own).collect())
     }

@@ -1,6 +1,7 @@
 //! Requests over real TLS against a whole server on the memory store: what clients see.
 
 mod apply;
+mod forms;
 
 use http_body_util::BodyExt;
 use serde_json::{Value, json};

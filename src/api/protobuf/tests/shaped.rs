@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::protobuf::{decode_message, encode_message};
+use super::{decode_message, encode_message};
 use crate::prune::{self, canonical};
 use crate::schema::{Field, Message, Type, message, message_names};
 

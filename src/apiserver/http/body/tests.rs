@@ -77,7 +77,7 @@ fn golden_samples_in_yaml() {
             Ok(read) if read.value == json && read.duplicates.is_empty() => {}
             read => failures.push(format!("{}: read as {:?}", path.display(), read.map(|_| ()))),
         }
-        let written = crate::http::respond::yaml(json).unwrap();
+        let written = crate::http::yaml::text(json).unwrap();
         if written.as_bytes() != text {
             failures.push(format!("{}: written as\n{written}", path.display()));
         }
