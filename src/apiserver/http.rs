@@ -5,6 +5,7 @@ pub(crate) mod accept;
 pub(crate) mod body;
 #[cfg(test)]
 mod bounds;
+mod gather;
 mod kind;
 pub(crate) mod listen;
 mod other;

@@ -229,4 +229,17 @@ impl TestClient {
         }
         sender.send_request(builder.body(body.into()).unwrap()).await.unwrap()
     }
+
+    /// A connection of HTTP/2, for many requests at a time. Their paths are whole addresses.
+    pub(crate) async fn http2(&self) -> hyper::client::conn::http2::SendRequest<Body> {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let mut tls = (*self.tls).clone();
+        tls.alpn_protocols = vec![b"h2".to_vec()];
+        let stream = tokio_rustls::TlsConnector::from(Arc::new(tls)).connect(name, stream).await.unwrap();
+        let executor = hyper_util::rt::TokioExecutor::new();
+        let (sender, connection) = hyper::client::conn::http2::handshake(executor, TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        sender
+    }
 }

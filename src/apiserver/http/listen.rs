@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::body::Polite;
+use super::gather::Gathering;
 use super::stall::Stalling;
 use crate::authentication::x509::Peer;
 use crate::server::Server;
@@ -111,13 +112,16 @@ async fn connection(
             Ok::<_, Infallible>(super::handle(server, peer, request.map(|body| Body::new(Polite::new(body)))).await)
         }
     });
-    let builder = builder();
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(Stalling::new(stream)), service);
-    let mut connection = std::pin::pin!(connection);
+    let (builder, stream) = match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => (builder().http2_only(), Gathering::new(Stalling::new(stream))),
+        _ => (builder(), Gathering::passing(Stalling::new(stream))),
+    };
+    let mut connection =
+        stream.serve(|stream| Box::pin(builder.serve_connection_with_upgrades(TokioIo::new(stream), service)));
     let outcome = tokio::select! {
-        outcome = connection.as_mut() => outcome,
+        outcome = &mut connection => outcome,
         () = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
+            connection.connection().as_mut().graceful_shutdown();
             connection.await
         }
     };

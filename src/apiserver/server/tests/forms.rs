@@ -127,3 +127,35 @@ async fn watchers_of_every_form_see_the_same_change() {
         assert_eq!(pair[0].2, pair[1].2, "{}", pair[0].0);
     }
 }
+
+#[tokio::test]
+async fn many_watches_of_one_connection_are_told_together() {
+    let server = TestServer::start().await;
+    let mut connection = server.admin().http2().await;
+    let request = |method: &str, path: &str, body: String| {
+        let request = hyper::Request::builder().method(method).uri(format!("https://localhost{path}"));
+        request.header("content-type", "application/json").body(axum::body::Body::from(body)).unwrap()
+    };
+    let mut watches = Vec::new();
+    for _ in 0..50 {
+        let path = format!("{MAPS}?watch=1&fieldSelector=metadata.name%3Dm");
+        watches.push(connection.send_request(request("GET", &path, String::new())).await.unwrap().into_body());
+    }
+    let large = "x".repeat(20_000);
+    let map = json!({"metadata": {"name": "m"}, "data": {"a": large}}).to_string();
+    let created = connection.send_request(request("POST", MAPS, map)).await.unwrap();
+    assert_eq!(created.status(), 201);
+    for watch in &mut watches {
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"\n") {
+            let frame = tokio::time::timeout(std::time::Duration::from_secs(20), watch.frame()).await;
+            seen.extend_from_slice(&frame.unwrap().unwrap().unwrap().into_data().unwrap());
+        }
+        let event: Value = serde_json::from_slice(&seen).unwrap();
+        assert_eq!(event["object"]["data"]["a"].as_str().unwrap().len(), 20_000);
+    }
+    drop(watches);
+    // The connection goes on, and answers of several windows arrive whole.
+    let list = connection.send_request(request("GET", MAPS, String::new())).await.unwrap();
+    assert!(list.into_body().collect().await.unwrap().to_bytes().len() > 20_000);
+}
