@@ -4,7 +4,6 @@ mod api;
 mod idle;
 mod machine;
 mod startup;
-mod store;
 
 use std::path::PathBuf;
 
@@ -25,6 +24,9 @@ pub(crate) struct BenchArgs {
     /// Put the load of `api` on the server this names, another implementation for one, and not on the binary
     #[arg(long)]
     kubeconfig: Option<PathBuf>,
+    /// Measure one part of `api` alone, on a server that did nothing before
+    #[arg(long)]
+    only: Option<api::Part>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -37,11 +39,14 @@ enum Name {
     Api,
     /// The store alone, beside etcd
     Store,
+    /// One object turned into what clients ask for, without a server
+    Forms,
 }
 
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     match args.name {
-        Name::Store => store::run(),
+        Name::Store => example("isopod-embedded-store", "store_bench"),
+        Name::Forms => example("isopod-api", "forms_bench"),
         _ if !args.binary.is_file() && args.kubeconfig.is_none() => {
             anyhow::bail!(
                 "{}: no such binary; build it with cargo build --release, or name one with --binary",
@@ -52,8 +57,16 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         Name::Idle => idle::run(&args.binary, args.seconds),
         // A client built for debugging would be what is measured.
         Name::Api if cfg!(debug_assertions) => optimized(),
-        Name::Api => api::run(&args.binary, args.kubeconfig.as_deref()),
+        Name::Api => api::run(&args.binary, args.kubeconfig.as_deref(), args.only),
     }
+}
+
+/// A benchmark that a crate has of its own.
+fn example(package: &str, name: &str) -> Result<()> {
+    let mut command = std::process::Command::new(env!("CARGO"));
+    command.args(["run", "--quiet", "--profile", "quick", "--package", package, "--example", name]);
+    anyhow::ensure!(command.status()?.success(), "{name} failed");
+    Ok(())
 }
 
 /// The same command again, built as the measured binary is.

@@ -23,6 +23,17 @@ use super::figure;
 use super::idle::Sample;
 use super::machine::Machine;
 
+/// What is measured; all of it if none is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Part {
+    /// Creates, patches, gets
+    Writes,
+    /// Many watchers of one object
+    Watches,
+    /// Lists of many pods
+    Lists,
+}
+
 /// Where the objects of the benchmark are.
 const NAMESPACE: &str = "bench";
 /// Clients at a time, and how many requests they share.
@@ -55,10 +66,10 @@ impl Target {
 }
 
 /// Measures `binary`, or the server a kubeconfig names.
-pub(super) fn run(binary: &Path, kubeconfig: Option<&Path>) -> Result<()> {
+pub(super) fn run(binary: &Path, kubeconfig: Option<&Path>, only: Option<Part>) -> Result<()> {
     if let Some(kubeconfig) = kubeconfig {
         let target = Target { kubeconfig: kubeconfig.into(), process: None };
-        return runtime()?.block_on(measure(&target));
+        return runtime()?.block_on(measure(&target, only));
     }
     let mut machine = Machine::new(binary)?;
     let (pid, _) =
@@ -69,7 +80,7 @@ pub(super) fn run(binary: &Path, kubeconfig: Option<&Path>) -> Result<()> {
     let measured = std::thread::spawn(move || -> Result<()> {
         nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNET)?;
         // Workers inherit the namespace of the thread that makes them.
-        runtime()?.block_on(measure(&target))
+        runtime()?.block_on(measure(&target, only))
     });
     measured.join().map_err(|_| anyhow::anyhow!("the benchmark panicked"))?
 }
@@ -78,7 +89,7 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
 }
 
-async fn measure(target: &Target) -> Result<()> {
+async fn measure(target: &Target, only: Option<Part>) -> Result<()> {
     let client = target.client().await?;
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
     client.create(&kinds::namespaces(), "", namespace).await.context("the namespace")?;
@@ -86,9 +97,17 @@ async fn measure(target: &Target) -> Result<()> {
         json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": NAMESPACE}});
     // The controller that makes it does not run here; a whole cluster has it already.
     let _ = client.create(&kinds::service_accounts(), NAMESPACE, account).await;
-    writes::run(target).await.context("writes")?;
-    watches::run(target).await.context("watches")?;
-    lists::run(target).await.context("lists")
+    let wanted = |part| only.is_none_or(|only| only == part);
+    if wanted(Part::Writes) {
+        writes::run(target).await.context("writes")?;
+    }
+    if wanted(Part::Watches) {
+        watches::run(target).await.context("watches")?;
+    }
+    if wanted(Part::Lists) {
+        lists::run(target).await.context("lists")?;
+    }
+    Ok(())
 }
 
 /// Lets all clients make requests until `total` are made; requests a second, and how long each took.

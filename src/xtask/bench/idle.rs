@@ -32,6 +32,8 @@ pub(super) fn run(binary: &Path, seconds: u64) -> Result<()> {
 pub(super) struct Sample {
     /// Megabytes of resident memory.
     pub(super) resident: f64,
+    /// The most that was resident since the start or since [`Sample::forget_peak`].
+    pub(super) peak: f64,
     ticks: f64,
     written: f64,
 }
@@ -40,6 +42,11 @@ impl Sample {
     /// Percent of a core used since an earlier sample, `span` ago.
     pub(super) fn busy_since(&self, before: &Self, span: Duration) -> f64 {
         (self.ticks - before.ticks) / TICKS / span.as_secs_f64() * 100.0
+    }
+
+    /// Lets the process's peak begin anew.
+    pub(super) fn forget_peak(pid: u32) -> Result<()> {
+        Ok(std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?)
     }
 
     /// `pid` runs under nsenter, which executes it in place: the number is the server's own.
@@ -52,8 +59,10 @@ impl Sample {
         let stat = read("stat")?;
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or_default();
+        let status = read("status")?;
         Ok(Self {
-            resident: field(&read("status")?, "VmRSS:")? * 1024.0 / 1e6,
+            resident: field(&status, "VmRSS:")? * 1024.0 / 1e6,
+            peak: field(&status, "VmHWM:")? * 1024.0 / 1e6,
             ticks: ticks(11) + ticks(12),
             written: field(&read("io")?, "write_bytes:")?,
         })

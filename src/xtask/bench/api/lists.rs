@@ -1,6 +1,6 @@
 //! Lists of many pods in every form clients ask for, and the memory the pods take.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt};
@@ -12,14 +12,18 @@ use client::kinds;
 
 use super::{NAMESPACE, Target, failed, percentile};
 use crate::bench::figure;
+use crate::bench::idle::Sample;
 
-/// What clients ask for: kubectl and scripts, controllers, `kubectl get`, the garbage collector.
-const FORMS: [(&str, &str); 4] = [
+/// What clients ask for: kubectl and scripts, controllers, `kubectl get`, the garbage collector, people.
+const FORMS: [(&str, &str); 5] = [
     ("JSON", "application/json"),
     ("protobuf", "application/vnd.kubernetes.protobuf"),
     ("Table", "application/json;as=Table;v=v1;g=meta.k8s.io"),
     ("metadata", "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"),
+    ("YAML", "application/yaml"),
 ];
+/// What is free is given back after a while.
+const SETTLING: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(target: &Target) -> Result<()> {
     let client = &target.client().await?;
@@ -39,19 +43,34 @@ pub(super) async fn run(target: &Target) -> Result<()> {
             figure("api", &format!("memory of 1000 pods, among {pods}"), memory, "MB");
         }
         there = pods;
+        if let Some(process) = target.process {
+            tokio::time::sleep(SETTLING).await;
+            figure("api", &format!("resident memory with {pods} pods"), Sample::take(process)?.resident, "MB");
+            Sample::forget_peak(process)?;
+        }
         for (form, accept) in FORMS {
             let mut latencies = Vec::new();
             let mut bytes = 0;
+            // One object is a tree at a time: people who read thousands can wait.
+            let rounds = if form == "YAML" { 1 } else { rounds };
             for _ in 0..rounds {
                 let began = Instant::now();
                 bytes = list(&raw, accept).await.with_context(|| format!("a list as {form}"))?;
                 latencies.push(began.elapsed());
             }
+            if form == "protobuf" {
+                // Nobody has measured the objects before.
+                let first = latencies.first().map_or(0.0, |first| first.as_secs_f64() * 1000.0);
+                figure("api", &format!("list of {pods} pods as {form}, the first"), first, "ms");
+            }
             figure("api", &format!("list of {pods} pods as {form}, p50"), percentile(&latencies, 50), "ms");
             figure("api", &format!("list of {pods} pods as {form}, size"), bytes as f64 / 1e6, "MB");
         }
-        if let Some(after) = target.sample()? {
-            figure("api", &format!("resident memory after lists of {pods} pods"), after.resident, "MB");
+        if let Some(process) = target.process {
+            figure("api", &format!("peak of memory during lists of {pods} pods"), Sample::take(process)?.peak, "MB");
+            tokio::time::sleep(SETTLING).await;
+            let after = Sample::take(process)?.resident;
+            figure("api", &format!("resident memory after lists of {pods} pods"), after, "MB");
         }
     }
     Ok(())
