@@ -10,6 +10,9 @@ pub(super) const TABLE: &[Argument<Options>] = &[
     argument("cluster-signing-duration", |options, text| put(&mut options.signing_duration, duration(text))),
     argument("controllers", |options, text| put(&mut options.disabled, disabled(text))),
     argument("feature-gates", |_, text| feature_gates::check(text)),
+    argument("mirroring-max-endpoints-per-subset", |options, text| {
+        put(&mut options.mirroring_max_endpoints_per_subset, number(text, 1..=1000))
+    }),
     argument("node-cidr-mask-size", |options, text| put(&mut options.node_cidr_mask_v4, number(text, 16..=29))),
     argument("node-monitor-grace-period", |options, text| put(&mut options.node_monitor_grace, duration(text))),
     argument("terminated-pod-gc-threshold", |options, text| {

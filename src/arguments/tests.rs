@@ -21,6 +21,7 @@ fn an_argument_sets_its_option() {
         "--kube-apiserver-arg=max-requests-inflight=8",
         "--kube-controller-manager-arg=controllers=*,-job-controller",
         "--kube-controller-manager-arg=node-monitor-grace-period=16s",
+        "--kube-controller-manager-arg=mirroring-max-endpoints-per-subset=9",
         "--kube-scheduler-arg=leader-elect=false",
         "--kube-proxy-arg=proxy-mode=nftables",
         "--max-pods=50",
@@ -38,6 +39,7 @@ fn an_argument_sets_its_option() {
     assert_eq!(components.api_server.in_flight.reads, 8, "the last counts");
     assert_eq!(components.controllers.disabled, ["job-controller"]);
     assert_eq!(components.controllers.node_monitor_grace.as_secs(), 16);
+    assert_eq!(components.controllers.mirroring_max_endpoints_per_subset, 9);
     assert_eq!(kubelet.max_pods, 60, "the argument wins over the flag");
     assert_eq!(kubelet.limits.disk_available, Amount::Percent(1));
     assert_eq!(kubelet.labels.into_iter().map(|(k, v)| k + &v).collect::<Vec<_>>(), ["a1", "b2", "c3"]);

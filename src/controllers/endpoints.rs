@@ -142,7 +142,8 @@ impl Endpoints {
         current: Option<&Object>,
     ) -> Result<(), Error> {
         let (kind, namespace, name) = (kinds::endpoints(), &service.meta.namespace, &service.meta.name);
-        let labels = Value::Object(view.labels(MANAGED_BY));
+        let mut labels = Value::Object(view.labels());
+        labels[MANAGED_BY.0] = MANAGED_BY.1.into();
         let capacity = if over { Value::from("truncated") } else { Value::Null };
         let Some(current) = current else {
             let mut endpoints = json!({
@@ -165,7 +166,6 @@ impl Endpoints {
         if same("/subsets", &subsets) && same("/metadata/labels", &labels) && same(&annotation, &capacity) {
             return Ok(());
         }
-        let mut labels = labels;
         for old in value.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flat_map(|l| l.keys()) {
             if labels.get(old).is_none() {
                 labels[old] = Value::Null;

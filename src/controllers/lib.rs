@@ -14,6 +14,7 @@ mod deployment;
 mod disruption;
 mod endpoints;
 mod endpointslice;
+mod endpointslicemirroring;
 mod eviction;
 mod expectations;
 mod garbage_collector;
@@ -36,6 +37,7 @@ mod service_cidr;
 mod service_endpoints;
 mod serviceaccount;
 mod serviceaccount_token;
+mod slices;
 mod statefulset;
 mod taint_eviction;
 #[cfg(test)]
@@ -71,6 +73,9 @@ const CONTROLLERS: &[Row] = &[
     row("disruption-controller", "disruption-controller", |s| s.start(disruption::controller(s))),
     row("endpoints-controller", "endpoint-controller", |s| s.start(endpoints::controller(s))),
     row("endpointslice-controller", "endpointslice-controller", |s| s.start(endpointslice::controller(s))),
+    row("endpointslice-mirroring-controller", "endpointslicemirroring-controller", |s| {
+        s.start(endpointslicemirroring::controller(s))
+    }),
     row("garbage-collector-controller", "generic-garbage-collector", garbage_collector::start),
     row("job-controller", "job-controller", |s| s.start(job::controller(s))),
     row("namespace-controller", "namespace-controller", |s| s.start(namespace::controller(s))),

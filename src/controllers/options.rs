@@ -18,6 +18,8 @@ pub struct Options {
     pub node_monitor_grace: Duration,
     /// How many terminated pods are kept before the oldest are deleted; 0 keeps all.
     pub terminated_pod_threshold: usize,
+    /// How many addresses of a subset of endpoints are mirrored to slices.
+    pub mirroring_max_endpoints_per_subset: usize,
     /// The certificates pods trust the API server by, PEM: content of every `kube-root-ca.crt`. Empty: nothing is published.
     pub root_ca_pem: String,
     /// Signs approved certificate requests; without it nobody does.
@@ -63,6 +65,7 @@ impl Default for Options {
             node_cidr_mask_v6: 64,
             node_monitor_grace: Duration::from_secs(40),
             terminated_pod_threshold: 12_500,
+            mirroring_max_endpoints_per_subset: 1000,
             root_ca_pem: String::new(),
             signer: None,
             signing_duration: Duration::from_secs(365 * 86_400),

@@ -63,12 +63,11 @@ impl ServiceView {
         self.spec.cluster_ip == "None"
     }
 
-    /// The service's labels plus one that says who keeps the object, plus the mark of headless services.
-    pub(crate) fn labels(&self, managed_by: (&str, &str)) -> serde_json::Map<String, Value> {
+    /// The service's labels plus the mark of headless services.
+    pub(crate) fn labels(&self) -> serde_json::Map<String, Value> {
         let mut labels: serde_json::Map<String, Value> =
             self.metadata.labels.iter().map(|(k, v)| (k.clone(), v.clone().into())).collect();
         labels.remove(HEADLESS_LABEL);
-        labels.insert(managed_by.0.into(), managed_by.1.into());
         if self.is_headless() {
             labels.insert(HEADLESS_LABEL.into(), "".into());
         }

@@ -1,63 +1,10 @@
-use std::sync::Arc;
-
-use api::{Object, Patch};
+use api::Patch;
 use client::kinds;
 use client::testing::Cluster;
 use serde_json::{Value, json};
 
-use super::plan::{Existing, Step, steps};
 use crate::Options;
-use crate::service_endpoints::Port;
 use crate::testing::Running;
-
-fn http() -> Vec<Port> {
-    vec![Port { name: "http".into(), protocol: "TCP".into(), port: 80, app_protocol: None }]
-}
-
-fn wanted(addresses: std::ops::Range<u32>) -> Vec<(Vec<Port>, String, Value)> {
-    addresses.map(|n| (http(), format!("10.0.0.{n}"), json!({"addresses": [format!("10.0.0.{n}")]}))).collect()
-}
-
-fn slice(name: &str, addresses: std::ops::Range<u32>) -> Existing {
-    let endpoints: Vec<Value> = wanted(addresses).into_iter().map(|(_, _, rendered)| rendered).collect();
-    let value = json!({
-        "kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1",
-        "metadata": {"name": name, "namespace": "a", "labels": {"l": "1"}},
-        "endpoints": endpoints, "ports": [{"name": "http", "protocol": "TCP", "port": 80}],
-    });
-    Existing::read(Arc::new(Object::encode(&value, 1, &kinds::endpoint_slices()).unwrap())).unwrap()
-}
-
-#[test]
-fn a_change_touches_as_few_slices_as_it_can() {
-    let labels = json!({"l": "1"});
-    let check = |wanted: Vec<_>, existing: &[Existing], expect: &[&str]| {
-        let shown: Vec<String> = steps(wanted, existing, &labels)
-            .iter()
-            .map(|step| match step {
-                Step::Create { endpoints, .. } => format!("create {}", endpoints.len()),
-                Step::Change { slice, endpoints, .. } => format!("change {} {}", slice.meta.name, endpoints.len()),
-                Step::Delete { slice } => format!("delete {}", slice.meta.name),
-            })
-            .collect();
-        assert_eq!(shown, expect);
-    };
-    check(vec![], &[], &["create 0"]);
-    check(wanted(0..3), &[], &["create 3"]);
-    check(wanted(0..3), &[slice("s", 0..3)], &[]);
-    check(wanted(0..4), &[slice("s", 0..3)], &["change s 4"]);
-    check(wanted(0..230), &[], &["create 100", "create 100", "create 30"]);
-    check(wanted(0..101), &[slice("s", 0..100)], &["create 1"]);
-    check(wanted(0..3), &[slice("s", 0..3), slice("t", 3..4)], &["delete t"]);
-    check(vec![], &[slice("s", 0..3)], &["create 0", "delete s"]);
-}
-
-#[test]
-fn labels_follow_the_service() {
-    let steps = steps(wanted(0..1), &[slice("s", 0..1)], &json!({"m": "2"}));
-    let [Step::Change { labels, .. }] = steps.as_slice() else { panic!("{steps:?}") };
-    assert_eq!(*labels, json!({"m": "2", "l": null}));
-}
 
 #[tokio::test(start_paused = true)]
 async fn pods_come_and_go_behind_a_service() {
