@@ -7,6 +7,7 @@ mod backend;
 mod connections;
 pub(crate) mod dial;
 pub(crate) mod forward;
+mod links;
 mod session;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -62,7 +63,8 @@ pub(crate) struct Target {
     pub(crate) link: Link,
     /// Path and query to ask for.
     pub(crate) path: String,
-    /// The path of the proxy itself, which `Location` headers of answers have to stay below; empty for kubelets.
+    /// The path of the proxy itself, which links and `Location` headers of answers have to stay below; empty for kubelets
+    /// and API servers.
     pub(crate) below: String,
     /// What is told beside the client's own headers.
     pub(crate) headers: HeaderMap,

@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 
 use super::dial::{self, Stream};
+use super::links::{self, Place};
 use super::{Link, Target};
 use crate::metrics::LongRunning;
 
@@ -20,6 +21,14 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
+];
+
+/// Which pages of other servers may read an answer is for us to say.
+const CORS: [HeaderName; 4] = [
+    header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
+    header::ACCESS_CONTROL_ALLOW_HEADERS,
+    header::ACCESS_CONTROL_ALLOW_METHODS,
+    header::ACCESS_CONTROL_ALLOW_ORIGIN,
 ];
 
 /// How much of a refusal is read to be told.
@@ -35,6 +44,7 @@ pub(crate) async fn forward(
     let upgrades = request.headers().contains_key(header::UPGRADE);
     let ours = upgrades.then(|| hyper::upgrade::on(&mut request));
     let mut onward = onward(target, request, peer, upgrades)?;
+    let host = onward.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned();
     let mut answer = match &target.link {
         // What lasts gets a connection of its own.
         Link::Kept(connections) if !upgrades && counted.is_none() => {
@@ -58,15 +68,16 @@ pub(crate) async fn forward(
     for name in HOP_BY_HOP {
         head.headers.remove(name);
     }
-    if !target.below.is_empty() {
-        keep_below(&mut head.headers, target);
-    }
     // The gauge counts until the answer is read.
-    let body = body.map_frame(move |frame| {
+    let mut body = Body::new(body.map_frame(move |frame| {
         let _ = &counted;
         frame
-    });
-    Ok(Response::from_parts(head, Body::new(body)))
+    }));
+    if !target.below.is_empty() {
+        let place = Place { below: &target.below, authority: &target.authority, host: &host };
+        body = keep_below(&mut head.headers, body, &place).await;
+    }
+    Ok(Response::from_parts(head, body))
 }
 
 /// The request as the far end is to see it.
@@ -82,8 +93,17 @@ fn onward(
     *onward.uri_mut() = uri(&target.path)?;
     *onward.headers_mut() = headers(&head.headers, upgrades);
     onward.headers_mut().extend(target.headers.clone());
-    if let Ok(host) = HeaderValue::from_str(&target.authority) {
+    // What is proxied is asked for by the name that the client used, and told where that was.
+    let asked = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let asked = asked.or(head.uri.authority().map(|authority| authority.as_str())).filter(|_| !target.below.is_empty());
+    if let Ok(host) = HeaderValue::from_str(asked.unwrap_or(&target.authority)) {
         onward.headers_mut().insert(header::HOST, host);
+    }
+    let path = target.path.split('?').next().unwrap_or_default();
+    if !target.below.is_empty()
+        && let Ok(place) = HeaderValue::from_str(&format!("{}{path}", target.below))
+    {
+        onward.headers_mut().insert("x-forwarded-uri", place);
     }
     if let Some(peer) = peer {
         let before = head.headers.get("x-forwarded-for").and_then(|v| v.to_str().ok());
@@ -176,22 +196,19 @@ fn headers(from: &HeaderMap, upgrades: bool) -> HeaderMap {
     headers
 }
 
-/// Redirects of a proxied server lead back through the proxy.
-fn keep_below(headers: &mut HeaderMap, target: &Target) {
-    let Some(location) = headers.get(header::LOCATION).and_then(|v| v.to_str().ok()) else { return };
-    let path = match location.split_once("://") {
-        Some((_, rest)) => match rest.split_once('/') {
-            Some((authority, path)) if authority == target.authority => format!("/{path}"),
-            None if rest == target.authority => "/".to_owned(),
-            // Elsewhere is elsewhere.
-            _ => return,
-        },
-        None if location.starts_with('/') => location.to_owned(),
-        None => return,
-    };
-    if let Ok(value) = HeaderValue::from_str(&format!("{}{path}", target.below)) {
-        headers.insert(header::LOCATION, value);
+/// Redirects and pages of a proxied server lead back through the proxy, and it does not say who else may read them.
+async fn keep_below(headers: &mut HeaderMap, body: Body, place: &Place<'_>) -> Body {
+    for name in CORS {
+        headers.remove(name);
     }
+    let Some(location) = headers.get(header::LOCATION) else {
+        return links::follow(headers, body, place).await;
+    };
+    let location = location.to_str().ok().and_then(|location| place.lead(location));
+    if let Some(location) = location.and_then(|location| HeaderValue::from_str(&location).ok()) {
+        headers.insert(header::LOCATION, location);
+    }
+    body
 }
 
 /// Two upgraded connections become one, until either end closes.

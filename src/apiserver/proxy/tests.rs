@@ -71,6 +71,10 @@ async fn answer(
         response.status(400).body("container \"a\" in pod \"p\" is waiting to start: ContainerCreating".to_owned())
     } else if line.contains("/moved") {
         response.status(302).header("location", "/there").body(String::new())
+    } else if line.contains("/page") {
+        let told = |name: &str| request.headers()[name].to_str().unwrap().to_owned();
+        let page = format!("<a href=\"/here\">{} {}</a>", told("host"), told("x-forwarded-uri"));
+        response.header("content-type", "text/html").header("access-control-allow-origin", "*").body(page)
     } else {
         response.body(line)
     }
@@ -194,6 +198,10 @@ async fn requests_reach_kubelets_pods_and_services() {
     }
     let moved = admin.get(&format!("{space}/pods/p/proxy/moved")).await;
     assert_eq!(moved.headers["location"], format!("{space}/pods/p/proxy/there"));
+    let page = admin.get(&format!("{space}/pods/p/proxy/page?a=b")).await;
+    let below = format!("{space}/pods/p/proxy");
+    assert_eq!(page.text(), format!("<a href=\"{below}/here\">localhost {below}/page</a>"));
+    assert!(!page.headers.contains_key("access-control-allow-origin"), "{:?}", page.headers);
 }
 
 #[tokio::test]
