@@ -43,6 +43,11 @@ impl Defaults {
         self.below[at].2.insert(rest, value);
     }
 
+    /// Whether there are defaults within this field.
+    pub(crate) fn reaches(&self, field: &str) -> bool {
+        self.below.iter().any(|(key, each, _)| **key == *field && !each)
+    }
+
     /// Sets what is missing.
     pub(crate) fn apply(&self, value: &mut Value) {
         let Some(map) = value.as_object_mut() else { return };

@@ -20,6 +20,7 @@ mod pod_validation;
 mod pod_warnings;
 mod policies;
 mod resource_names;
+mod semantic;
 mod service;
 mod storage;
 #[cfg(test)]
@@ -40,6 +41,7 @@ use parking_lot::RwLock;
 use serde_json::Value;
 
 use crate::defaults::Defaults;
+use crate::tree::Tree;
 
 /// The quality-of-service class of a pod.
 pub(crate) use api::qos::class as pod_quality;
@@ -160,6 +162,10 @@ impl Strategy {
 
     /// Fills in what the client left out.
     pub(crate) fn fill_in(&self, object: &mut Value) {
+        // An object that says nothing has a spec all the same, of defaults.
+        if self.defaults.is_some_and(|defaults| compiled(defaults).reaches("spec")) {
+            object.default_to("spec", Value::Object(serde_json::Map::new()));
+        }
         (self.default)(object);
         if let Some(defaults) = self.defaults {
             compiled(defaults).apply(object);

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::Strategy;
 use super::at::{At, Rule};
+use super::upstream_form;
 use crate::tree::Tree;
 
 const GROUP: &str = "rbac.authorization.k8s.io";
@@ -27,7 +28,7 @@ pub(super) const BINDING: Strategy = Strategy {
     validate: validate_binding,
     validate_update: |new, old, errors| {
         if new.at("roleRef") != old.at("roleRef") {
-            let value = new.at("roleRef").cloned().unwrap_or_default();
+            let value = upstream_form::of("RoleRef", new.at("roleRef").unwrap_or(&Value::Null));
             errors.push(Error::invalid(&Path::root("roleRef"), value, "cannot change roleRef"));
         }
     },

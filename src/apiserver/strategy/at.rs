@@ -8,6 +8,7 @@ use api::validation::field::{Error, ErrorList, Path};
 use api::validation::{self, validate_annotations, validate_label_selector, validate_labels};
 use serde_json::Value;
 
+use super::semantic;
 use super::upstream_form;
 use crate::tree::Tree;
 
@@ -342,8 +343,10 @@ impl At<'_, '_> {
 
     /// A value is the same as the old one.
     pub(super) fn unchanged(&self, old: Option<&Value>, errors: &mut ErrorList) {
-        if self.value != old.unwrap_or(&ABSENT) {
-            errors.push(Error::immutable(&self.path(), self.value.clone()));
+        let old = old.unwrap_or(&ABSENT);
+        if !semantic::same(self.value, old) {
+            let value = if old.is_string() && !self.is_set() { "".into() } else { self.value.clone() };
+            errors.push(Error::immutable(&self.path(), value));
         }
     }
 }

@@ -54,7 +54,13 @@ fn validate(autoscaler: &Value, errors: &mut ErrorList) {
     if low.is_some_and(|low| high < low) {
         most.wrong(errors, high, "must be greater than or equal to `minReplicas`");
     }
-    reference(&spec.get("scaleTargetRef"), errors);
+    let target = spec.get("scaleTargetRef");
+    reference(&target, errors);
+    // Of the core group one kind can be scaled.
+    if !target.text("apiVersion").contains('/') && target.text("kind") != "ReplicationController" {
+        let why = "apiVersion must specify API group";
+        target.get("apiVersion").wrong(errors, target.text("apiVersion"), why);
+    }
     spec.each("metrics").for_each(|metric| validate_metric(&metric, errors));
     for direction in ["behavior.scaleUp", "behavior.scaleDown"] {
         let rules = spec.get(direction);

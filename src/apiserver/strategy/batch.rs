@@ -9,9 +9,8 @@ use api::User;
 use serde_json::{Value, json};
 
 use super::at::At;
-use super::pod::default_spec;
 use super::warnings;
-use super::workloads::template_defaults;
+use super::workloads::{default_spec_at, template_defaults};
 use super::{Garbage, Generation, Strategy, off};
 use crate::tree::Tree;
 
@@ -28,12 +27,7 @@ pub(super) const JOB: Strategy = Strategy {
     generation: Generation::Counted,
     status: Some("{}"),
     default: |job| {
-        if let Some(spec) = job.at_mut("spec.template.spec") {
-            default_spec(spec);
-        }
-        if job.at("spec").is_none() {
-            return;
-        }
+        default_spec_at(job, "spec.template.spec");
         if job.at("spec.completions").is_none() && job.at("spec.parallelism").is_none() {
             job.put("spec.completions", 1);
         }
@@ -45,12 +39,7 @@ pub(super) const JOB: Strategy = Strategy {
             let policy = if job.at("spec.podFailurePolicy").is_some() { "Failed" } else { "TerminatingOrFailed" };
             job.put("spec.podReplacementPolicy", policy);
         }
-        let labels = job.at("spec.template.metadata.labels").cloned();
-        if let Some(labels) = labels
-            && job.entries("metadata.labels").next().is_none()
-        {
-            job.put("metadata.labels", labels);
-        }
+        own_template_labels(job);
     },
     defaults: Some(|| {
         template_defaults("spec.template.spec").with(
@@ -77,11 +66,7 @@ pub(super) const JOB: Strategy = Strategy {
 pub(super) const CRON_JOB: Strategy = Strategy {
     generation: Generation::Counted,
     status: Some("{}"),
-    default: |cron| {
-        if let Some(spec) = cron.at_mut("spec.jobTemplate.spec.template.spec") {
-            default_spec(spec);
-        }
-    },
+    default: |cron| default_spec_at(cron, "spec.jobTemplate.spec.template.spec"),
     defaults: Some(|| {
         template_defaults("spec.jobTemplate.spec.template.spec").with(
             "spec",
@@ -107,6 +92,16 @@ pub(super) const CRON_JOB: Strategy = Strategy {
     ..Strategy::DEFAULT
 };
 
+/// A job that has no labels has those of its pods.
+fn own_template_labels(job: &mut Value) {
+    let labels = job.at("spec.template.metadata.labels").cloned();
+    if let Some(labels) = labels
+        && job.entries("metadata.labels").next().is_none()
+    {
+        job.put("metadata.labels", labels);
+    }
+}
+
 /// Jobs find their pods by their own uid, unless they say they do it otherwise.
 fn generate_selector(job: &mut Value, _: &User) {
     if job.truth("spec.manualSelector") || job.at("spec.template").is_none() {
@@ -122,4 +117,5 @@ fn generate_selector(job: &mut Value, _: &User) {
     } else {
         job.map_mut("spec.selector.matchLabels").insert(UID.into(), uid.into());
     }
+    own_template_labels(job);
 }

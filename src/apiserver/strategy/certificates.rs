@@ -58,7 +58,8 @@ pub(super) const SIGNING_REQUEST: Strategy = Strategy {
         let text = request.text("spec.request");
         let read = STANDARD.decode(text).map_err(|_| "illegal base64 data".to_owned());
         if let Err(why) = read.and_then(|pem| CertificateRequest::parse(&pem)) {
-            errors.push(Error::invalid(&spec.child("request"), text, why));
+            let shown = if text.is_empty() { Value::Null } else { text.into() };
+            errors.push(Error::invalid(&spec.child("request"), shown, why));
         }
         let usages = request.items("spec.usages");
         if usages.is_empty() {

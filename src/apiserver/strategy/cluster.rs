@@ -8,7 +8,7 @@ use embedded_store::Durability;
 use serde_json::{Value, json};
 
 use super::warnings;
-use super::workloads::immutable;
+use super::workloads::immutable_text;
 use super::{Garbage, Generation, Strategy, off};
 use crate::defaults::Defaults;
 use crate::tree::Tree;
@@ -120,7 +120,7 @@ pub(super) const EVENT: Strategy = Strategy {
 
 pub(super) const RUNTIME_CLASS: Strategy = Strategy {
     validate: validation::runtime_class,
-    validate_update: |new, old, errors| immutable(new, old, "handler", errors),
+    validate_update: |new, old, errors| immutable_text(new, old, "handler", errors),
     warnings: warnings::runtime_class,
     create_on_update: true,
     unconditional_update: false,

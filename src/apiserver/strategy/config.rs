@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use super::Strategy;
-use super::workloads::immutable;
+use super::workloads::immutable_text;
 use crate::defaults::Defaults;
 use crate::tree::Tree;
 
@@ -55,7 +55,7 @@ pub(super) const SECRET: Strategy = Strategy {
         contents(secret, errors);
     },
     validate_update: |new, old, errors| {
-        immutable(new, old, "type", errors);
+        immutable_text(new, old, "type", errors);
         frozen(new, old, &["data"], errors);
     },
     ..Strategy::DEFAULT

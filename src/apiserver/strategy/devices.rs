@@ -10,6 +10,7 @@ use super::at::At;
 use super::conditions::conditions;
 use super::pod_validation::node_selector;
 use super::resource_names;
+use super::workloads::immutable_of;
 use crate::tree::Tree;
 
 pub(super) use slices::{slice, slice_update};
@@ -69,7 +70,7 @@ pub(super) fn claim(object: &Value, errors: &mut ErrorList) {
 }
 
 pub(super) fn claim_update(new: &Value, old: &Value, errors: &mut ErrorList) {
-    At::root(new).get("spec").unchanged(old.at("spec"), errors);
+    immutable_of("ResourceClaimSpec", new, old, "spec", errors);
 }
 
 /// Complaints about a template of claims.
@@ -320,7 +321,7 @@ pub(super) fn claim_status(new: &Value, old: &Value, errors: &mut ErrorList) {
         }
     }
     match old.at("status.allocation") {
-        Some(before) if allocation.is_set() => allocation.unchanged(Some(before), errors),
+        Some(_) if allocation.is_set() => immutable_of("AllocationResult", new, old, "status.allocation", errors),
         None if allocation.is_set() => allocated_devices(&allocation, &devices, errors),
         _ => {}
     }

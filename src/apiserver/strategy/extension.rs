@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::at::{At, Rule};
 use super::conditions::conditions;
 use super::devices;
-use super::workloads::immutable;
+use super::workloads::immutable_of;
 use super::workloads::validation::{at_most_all, int_or_percent};
 use super::{Generation, Strategy, off};
 use crate::defaults::Defaults;
@@ -17,6 +17,14 @@ pub(super) const API_SERVICE: Strategy = Strategy {
     prepare_create: |service, _| crate::aggregation::prepare(service),
     defaults: Some(|| Defaults::new(&[("spec.service.port", "443")])),
     validate: validate_api_service,
+    validate_status: |new, _, errors| {
+        for condition in At::root(new).get("status").each("conditions") {
+            let status = condition.get("status");
+            if !matches!(status.str(), "True" | "False" | "Unknown") {
+                status.unsupported(errors, &["True", "False", "Unknown"]);
+            }
+        }
+    },
     // `v1.` is the name of the core group's.
     name: api::validation::path_segment_name,
     unconditional_update: false,
@@ -81,7 +89,8 @@ pub(super) const DISRUPTION_BUDGET: Strategy = Strategy {
         let root = At::root(budget);
         let spec = root.get("spec");
         if spec.has("minAvailable") && spec.has("maxUnavailable") {
-            spec.invalid(errors, "minAvailable and maxUnavailable cannot be both set");
+            let shown = spec.as_upstream("PodDisruptionBudgetSpec");
+            spec.wrong(errors, shown, "minAvailable and maxUnavailable cannot be both set");
         }
         for field in ["minAvailable", "maxUnavailable"] {
             int_or_percent(&spec.get(field), errors);
@@ -115,7 +124,7 @@ pub(super) const RESOURCE_CLAIM: Strategy = Strategy {
 pub(super) const RESOURCE_CLAIM_TEMPLATE: Strategy = Strategy {
     default: |template| default_requests(template, "spec.spec.devices.requests"),
     validate_create: devices::template,
-    validate_update: |new, old, errors| immutable(new, old, "spec", errors),
+    validate_update: |new, old, errors| immutable_of("ResourceClaimTemplateSpec", new, old, "spec", errors),
     returns_deleted: true,
     off: off::RESOURCE_CLAIM_TEMPLATE,
     ..Strategy::DEFAULT

@@ -111,7 +111,8 @@ fn flow_schema(name: &str, schema: &Value, path: &Path, errors: &mut ErrorList) 
         let kind = schema.text("spec.distinguisherMethod.type");
         if !matches!(kind, "ByNamespace" | "ByUser") {
             let at = path.child("distinguisherMethod").child("type");
-            errors.push(Error::not_supported(&at, kind, &["ByNamespace", "ByUser"]));
+            // Upstream shows what the type is in, not the type.
+            errors.push(Error::not_supported(&at, json!({ "Type": kind }), &["ByNamespace", "ByUser"]));
         }
     }
     let (level, at) =
@@ -257,7 +258,7 @@ fn url_complaint(url: &str) -> Option<&'static str> {
 fn priority_level(name: &str, level: &Value, path: &Path, errors: &mut ErrorList) {
     let kind = level.text("spec.type");
     if (name == "exempt") != (kind == "Exempt") {
-        let why = "type must be 'Exempt' if and only if name is 'exempt'";
+        let why = "must be 'Exempt' if and only if `name` is 'exempt'";
         errors.push(Error::invalid(&path.child("type"), kind, why));
     }
     match (kind, level.at("spec.limited"), level.at("spec.exempt")) {
@@ -420,7 +421,7 @@ mod tests {
         }
         for (change, expect) in [
             ((|_| {}) as fn(&mut Value), ""),
-            (|l| l["spec"]["type"] = "Exempt".into(), "type must be 'Exempt' if and only if name is 'exempt'"),
+            (|l| l["spec"]["type"] = "Exempt".into(), "must be 'Exempt' if and only if `name` is 'exempt'"),
             (|l| l["spec"]["limited"] = Value::Null, "must not be empty when type is Limited"),
             (|l| l["spec"]["limited"]["lendablePercent"] = 101.into(), "must be between 0 and 100, inclusive"),
             (

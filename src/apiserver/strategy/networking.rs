@@ -7,7 +7,7 @@ use api::validation::ip;
 use serde_json::json;
 
 use super::warnings;
-use super::workloads::immutable;
+use super::workloads::{immutable_of, immutable_text};
 use super::{Generation, Strategy};
 use crate::defaults::Defaults;
 use crate::tree::Tree;
@@ -26,7 +26,7 @@ pub(super) const INGRESS_CLASS: Strategy = Strategy {
     generation: Generation::Counted,
     defaults: Some(|| Defaults::new(&[("spec.parameters.scope", r#""Cluster""#)])),
     validate: validation::ingress_class,
-    validate_update: |new, old, errors| immutable(new, old, "spec.controller", errors),
+    validate_update: |new, old, errors| immutable_text(new, old, "spec.controller", errors),
     ..Strategy::DEFAULT
 };
 
@@ -53,12 +53,11 @@ pub(super) const NETWORK_POLICY: Strategy = Strategy {
 pub(super) const IP_ADDRESS: Strategy = Strategy {
     name: |name| ip::ip(&Path::root("metadata.name"), name).into_iter().map(|error| error.detail).collect(),
     validate: validation::ip_address,
-    validate_update: |new, old, errors| immutable(new, old, "spec.parentRef", errors),
+    validate_update: |new, old, errors| immutable_of("ParentReference", new, old, "spec.parentRef", errors),
     ..Strategy::DEFAULT
 };
 
 pub(super) const SERVICE_CIDR: Strategy = Strategy {
-    status: Some("{}"),
     validate_create: validation::service_cidr,
     validate_update: validation::service_cidr_update,
     ..Strategy::DEFAULT

@@ -5,6 +5,8 @@ use api::validation::{dns1035_label, dns1123_subdomain, path_segment_name, quali
 use cel::Type;
 use serde_json::Value;
 
+use super::at::{At, Rule};
+use super::conditions::conditions;
 use super::webhooks::validate_rule;
 use super::{Generation, Strategy};
 use crate::admission::expressions::{Names, compile};
@@ -45,9 +47,17 @@ pub(super) const VALIDATING: Strategy = Strategy {
     status: Some("{}"),
     defaults: Some(policy_defaults),
     validate: validate_policy,
+    validate_status: |new, _, errors| validate_policy_status(&At::root(new).get("status"), errors),
     unconditional_update: false,
     ..Strategy::DEFAULT
 };
+
+fn validate_policy_status(status: &At, errors: &mut ErrorList) {
+    conditions(status, errors);
+    for warning in status.get("typeChecking").each("expressionWarnings") {
+        warning.check(&[("warning", Rule::Need), ("fieldRef", Rule::Need)], errors);
+    }
+}
 
 pub(super) const VALIDATING_BINDING: Strategy = Strategy {
     generation: Generation::Counted,
@@ -143,8 +153,8 @@ fn validate_mutating(policy: &Value, errors: &mut ErrorList) {
         };
         let kind = mutation.text("patchType");
         if mutation.at(other).is_some() {
-            let why = format!("must not be set when patchType is {kind}");
-            errors.push(Error::invalid(&path.child(other), mutation[other].clone(), why));
+            let why = format!("must not be specified when patchType is {kind}");
+            errors.push(Error::invalid(&path.child(other), format!("{{{other}}}"), why));
         }
         let Some(holder) = mutation.at(field) else {
             let why = format!("must be specified when patchType is {kind}");
@@ -153,7 +163,7 @@ fn validate_mutating(policy: &Value, errors: &mut ErrorList) {
         };
         let (path, source) = (path.child(field).child("expression"), holder.text("expression"));
         if source.trim().is_empty() {
-            errors.push(Error::required(&path, "expression is not specified"));
+            errors.push(Error::required(&path, ""));
         } else if let Err(why) = compile(source, &environment, std::slice::from_ref(returns)) {
             errors.push(Error::invalid(&path, source, why));
         }
@@ -257,9 +267,10 @@ fn validate_validation(
     } else if message.trim().contains(['\n', '\r']) {
         errors.push(Error::invalid(&path.child("message"), message, "message must not contain line breaks"));
     }
-    const REASONS: [&str; 4] = ["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"];
+    // Upstream takes one more than it names.
+    const REASONS: [&str; 3] = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
     let reason = validation.text("reason");
-    if !reason.is_empty() && !REASONS.contains(&reason) {
+    if !reason.is_empty() && reason != "Unauthorized" && !REASONS.contains(&reason) {
         errors.push(Error::not_supported(&path.child("reason"), reason, &REASONS));
     }
 }
@@ -368,7 +379,7 @@ fn validate_binding(binding: &Value, errors: &mut ErrorList) {
     }
     if let Some(resources) = binding.at("spec.matchResources") {
         // Upstream's path has this name.
-        validate_match_resources(resources, &spec().child("matchResouces"), errors);
+        validate_match_resources(resources, &spec().child("matchResources"), errors);
     }
 }
 

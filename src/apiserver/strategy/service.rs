@@ -7,7 +7,7 @@ use api::validation::dns1035_label;
 use serde_json::{Value, json};
 
 use super::warnings;
-use super::workloads::immutable;
+use super::workloads::immutable_text;
 use super::{Generation, Strategy};
 use crate::defaults::Defaults;
 use crate::tree::Tree;
@@ -156,7 +156,7 @@ pub(super) const ENDPOINT_SLICE: Strategy = Strategy {
         }
     },
     validate: endpoints::slice,
-    validate_update: |new, old, errors| immutable(new, old, "addressType", errors),
+    validate_update: |new, old, errors| immutable_text(new, old, "addressType", errors),
     warnings: warnings::endpoints,
     ..Strategy::DEFAULT
 };

@@ -6,7 +6,7 @@ mod validation;
 use serde_json::{Value, json};
 
 use super::warnings;
-use super::workloads::immutable;
+use super::workloads::immutable_of;
 use super::{Generation, Strategy};
 use crate::defaults::Defaults;
 use crate::tree::Tree;
@@ -20,6 +20,8 @@ pub(super) const VOLUME: Strategy = Strategy {
     },
     defaults: Some(|| {
         Defaults::new(&[
+            ("status", "{}"),
+            ("status.phase", r#""Pending""#),
             ("spec.persistentVolumeReclaimPolicy", r#""Retain""#),
             ("spec.volumeMode", r#""Filesystem""#),
             ("spec.hostPath.type", r#""""#),
@@ -152,7 +154,7 @@ pub(super) const VOLUME_ATTACHMENT: Strategy = Strategy {
     status: Some(r#"{"attached":false}"#),
     validate: kinds::attachment,
     validate_create: kinds::new_attachment,
-    validate_update: |new, old, errors| immutable(new, old, "spec", errors),
+    validate_update: |new, old, errors| immutable_of("VolumeAttachmentSpec", new, old, "spec", errors),
     validate_status: kinds::attachment_status,
     returns_deleted: true,
     unconditional_update: false,

@@ -2,8 +2,8 @@
 //! values of its own.
 //!
 //! The table beside this file was made from upstream's types. A line without indentation begins a type; the others are its
-//! fields: the name that is shown (with a `?` if it is left out when it is empty), the name in v1 (with a `^` if it stands one level
-//! higher there), what stands there when it is absent, and the type of what is inside, if it has a form of its own.
+//! fields: the name that is shown (with a `?` if it is left out when it is empty), the name in v1 or the way to it (with a `^` if
+//! it stands one level higher there), what stands there when it is absent, and the type of what is inside, if it has a form of its own.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -13,6 +13,7 @@ use serde_json::ser::{PrettyFormatter, Serializer};
 use serde_json::{Map, Value};
 
 use super::unified_diff;
+use crate::tree::Tree;
 
 struct Field {
     shown: &'static str,
@@ -62,7 +63,7 @@ fn shape(kind: &str, value: &Value, above: &Value) -> Value {
     let mut map = Map::new();
     for field in fields {
         let source = if field.above { above } else { value };
-        let found = source.get(field.name).filter(|found| !found.is_null());
+        let found = source.at(field.name);
         if field.may_be_left_out && found.is_none_or(is_empty) {
             continue;
         }

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use super::at::{At, Rule};
 use super::pod::{default_spec, spec_defaults};
 use super::pod_validation::validate_template;
+use super::semantic;
+use super::upstream_form;
 use super::warnings;
 use super::{Garbage, Generation, Strategy, off};
 use crate::defaults::Defaults;
@@ -17,18 +19,20 @@ use crate::tree::Tree;
 const TEMPLATE: &str = "spec.template.spec";
 
 fn default_template(object: &mut Value) {
-    if let Some(spec) = object.at_mut(TEMPLATE) {
+    default_spec_at(object, TEMPLATE);
+}
+
+/// What a pod spec within another object leaves out. A template that says nothing has a spec, too.
+pub(super) fn default_spec_at(object: &mut Value, path: &str) {
+    object.default_to(path, json!({}));
+    if let Some(spec) = object.at_mut(path) {
         default_spec(spec);
     }
 }
 
 pub(super) const POD_TEMPLATE: Strategy = Strategy {
     generation: Generation::Counted,
-    default: |object| {
-        if let Some(spec) = object.at_mut("template.spec") {
-            default_spec(spec);
-        }
-    },
+    default: |object| default_spec_at(object, "template.spec"),
     defaults: Some(|| spec_defaults("template.spec")),
     validate: |object, errors| validate_template(&At::root(object).get("template"), errors),
     returns_deleted: true,
@@ -41,7 +45,10 @@ pub(super) const REPLICATION_CONTROLLER: Strategy = Strategy {
     generation: Generation::Counted,
     status: Some(r#"{"replicas":0}"#),
     default: |object| {
-        default_template(object);
+        // Of all workloads this one may have no template.
+        if object.at("spec.template").is_some() {
+            default_template(object);
+        }
         // What the template's pods are called is what the controller looks for, unless it says otherwise.
         let labels = object.at("spec.template.metadata.labels").cloned();
         if let Some(labels) = labels {
@@ -69,7 +76,7 @@ pub(super) const REPLICA_SET: Strategy = Strategy {
     defaults: Some(|| spec_defaults(TEMPLATE).with("spec", &[("replicas", "1")])),
     validate: validation::replica_set,
     validate_status: |new, old, errors| validation::status(&validation::REPLICA_SET, new, old, errors),
-    validate_update: |new, old, errors| immutable(new, old, "spec.selector", errors),
+    validate_update: |new, old, errors| immutable_of("LabelSelector", new, old, "spec.selector", errors),
     warnings: |about| warnings::named_workload(about, "spec.template"),
     off: off::WORKLOAD,
     ..Strategy::DEFAULT
@@ -80,7 +87,7 @@ pub(super) const DEPLOYMENT: Strategy = Strategy {
     status: Some("{}"),
     default: |object| {
         default_template(object);
-        if object.at("spec").is_some() && matches!(object.text("spec.strategy.type"), "" | "RollingUpdate") {
+        if matches!(object.text("spec.strategy.type"), "" | "RollingUpdate") {
             object.default_to("spec.strategy.rollingUpdate", json!({}));
         }
     },
@@ -100,7 +107,7 @@ pub(super) const DEPLOYMENT: Strategy = Strategy {
     }),
     validate: validation::deployment,
     validate_status: |new, old, errors| validation::status(&validation::DEPLOYMENT, new, old, errors),
-    validate_update: |new, old, errors| immutable(new, old, "spec.selector", errors),
+    validate_update: |new, old, errors| immutable_of("LabelSelector", new, old, "spec.selector", errors),
     warnings: |about| warnings::named_workload(about, "spec.template"),
     off: off::WORKLOAD,
     ..Strategy::DEFAULT
@@ -111,7 +118,7 @@ pub(super) const DAEMON_SET: Strategy = Strategy {
     status: Some(r#"{"currentNumberScheduled":0,"numberMisscheduled":0,"desiredNumberScheduled":0,"numberReady":0}"#),
     default: |object| {
         default_template(object);
-        if object.at("spec").is_some() && matches!(object.text("spec.updateStrategy.type"), "" | "RollingUpdate") {
+        if matches!(object.text("spec.updateStrategy.type"), "" | "RollingUpdate") {
             object.default_to("spec.updateStrategy.rollingUpdate", json!({}));
         }
         // Who leaves it out has written it, too: it shows in what they own.
@@ -137,7 +144,7 @@ pub(super) const DAEMON_SET: Strategy = Strategy {
     },
     validate: validation::daemon_set,
     validate_status: |new, old, errors| validation::status(&validation::DAEMON_SET, new, old, errors),
-    validate_update: |new, old, errors| immutable(new, old, "spec.selector", errors),
+    validate_update: |new, old, errors| immutable_of("LabelSelector", new, old, "spec.selector", errors),
     warnings: |about| warnings::workload(about, "spec.template"),
     off: off::WORKLOAD,
     ..Strategy::DEFAULT
@@ -161,7 +168,7 @@ pub(super) const STATEFUL_SET: Strategy = Strategy {
     default: |object| {
         default_template(object);
         // Who names the strategy says all of it.
-        if object.at("spec").is_some() && object.text("spec.updateStrategy.type").is_empty() {
+        if object.text("spec.updateStrategy.type").is_empty() {
             object.default_to("spec.updateStrategy.rollingUpdate", json!({}));
         }
         for claim in object.items_mut("spec.volumeClaimTemplates") {
@@ -238,8 +245,23 @@ pub(super) const CONTROLLER_REVISION: Strategy = Strategy {
 
 /// Complains about a change of a field that may not change.
 pub(super) fn immutable(new: &Value, old: &Value, path: &str, errors: &mut ErrorList) {
-    if new.at(path) != old.at(path) {
+    if !semantic::same_at(new, old, path) {
         errors.push(Error::immutable(&Path::root(path), new.at(path).cloned().unwrap_or_default()));
+    }
+}
+
+/// Complains about a change of a field that may not change, and shows it as the type `kind` of upstream's.
+pub(super) fn immutable_of(kind: &str, new: &Value, old: &Value, path: &str, errors: &mut ErrorList) {
+    if !semantic::same_at(new, old, path) {
+        let value = new.at(path).map(|value| upstream_form::of(kind, value)).unwrap_or_default();
+        errors.push(Error::immutable(&Path::root(path), value));
+    }
+}
+
+/// Complains about a change of a text that may not change.
+pub(super) fn immutable_text(new: &Value, old: &Value, path: &str, errors: &mut ErrorList) {
+    if new.text(path) != old.text(path) {
+        errors.push(Error::immutable(&Path::root(path), new.text(path)));
     }
 }
 

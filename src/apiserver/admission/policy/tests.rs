@@ -330,7 +330,7 @@ async fn policies_are_validated_in_upstreams_words() {
         ),
         (
             json!({"validations": [{"expression": "true", "reason": "Because"}]}),
-            "spec.validations[0].reason: Unsupported value: \"Because\": supported values: \"Forbidden\", \"Invalid\", \"RequestEntityTooLarge\", \"Unauthorized\"",
+            "spec.validations[0].reason: Unsupported value: \"Because\": supported values: \"Forbidden\", \"Invalid\", \"RequestEntityTooLarge\"",
         ),
         (
             json!({"auditAnnotations": [{"key": "k", "valueExpression": "1"}]}),

@@ -40,7 +40,9 @@ const NEW: &[(&str, Changes, &str)] = &[
     ("daemonsets", &[("spec.updateStrategy", r#"{"type":"RollingUpdate","rollingUpdate":{"maxSurge":1}}"#)], "spec.updateStrategy.rollingUpdate.maxSurge: Invalid value: 1: may not be set when maxUnavailable is non-zero"),
     ("daemonsets", &[("spec.updateStrategy", r#"{"type":"RollingUpdate","rollingUpdate":{"maxUnavailable":0}}"#)], "spec.updateStrategy.rollingUpdate.maxUnavailable: Required value: cannot be 0 when maxSurge is 0"),
     ("statefulsets", &[("spec.podManagementPolicy", r#""Random""#)], "spec.podManagementPolicy: Invalid value: \"Random\": must be 'OrderedReady' or 'Parallel'"),
-    ("statefulsets", &[("spec.updateStrategy", r#"{"type":"OnDelete","rollingUpdate":{"partition":1}}"#)], "spec.updateStrategy.rollingUpdate: Invalid value: {\"partition\":1}: only allowed for updateStrategy 'RollingUpdate'"),
+    ("horizontalpodautoscalers", &[("spec.scaleTargetRef.apiVersion", "null")], "spec.scaleTargetRef.apiVersion: Invalid value: \"\": apiVersion must specify API group"),
+    ("storageclasses", &[("allowedTopologies", "[{}]")], "allowedTopologies[0].matchLabelExpressions: Duplicate value: \"\""),
+    ("statefulsets", &[("spec.updateStrategy", r#"{"type":"OnDelete","rollingUpdate":{"partition":1}}"#)], "spec.updateStrategy.rollingUpdate: Invalid value: {\"Partition\":1,\"MaxUnavailable\":null}: only allowed for updateStrategy 'RollingUpdate'"),
     ("statefulsets", &[("spec.persistentVolumeClaimRetentionPolicy", r#"{"whenDeleted":"Burn"}"#)], "spec.persistentVolumeClaimRetentionPolicy.whenDeleted: Unsupported value: \"Burn\": supported values: \"Retain\", \"Delete\""),
     ("replicationcontrollers", &[("spec.selector", r#"{"a":"c"}"#)], TEMPLATE),
     ("controllerrevisions", &[("data", "null"), ("revision", "-1")], "[revision: Invalid value: -1: must be greater than or equal to 0, data: Required value: data is mandatory]"),
@@ -160,7 +162,7 @@ const CHANGED: &[(&str, &str, &str, &str)] = &[
     ("poddisruptionbudgets", "status", r#"{"status":{"disruptionsAllowed":-1}}"#, "status.disruptionsAllowed: Invalid value: -1: must be greater than or equal to 0"),
     ("volumeattributesclasses", "", r#"{"parameters":{"a":"c"}}"#, "parameters: Forbidden: updates to parameters are forbidden."),
     ("servicecidrs", "", r#"{"spec":{"cidrs":["10.8.0.0/24"]}}"#, "spec.cidrs[0]: Invalid value: \"10.8.0.0/24\": field is immutable"),
-    ("rolebindings", "", r#"{"roleRef":{"name":"s"}}"#, "roleRef: Invalid value: {\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":\"ClusterRole\",\"name\":\"s\"}: cannot change roleRef"),
+    ("rolebindings", "", r#"{"roleRef":{"name":"s"}}"#, "roleRef: Invalid value: {\"APIGroup\":\"rbac.authorization.k8s.io\",\"Kind\":\"ClusterRole\",\"Name\":\"s\"}: cannot change roleRef"),
     ("ingresses", "status", r#"{"status":{"loadBalancer":{"ingress":[{"hostname":"1.2.3.4"}]}}}"#, "status.loadBalancer.ingress[0].hostname: Invalid value: \"1.2.3.4\": must be a DNS name, not an IP address"),
 ];
 

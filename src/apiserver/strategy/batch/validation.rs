@@ -9,7 +9,8 @@ use super::indexes;
 use super::schedule;
 use crate::strategy::at::{At, Rule};
 use crate::strategy::pod_validation;
-use crate::strategy::workloads::{immutable, validation::match_labels};
+use crate::strategy::upstream_form;
+use crate::strategy::workloads::{immutable, immutable_of, validation::match_labels};
 use crate::tree::Tree;
 
 /// From so many completions on, an indexed job with limits of its own for each index is held to less.
@@ -299,11 +300,13 @@ pub(super) fn job_update(new: &Value, old: &Value, errors: &mut ErrorList) {
     {
         completions.invalid(errors, "can only be modified in tandem with spec.parallelism");
     }
-    immutable(new, old, "spec.selector", errors);
+    immutable_of("LabelSelector", new, old, "spec.selector", errors);
     template_update(new, old, errors);
-    for field in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {
+    for field in ["completionMode", "backoffLimitPerIndex", "managedBy"] {
         immutable(new, old, &format!("spec.{field}"), errors);
     }
+    immutable_of("PodFailurePolicy", new, old, "spec.podFailurePolicy", errors);
+    immutable_of("SuccessPolicy", new, old, "spec.successPolicy", errors);
 }
 
 /// Where the pods of a job run is open as long as none was started.
@@ -331,7 +334,7 @@ fn template_update(new: &Value, old: &Value, errors: &mut ErrorList) {
         template
     };
     if fixed(new) != fixed(old) {
-        let value = new.at("spec.template").cloned().unwrap_or_default();
+        let value = upstream_form::of("PodTemplateSpec", new.at("spec.template").unwrap_or(&Value::Null));
         errors.push(Error::immutable(&Path::root("spec.template"), value));
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{EFFECTS, MOST, binding_conditions, bounded, driver_name, named, names_once, pool_name, short_name};
 use crate::strategy::at::At;
 use crate::strategy::pod_validation::node_selector;
+use crate::strategy::workloads::immutable;
 use crate::tree::Tree;
 
 /// Complaints about what a driver offers.
@@ -38,9 +39,10 @@ pub(in crate::strategy) fn slice(object: &Value, errors: &mut ErrorList) {
 
 pub(in crate::strategy) fn slice_update(new: &Value, old: &Value, errors: &mut ErrorList) {
     let root = At::root(new);
-    for field in ["spec.pool.name", "spec.driver", "spec.nodeName"] {
+    for field in ["spec.pool.name", "spec.driver"] {
         root.get(field).unchanged(old.at(field), errors);
     }
+    immutable(new, old, "spec.nodeName", errors);
 }
 
 /// Exactly one way to say on which nodes devices are.

@@ -5,7 +5,7 @@ use api::validation::{
     dns1035_label, dns1123_label, dns1123_subdomain, domain_prefixed_path, ip, path_segment_name, port_name,
     port_number, wildcard_dns1123_subdomain,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::strategy::at::{At, Rule};
 use crate::strategy::service::host_name;
@@ -276,7 +276,7 @@ pub(super) fn service_cidr(object: &Value, errors: &mut ErrorList) {
         return;
     }
     if ranges.len() > 2 {
-        list.invalid(errors, "may only hold up to 2 values");
+        list.wrong(errors, json!({ "CIDRs": list.value() }), "may only hold up to 2 values");
         return;
     }
     root.each("spec.cidrs").for_each(|range| errors.extend(ip::cidr(&range.path(), range.str())));

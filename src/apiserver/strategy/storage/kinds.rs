@@ -7,6 +7,8 @@ use serde_json::Value;
 use super::validation;
 use crate::strategy::at::{At, Rule};
 use crate::strategy::pod_validation;
+use crate::strategy::upstream_form;
+use crate::strategy::workloads::immutable_of;
 use crate::tree::Tree;
 
 /// Most parameters of a class, and most bytes in them; also most bytes of an attachment's metadata.
@@ -50,7 +52,8 @@ fn topologies(root: &At, errors: &mut ErrorList) {
             keys.push(key.str());
         }
         let expressions = term.get("matchLabelExpressions");
-        if seen.contains(&expressions.value()) {
+        // Upstream finds a term that says nothing twice, even alone.
+        if expressions.is_empty() || seen.contains(&expressions.value()) {
             errors.push(Error::duplicate(&expressions.path(), ""));
         }
         seen.push(expressions.value());
@@ -204,7 +207,7 @@ pub(super) fn node_update(new: &Value, old: &Value, errors: &mut ErrorList) {
     for before in old.items("spec.drivers") {
         for driver in new.items("spec.drivers").iter().filter(|driver| driver["name"] == before["name"]) {
             if fixed(driver) != fixed(before) {
-                errors.push(Error::immutable(&list.path(), driver.clone()));
+                errors.push(Error::immutable(&list.path(), upstream_form::of("CSINodeDriver", &fixed(driver))));
             }
         }
     }
@@ -282,7 +285,6 @@ pub(super) fn capacity(object: &Value, errors: &mut ErrorList) {
 
 pub(super) fn capacity_update(new: &Value, old: &Value, errors: &mut ErrorList) {
     let root = At::root(new);
-    for field in ["nodeTopology", "storageClassName"] {
-        root.get(field).unchanged(old.at(field), errors);
-    }
+    immutable_of("LabelSelector", new, old, "nodeTopology", errors);
+    root.get("storageClassName").unchanged(old.at("storageClassName"), errors);
 }

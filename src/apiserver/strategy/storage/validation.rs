@@ -342,7 +342,7 @@ pub(super) fn volume_update(new: &Value, old: &Value, errors: &mut ErrorList) {
     root.get("volumeMode").with(root.get("spec.volumeMode").value()).unchanged(old.at("spec.volumeMode"), errors);
     let before = old.at("spec.nodeAffinity").map(|before| renamed(before, root.get("spec.nodeAffinity").value()));
     if before.is_some_and(|before| Some(&before) != new.at("spec.nodeAffinity")) {
-        let value = root.get("spec.nodeAffinity").value().clone();
+        let value = root.get("spec.nodeAffinity").as_upstream("VolumeNodeAffinity");
         let why = "field is immutable, except for updating from beta label to GA";
         root.get("nodeAffinity").wrong(errors, value, why);
     }

@@ -138,7 +138,8 @@ pub(super) fn stateful_set(object: &Value, errors: &mut ErrorList) {
     match strategy.text("type") {
         "" => strategy.required(errors, ""),
         "OnDelete" if rolling.is_set() => {
-            rolling.invalid(errors, "only allowed for updateStrategy 'RollingUpdate'");
+            let shown = rolling.as_upstream("RollingUpdateStatefulSetStrategy");
+            rolling.wrong(errors, shown, "only allowed for updateStrategy 'RollingUpdate'");
         }
         "OnDelete" => {}
         "RollingUpdate" => {
@@ -152,7 +153,10 @@ pub(super) fn stateful_set(object: &Value, errors: &mut ErrorList) {
                 at_most_all(&unavailable, errors);
             }
         }
-        _ => strategy.invalid(errors, "must be 'RollingUpdate' or 'OnDelete'"),
+        _ => {
+            let shown = strategy.as_upstream("StatefulSetUpdateStrategy");
+            strategy.wrong(errors, shown, "must be 'RollingUpdate' or 'OnDelete'");
+        }
     }
     let retention = spec.get("persistentVolumeClaimRetentionPolicy");
     for field in ["whenDeleted", "whenScaled"] {
