@@ -1,0 +1,117 @@
+//! A write to judge, and what is said of it.
+
+use std::sync::Arc;
+
+use api::Resource;
+use serde_json::{Value, json};
+
+/// A write: a create, or a change of `old` through the object itself or a subresource.
+#[derive(Debug)]
+pub(crate) struct Case {
+    pub(crate) row: Arc<Resource>,
+    pub(crate) subresource: String,
+    pub(crate) old: Option<Value>,
+    pub(crate) new: Value,
+}
+
+/// What is said of a write.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Verdict {
+    /// The object as it would be stored, and the warnings.
+    Taken { object: Value, warnings: Vec<String> },
+    /// Complaints, each `field: reason: message`.
+    Refused(Vec<String>),
+    /// Something else is wrong with the body.
+    Failed(String),
+}
+
+impl Case {
+    /// `Pod`, `Pod update`, `Pod/status update`.
+    pub(crate) fn name(&self) -> String {
+        let part = if self.subresource.is_empty() { String::new() } else { format!("/{}", self.subresource) };
+        let what = if self.old.is_some() { "update" } else { "create" };
+        format!("{}{part} {what}", self.row.qualified())
+    }
+
+    /// The namespace of the request.
+    pub(crate) fn namespace(&self) -> &'static str {
+        if self.row.is_namespaced() { "a" } else { "" }
+    }
+}
+
+/// An object with the part that a subresource writes taken from another: objects are created without it.
+pub(crate) fn with_part_of(object: &Value, other: &Value, part: &str) -> Value {
+    let mut object = object.clone();
+    if matches!(part, "status" | "approval")
+        && let Some(status) = other.get("status")
+    {
+        object["status"] = status.clone();
+    }
+    object
+}
+
+/// What no client can change by a write: requests that try are refused before anybody looks at the object.
+pub(crate) fn same_identity(new: &mut Value, old: &Value) {
+    for field in ["name", "namespace", "uid"] {
+        let before = old["metadata"].get(field).cloned();
+        let Some(metadata) = new["metadata"].as_object_mut() else { continue };
+        match before {
+            Some(before) => drop(metadata.insert(field.to_owned(), before)),
+            None => drop(metadata.remove(field)),
+        }
+    }
+}
+
+/// A verdict without what differs from one moment to the next: identifiers made up and times of the day.
+pub(crate) fn comparable(verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Taken { mut object, warnings } => {
+            if let Some(metadata) = object["metadata"].as_object_mut() {
+                metadata.shift_remove("resourceVersion");
+                metadata.shift_remove("managedFields");
+            }
+            let text = timeless(&object.to_string());
+            let object = serde_json::from_str(&text).unwrap_or(json!(text));
+            Verdict::Taken { object, warnings: sorted(warnings) }
+        }
+        Verdict::Refused(causes) => Verdict::Refused(sorted(causes)),
+        Verdict::Failed(why) => Verdict::Failed(why),
+    }
+}
+
+/// The order of complaints is not upstream's promise, nor is how often it makes one: metadata of changed objects is validated
+/// twice there.
+fn sorted(list: Vec<String>) -> Vec<String> {
+    let mut list: Vec<String> = list.iter().map(|text| timeless(text)).collect();
+    list.sort();
+    list.dedup();
+    list
+}
+
+fn timeless(text: &str) -> String {
+    let today = jiff::Timestamp::now().to_string();
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(next) = rest.chars().next() {
+        if is_uuid(rest) {
+            out.push_str("UID");
+            rest = &rest[36..];
+        } else if rest.starts_with(&today[..11]) {
+            out.push_str("NOW");
+            rest = rest.find('Z').map_or("", |end| &rest[end + 1..]);
+        } else {
+            out.push(next);
+            rest = &rest[next.len_utf8()..];
+        }
+    }
+    out
+}
+
+fn is_uuid(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() >= 36
+        && bytes[..36].iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}

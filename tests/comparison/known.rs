@@ -1,0 +1,29 @@
+//! Differences that are known, each with its reason.
+
+use std::collections::BTreeSet;
+
+use crate::difference::Differences;
+use crate::say;
+
+/// The file: a line a difference, as the report names it, below a comment that gives the reason.
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/comparison/known-differences");
+
+/// What is known to differ.
+pub(crate) struct Known(BTreeSet<String>);
+
+impl Known {
+    pub(crate) fn read() -> Self {
+        let text = std::fs::read_to_string(FILE).unwrap_or_else(|error| panic!("{FILE}: {error}"));
+        Self(text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect())
+    }
+
+    /// Whether everything that differs is known and, where everything was compared, everything known still differs.
+    pub(crate) fn accounts_for(&self, found: &Differences, complete: bool) -> bool {
+        let names: BTreeSet<&str> = found.names().collect();
+        let new: Vec<_> = names.iter().filter(|name| !self.0.contains(**name)).collect();
+        let gone: Vec<_> = self.0.iter().filter(|name| complete && !names.contains(name.as_str())).collect();
+        new.iter().for_each(|name| say(&format!("not known: {name}")));
+        gone.iter().for_each(|name| say(&format!("no longer so, take it out of known-differences: {name}")));
+        new.is_empty() && gone.is_empty()
+    }
+}
