@@ -31,6 +31,10 @@ use cli::{Cli, Command};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// The stack of a thread. Bytes of address space: memory is only what is used of it. Readers of what comes from the network go as
+/// deep as it is nested, which is bounded; for YAML that takes 2 MiB in a debug build, which is what threads have otherwise.
+const STACK: usize = 8 << 20;
+
 fn main() -> ExitCode {
     let mut args: Vec<_> = std::env::args_os().collect();
     // containerd calls this binary as its CNI plugins, by their names.
@@ -78,7 +82,8 @@ fn run(command: Command) -> anyhow::Result<()> {
 fn block_on(future: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     // One backend for all TLS and signatures in the process. It is set here, once, before anything uses it.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future)
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().thread_stack_size(STACK).build()?.block_on(future)
 }
 
 /// For a person or a script: the answer of a command.
