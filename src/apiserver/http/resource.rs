@@ -120,6 +120,8 @@ fn check_path(row: &Resource, incoming: &Incoming<'_>) -> Result<(), Status> {
         return Err(Status::no_such_path());
     }
     let verb = match &*info.verb {
+        // No verb of ours, but what is proxied may know the method.
+        "" if info.subresource == "proxy" && incoming.request.method() == http::Method::OPTIONS => "get",
         // The head of an answer may be had wherever the answer may.
         "" => return Err(Status::method_not_allowed()),
         verb => verb,

@@ -181,6 +181,8 @@ async fn requests_reach_kubelets_pods_and_services() {
         (format!("GET {space}/pods/p/proxy"), 301, String::new()),
         (format!("GET {space}/pods/p/proxy/a/b?c=d"), 200, "GET /a/b?c=d".into()),
         (format!("POST {space}/pods/p/proxy"), 200, "POST /".into()),
+        (format!("OPTIONS {space}/pods/p/proxy/x"), 200, "OPTIONS /x".into()),
+        (format!("OPTIONS {space}/pods/p"), 405, String::new()),
         (format!("PUT {space}/pods/http:p:{}/proxy/x", pod.port()), 200, "PUT /x".into()),
         (format!("GET {space}/services/web:http/proxy/y"), 200, "GET /y".into()),
         (
