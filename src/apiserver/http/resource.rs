@@ -121,7 +121,7 @@ fn check_path(row: &Resource, incoming: &Incoming<'_>) -> Result<(), Status> {
     }
     let verb = match &*info.verb {
         // No verb of ours, but what is proxied may know the method.
-        "" if info.subresource == "proxy" && incoming.request.method() == http::Method::OPTIONS => "get",
+        "" if info.subresource == "proxy" && incoming.request.method() == Method::OPTIONS => "get",
         // The head of an answer may be had wherever the answer may.
         "" => return Err(Status::method_not_allowed()),
         verb => verb,
