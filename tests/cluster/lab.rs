@@ -131,10 +131,12 @@ impl Drop for Lab {
 }
 
 impl Machine {
-    /// A command that runs on this machine.
+    /// A command that runs on this machine. What kubectl and Helm remember of a server ends with the lab: the next cluster has the same
+    /// address and other resources.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/run/netns/{}", self.namespace)).arg("--").arg(program);
+        command.env("KUBECACHEDIR", self.data.with_extension("kubectl"));
         command
     }
 

@@ -15,9 +15,9 @@ mod variation;
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::process::ExitCode;
 
 use api::resource;
+use libtest_mimic::{Arguments, Failed, Trial};
 
 use case::{Case, Verdict};
 use difference::Differences;
@@ -27,11 +27,13 @@ use specimens::Specimens;
 /// Of each kind: creates, updates, and writes of each subresource.
 const EACH: usize = 200;
 
-fn main() -> ExitCode {
-    let Ok(program) = std::env::var("ISOPOD_UPSTREAM") else {
-        say("upstream's strategies are not here: tests/comparison/run builds them");
-        return ExitCode::SUCCESS;
-    };
+fn main() {
+    let trial = Trial::test("upstreams_strategies_say_the_same", compare).with_ignored_flag(true);
+    libtest_mimic::run(&Arguments::from_args(), vec![trial]).exit();
+}
+
+fn compare() -> Result<(), Failed> {
+    let program = std::env::var("ISOPOD_UPSTREAM").map_err(|_| "tests/comparison/run says where upstream's part is")?;
     let number = |name: &str, default: usize| std::env::var(name).map_or(default, |text| text.parse().expect(name));
     let each = number("ISOPOD_EACH", EACH);
     let seed = number("ISOPOD_SEED", 1);
@@ -99,7 +101,11 @@ fn main() -> ExitCode {
     differences.report();
     let known = known::Known::read();
     let complete = only.is_empty() && seed == 1 && each == EACH;
-    if known.accounts_for(&differences, complete) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if known.accounts_for(&differences, complete) {
+        Ok(())
+    } else {
+        Err("known-differences is not what differs".into())
+    }
 }
 
 /// The report is what this program is for.

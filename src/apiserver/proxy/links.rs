@@ -14,8 +14,9 @@ use html5gum::emitters::default::DefaultEmitter;
 use html5gum::{Token, Tokenizer};
 use http::{HeaderMap, header};
 
-/// The largest page whose links are followed up, compressed or not. Bytes; a larger one is passed on as it is.
-const LARGEST: usize = 8 << 20;
+/// The largest page whose links are followed up, compressed or not. Bytes; a larger one is passed on as it is. A page is held until it
+/// is whole, and hundreds may be at once.
+const LARGEST: usize = 1 << 20;
 
 /// The attributes that hold a link, by element, as upstream knows them.
 const LINKS: &[(&[u8], &[&[u8]])] = &[
