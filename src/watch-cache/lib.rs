@@ -6,6 +6,7 @@
 //! Changes are kept in one ring; a subscriber holds a place in it, not a queue. A slow reader therefore costs nothing and
 //! delays nobody: when the ring has passed it by, it is told so and starts again from a snapshot.
 
+mod bell;
 mod frames;
 mod owners;
 mod ring;
@@ -20,6 +21,7 @@ use imbl::OrdMap;
 use parking_lot::{RwLock, RwLockWriteGuard};
 use tokio::sync::watch;
 
+use bell::Bell;
 pub use frames::{Form, Frames};
 use owners::Owners;
 use ring::Ring;
@@ -66,8 +68,10 @@ pub struct TooOld {
 pub struct Cache {
     resource: Arc<Resource>,
     state: RwLock<State>,
-    /// Raised after every change and progress note; subscribers and waiters sleep on it.
+    /// Raised after every change and progress note; waiters sleep on it.
     moved: watch::Sender<Moved>,
+    /// Rung after every change; subscribers sleep on it.
+    bell: Bell,
 }
 
 #[derive(Debug)]
@@ -79,10 +83,9 @@ struct State {
     owners: Option<Owners>,
 }
 
-/// How far the cache is: the sequence number of the next change, and the revision it is complete up to (0: never filled).
+/// How far the cache is: the revision it is complete up to (0: never filled).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Moved {
-    sequence: u64,
     revision: u64,
     synced: bool,
 }
@@ -102,6 +105,7 @@ impl Cache {
             resource,
             state: RwLock::new(State { objects: OrdMap::new(), revision: 0, ring: Ring::new(history), owners: None }),
             moved: watch::Sender::new(Moved::default()),
+            bell: Bell::default(),
         })
     }
 
@@ -207,7 +211,7 @@ impl Cache {
 
     /// How many read its changes at the moment.
     pub fn watchers(&self) -> usize {
-        self.moved.receiver_count()
+        self.bell.len()
     }
 
     /// Waits until the cache is dropped, without keeping it: how a feeder learns that nobody reads any more.
@@ -220,14 +224,14 @@ impl Cache {
     pub fn subscribe(self: &Arc<Self>) -> (Snapshot, Subscription) {
         let state = self.state.read();
         let snapshot = Snapshot { objects: state.objects.clone(), revision: state.revision };
-        (snapshot, Subscription::new(self.clone(), state.ring.next(), self.moved.subscribe()))
+        (snapshot, Subscription::new(self.clone(), state.ring.next()))
     }
 
     /// All changes after `revision`.
     pub fn subscribe_after(self: &Arc<Self>, revision: u64) -> Result<Subscription, TooOld> {
         let state = self.state.read();
         let at = state.ring.after(revision).ok_or(TooOld { asked: revision, oldest: state.ring.oldest() })?;
-        Ok(Subscription::new(self.clone(), at, self.moved.subscribe()))
+        Ok(Subscription::new(self.clone(), at))
     }
 
     // What feeders do.
@@ -298,18 +302,18 @@ impl Cache {
             state.owners = Some(Owners::of(&state.objects));
         }
         state.revision = revision;
-        let sequence = state.ring.next();
-        self.moved.send_replace(Moved { sequence, revision, synced: true });
+        let next = state.ring.next();
+        drop(state);
+        self.moved.send_modify(|moved| *moved = Moved { revision: moved.revision.max(revision), synced: true });
+        self.bell.ring(next);
     }
 
     /// Wakes everybody who waits, after the lock is given back: many wake at once, and all want to read.
     fn announce(&self, state: RwLockWriteGuard<'_, State>) {
-        let (sequence, revision) = (state.ring.next(), state.revision);
+        let (next, revision) = (state.ring.next(), state.revision);
         drop(state);
-        self.moved.send_modify(|moved| {
-            moved.sequence = moved.sequence.max(sequence);
-            moved.revision = moved.revision.max(revision);
-        });
+        self.moved.send_modify(|moved| moved.revision = moved.revision.max(revision));
+        self.bell.ring(next);
     }
 }
 

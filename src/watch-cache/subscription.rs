@@ -1,10 +1,9 @@
 //! A place in the ring of changes.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
-use crate::{Cache, Change, Moved};
+use crate::{Cache, Change};
 
 /// At most so many changes are handed out at once, so that no reader holds the lock for long.
 const BATCH: usize = 256;
@@ -19,20 +18,20 @@ pub struct Lagged;
 pub struct Subscription {
     cache: Arc<Cache>,
     sequence: u64,
-    moved: watch::Receiver<Moved>,
+    /// Its place at the cache's bell.
+    place: usize,
 }
 
 impl Subscription {
-    pub(crate) fn new(cache: Arc<Cache>, sequence: u64, moved: watch::Receiver<Moved>) -> Self {
-        Self { cache, sequence, moved }
+    pub(crate) fn new(cache: Arc<Cache>, sequence: u64) -> Self {
+        let place = cache.bell.come();
+        Self { cache, sequence, place }
     }
 
     /// Waits for changes and returns those that are there, at least one. Safe to drop and call again.
     pub async fn next(&mut self) -> Result<Vec<Arc<Change>>, Lagged> {
         loop {
-            let sequence = self.sequence;
-            // The sender lives in `cache`, which we hold, so the wait cannot fail.
-            let _ = self.moved.wait_for(|m| m.sequence > sequence).await;
+            poll_fn(|cx| self.cache.bell.poll(self.place, self.sequence, cx)).await;
             let changes = self.ready()?;
             if !changes.is_empty() {
                 return Ok(changes);
@@ -51,5 +50,11 @@ impl Subscription {
     pub fn caught_up(&self) -> Option<u64> {
         let state = self.cache.state.read();
         (state.ring.next() == self.sequence).then_some(state.revision)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.cache.bell.leave(self.place);
     }
 }
