@@ -49,6 +49,10 @@ impl Transport for Loopback {
         let (resources, stale) = self.api().map(ApiServer::elsewhere).unwrap_or_default();
         Elsewhere { resources, stale }
     }
+
+    fn elsewhere_changed(&self) -> Option<watch::Receiver<u64>> {
+        self.api().map(ApiServer::elsewhere_changed)
+    }
 }
 
 /// What another API server answers goes there as HTTP.

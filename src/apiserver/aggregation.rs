@@ -24,6 +24,7 @@ use base64::Engine;
 use rustls::ClientConfig;
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::sync::watch;
 use watch_cache::Cache;
 
 use crate::Registry;
@@ -47,6 +48,8 @@ pub(crate) struct Aggregator {
     identity: Arc<FrontProxyIdentity>,
     remotes: ArcSwap<Remotes>,
     discovered: ArcSwap<Discovered>,
+    /// The generation of `discovered`.
+    generation: watch::Sender<u64>,
     openapi: OpenApi,
 }
 
@@ -175,6 +178,7 @@ impl Aggregator {
             identity,
             remotes: ArcSwap::default(),
             discovered: ArcSwap::default(),
+            generation: watch::Sender::default(),
             openapi,
         })
     }
@@ -218,6 +222,11 @@ impl Aggregator {
             rows.extend(versions.flat_map(|version| version.rows().collect::<Vec<_>>()));
         }
         (rows, stale.iter().map(|remote| format!("{}/{}", remote.group, remote.version)).collect())
+    }
+
+    /// Changes whenever [`Aggregator::elsewhere`] does.
+    pub(crate) fn elsewhere_changed(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
     }
 
     fn remotes(&self) -> Arc<Remotes> {

@@ -289,6 +289,11 @@ impl ApiServer {
         self.server.aggregator.elsewhere()
     }
 
+    /// Changes whenever [`ApiServer::elsewhere`] does.
+    pub fn elsewhere_changed(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.server.aggregator.elsewhere_changed()
+    }
+
     /// The registry behind the chain, for its caches and its catalog.
     pub fn registry(&self) -> &Arc<Registry> {
         &self.server.chain.registry

@@ -64,6 +64,11 @@ pub trait Transport: Send + Sync + 'static {
     fn elsewhere(&self) -> Elsewhere {
         Elsewhere::default()
     }
+
+    /// Changes whenever [`Transport::elsewhere`] does; `None` where nobody says so.
+    fn elsewhere_changed(&self) -> Option<tokio::sync::watch::Receiver<u64>> {
+        None
+    }
 }
 
 /// What other API servers serve behind the one that is called. There are no caches of it.

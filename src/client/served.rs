@@ -12,7 +12,7 @@ use watch_cache::Cache;
 
 use crate::{Client, Elsewhere};
 
-/// How often it is looked what other API servers serve; upstream's controllers do it as often.
+/// How often it is looked what other API servers serve, if nobody says that it changes; upstream's controllers do it as often.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// A kind that is followed.
@@ -95,9 +95,13 @@ pub async fn follow_elsewhere<F>(
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
+    let mut changes = client.transport.elsewhere_changed();
     let mut tasks = JoinSet::new();
     let mut followed: HashMap<String, (Arc<Resource>, AbortHandle)> = HashMap::new();
     loop {
+        if let Some(changes) = &mut changes {
+            changes.borrow_and_update();
+        }
         let Elsewhere { resources, stale } = client.elsewhere();
         let mut served: HashMap<String, Arc<Resource>> = HashMap::new();
         // The preferred version of each kind comes first.
@@ -123,6 +127,19 @@ pub async fn follow_elsewhere<F>(
             followed.insert(name, (row, task));
         }
         while tasks.try_join_next().is_some() {}
-        tokio::time::sleep(LOOK_AGAIN).await;
+        let changed = async {
+            let said = match &mut changes {
+                Some(changes) => changes.changed().await.is_ok(),
+                None => false,
+            };
+            if !said {
+                // Nobody says so, or whoever did is gone.
+                pending().await
+            }
+        };
+        tokio::select! {
+            () = changed => {}
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+        }
     }
 }

@@ -36,6 +36,7 @@ struct State {
     extra: Vec<Arc<Resource>>,
     served: watch::Sender<u64>,
     elsewhere: Elsewhere,
+    elsewhere_changed: watch::Sender<u64>,
     /// Changes that held caches have not seen yet, by kind.
     held: HashMap<String, Vec<Change>>,
     faults: Vec<Fault>,
@@ -95,7 +96,9 @@ impl Cluster {
 
     /// Says so of what other API servers serve.
     pub fn set_elsewhere(&self, elsewhere: Elsewhere) {
-        self.state.lock().elsewhere = elsewhere;
+        let mut state = self.state.lock();
+        state.elsewhere = elsewhere;
+        state.elsewhere_changed.send_modify(|changed| *changed += 1);
     }
 
     /// The stored object as a tree, or null.
@@ -190,6 +193,10 @@ impl Transport for Cluster {
 
     fn elsewhere(&self) -> Elsewhere {
         self.state.lock().elsewhere.clone()
+    }
+
+    fn elsewhere_changed(&self) -> Option<watch::Receiver<u64>> {
+        Some(self.state.lock().elsewhere_changed.subscribe())
     }
 }
 

@@ -53,10 +53,11 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    /// Feeds one kind's objects and changes into the graph, for ever.
-    async fn feed(self: Arc<Self>, resource: Arc<Resource>, cache: Arc<Cache>) {
+    /// Feeds one kind's objects and changes into the graph, for ever. `late` is a kind that others may have named as their owners'
+    /// before it could be followed.
+    async fn feed(self: Arc<Self>, resource: Arc<Resource>, cache: Arc<Cache>, late: bool) {
         cache.synced().await;
-        let mut first = true;
+        let mut first = !late;
         loop {
             let (snapshot, mut changes) = cache.subscribe();
             if !std::mem::take(&mut first) {

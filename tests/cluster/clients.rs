@@ -135,7 +135,7 @@ fn define_sites(lab: &Lab) {
 }
 
 /// A process that ends with the scenario.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -149,11 +149,11 @@ fn source(path: &str) -> PathBuf {
 }
 
 /// Where the clients are built; it stays between runs.
-fn target(path: &str) -> PathBuf {
+pub(crate) fn target(path: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap_or(Path::new("target")).join("clients").join(path)
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("paths of the tests are UTF-8")
 }
 
@@ -204,7 +204,7 @@ fn python() -> PathBuf {
 
 /// Runs a command that must succeed; what it printed.
 #[track_caller]
-fn finish(mut command: Command, what: &str) -> String {
+pub(crate) fn finish(mut command: Command, what: &str) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{what}: {error}"));
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{what}: {}\n{out}\n{err}", output.status);

@@ -3,6 +3,7 @@
 //! Each scenario is a user's work from beginning to end. Scenarios wait on conditions, and whatever happens, the lab is
 //! torn down at the end: processes, mounts, namespaces and data.
 
+mod aggregated;
 mod bad_input;
 mod bad_requests;
 mod clients;
@@ -62,6 +63,7 @@ fn main() {
         trial("a_controller_runtime_operator_reconciles", clients::an_operator_reconciles),
         trial("a_kube_rs_operator_works", clients::a_kube_rs_operator_works),
         trial("a_python_program_works", clients::a_python_program_works),
+        trial("an_aggregated_server_is_part_of_the_cluster", aggregated::an_aggregated_server_is_part_of_the_cluster),
         trial("a_killed_server_comes_back_and_containers_go_on", restart::containers_go_on),
         trial("install_upgrade_kill_and_uninstall_a_server", install::server_from_install_to_uninstall),
         trial("install_from_the_checkout", install::built_from_the_checkout),

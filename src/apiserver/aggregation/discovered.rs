@@ -104,6 +104,7 @@ impl Aggregator {
             self.openapi.publish_others(documents(&versions));
         }
         self.discovered.store(Arc::new(Discovered { generation, versions, asked }));
+        self.generation.send_if_modified(|known| std::mem::replace(known, generation) != generation);
     }
 
     /// What it says of itself in OpenAPI; it need not.

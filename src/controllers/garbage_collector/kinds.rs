@@ -73,7 +73,7 @@ pub(super) async fn follow(collector: Arc<Collector>) {
     let begin = |resource: Arc<Resource>, cache: Arc<Cache>, until| {
         let kind = Collected { resource: resource.clone(), cache: cache.clone(), until };
         collector.kinds.0.write().insert(resource.qualified(), kind);
-        collector.clone().feed(resource, cache)
+        collector.clone().feed(resource, cache, until.is_some())
     };
     let end = |resource: &Arc<Resource>| {
         collector.kinds.0.write().remove(&resource.qualified());
