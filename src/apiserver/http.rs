@@ -10,6 +10,7 @@ mod kind;
 pub(crate) mod listen;
 mod other;
 pub(crate) mod path;
+mod pieces;
 mod pretty;
 mod protobuf;
 pub(crate) mod query;

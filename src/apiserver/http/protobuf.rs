@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::accept::Shape;
-use super::respond::CHUNK;
+use super::pieces::{ItemWriter, PIECE, Pieces};
 use super::shape::{self, ListHead};
 
 /// So many objects are measured before other requests get a turn.
@@ -63,7 +63,7 @@ pub(crate) fn watch_frame(event: &str, json: &[u8]) -> Bytes {
 /// How long the whole is stands before it, so objects whose length is not known yet are written twice, first only to be
 /// measured. An object remembers its length, and most lists are not the first to show it. The first piece is made at once:
 /// a list that fits into it is written once.
-pub(crate) async fn list(resource: &Resource, list: List, shape: &Shape) -> Result<ListChunks, Status> {
+pub(super) async fn list(resource: &Resource, list: List, shape: &Shape) -> Result<Pieces<Items>, Status> {
     let (api_version, kind, message) = match shape {
         Shape::Metadata => {
             let message = schema::for_kind("meta.k8s.io", "v1", "PartialObjectMetadata").ok_or_else(unacceptable)?;
@@ -76,7 +76,7 @@ pub(crate) async fn list(resource: &Resource, list: List, shape: &Shape) -> Resu
     let mut items = list.items.into_iter();
     let mut encoder = ItemEncoder { message, shape: shape.clone(), encoder: Encoder::new(), json: Vec::new() };
     let mut first = Vec::new();
-    while first.len() < CHUNK {
+    while first.len() < PIECE {
         let Some(object) = items.next() else { break };
         let item = encoder.encode(&object).map_err(|error| unwritable(&error))?;
         api::protobuf::list_item(&mut first, item);
@@ -103,7 +103,7 @@ pub(crate) async fn list(resource: &Resource, list: List, shape: &Shape) -> Resu
     let open = api::protobuf::list_open(&api_version, kind, &metadata, first.len() + promised);
     let mut next = open.map_err(|error| unwritable(&error))?;
     next.append(&mut first);
-    Ok(ListChunks { encoder, items, promised, next: Some(next) })
+    Ok(Pieces::new(next, items, Items { encoder, promised }))
 }
 
 /// Writes objects as items, with memory that is kept between them.
@@ -122,44 +122,33 @@ impl ItemEncoder {
     }
 }
 
-/// A list's bytes, cut into pieces.
-pub(crate) struct ListChunks {
+/// Items as protobuf.
+pub(super) struct Items {
     encoder: ItemEncoder,
-    items: std::vec::IntoIter<Arc<Object>>,
     /// Bytes of items that the head of the list speaks of and that are not written yet.
     promised: usize,
-    /// The piece to come so far; none behind the last.
-    next: Option<Vec<u8>>,
 }
 
-impl Iterator for ListChunks {
-    type Item = io::Result<Vec<u8>>;
+impl ItemWriter for Items {
+    type Error = io::Error;
 
-    fn next(&mut self) -> Option<io::Result<Vec<u8>>> {
-        let mut out = self.next.take()?;
-        while out.len() < CHUNK {
-            let Some(object) = self.items.next() else {
-                if self.promised > 0 {
-                    return Some(Err(broken()));
-                }
-                out.extend_from_slice(api::protobuf::LIST_CLOSE);
-                return Some(Ok(out));
-            };
-            let before = out.len();
-            match self.encoder.encode(&object) {
-                Ok(item) => api::protobuf::list_item(&mut out, item),
-                Err(error) => {
-                    unwritable(&error);
-                    return Some(Err(broken()));
-                }
-            }
-            match self.promised.checked_sub(out.len() - before) {
-                Some(rest) => self.promised = rest,
-                None => return Some(Err(broken())),
-            }
+    fn item(&mut self, object: &Arc<Object>, _last: bool, out: &mut Vec<u8>) -> io::Result<()> {
+        let before = out.len();
+        let item = self.encoder.encode(object).map_err(|error| {
+            unwritable(&error);
+            broken()
+        })?;
+        api::protobuf::list_item(out, item);
+        self.promised = self.promised.checked_sub(out.len() - before).ok_or_else(broken)?;
+        Ok(())
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        if self.promised > 0 {
+            return Err(broken());
         }
-        self.next = Some(Vec::with_capacity(CHUNK + CHUNK / 8));
-        Some(Ok(out))
+        out.extend_from_slice(api::protobuf::LIST_CLOSE);
+        Ok(())
     }
 }
 

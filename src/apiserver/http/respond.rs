@@ -1,6 +1,7 @@
 //! Answers: objects, lists, statuses, in the form the client accepted. Lists are written from the stored bytes as the
 //! client reads them; no object is decoded for it.
 
+use std::convert::Infallible;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -13,13 +14,12 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::Value;
 
 use super::accept::{Accepted, Encoding, Shape};
+use super::pieces::{ItemWriter, Pieces, room};
 use super::pretty::Indenter;
 use super::shape;
 
 /// Upstream compresses what is at least this large.
 const GZIP_MIN: usize = 128 * 1024;
-/// So much is written at once.
-pub(super) const CHUNK: usize = 64 * 1024;
 
 /// The form of an answer.
 #[derive(Clone, Debug)]
@@ -113,18 +113,18 @@ pub(crate) async fn list(resource: &Arc<Resource>, list: List, form: &Form) -> R
             Ok(chunks) => pieces(form, chunks),
             Err(failure) => status(&failure),
         },
-        Encoding::Yaml => match super::yaml::ListChunks::new(resource, list, form) {
+        Encoding::Yaml => match super::yaml::list(resource, list, form) {
             Ok(chunks) => pieces(form, chunks),
             Err(_) => status(&not_yaml()),
         },
         Encoding::Json => {
             let size: usize = list.items.iter().map(|object| object.json_len()).sum();
             let form = Form { gzip: form.gzip && size >= GZIP_MIN, ..form.clone() };
-            let mut head = Vec::with_capacity(CHUNK + CHUNK / 8);
+            let mut head = room();
             shape::begin(resource, &form.accepted.shape, &shape::ListHead::of(&list), &mut head);
-            let items = list.items.into_iter();
-            let chunks = ListChunks { resource: resource.clone(), items, form: form.clone(), next: Some(head) };
-            render(200, chunks, &form)
+            let items = JsonItems { resource: resource.clone(), form: form.clone() };
+            let chunks = Pieces::new(head, list.items.into_iter(), items);
+            render(200, chunks.map(|Ok(chunk)| chunk), &form)
         }
     }
 }
@@ -149,32 +149,26 @@ pub(crate) fn value(code: u16, value: &Value, form: &Form) -> Response<Body> {
     render(code, std::iter::once(serde_json::to_vec(value).unwrap_or_default()), form)
 }
 
-/// A list's JSON, cut into pieces.
-struct ListChunks {
+/// Items as JSON.
+struct JsonItems {
     resource: Arc<Resource>,
-    items: std::vec::IntoIter<Arc<Object>>,
     form: Form,
-    /// What the next piece begins with; none behind the last.
-    next: Option<Vec<u8>>,
 }
 
-impl Iterator for ListChunks {
-    type Item = Vec<u8>;
+impl ItemWriter for JsonItems {
+    type Error = Infallible;
 
-    fn next(&mut self) -> Option<Vec<u8>> {
-        let mut out = self.next.take()?;
-        while out.len() < CHUNK {
-            let Some(object) = self.items.next() else {
-                out.extend_from_slice(b"]}");
-                return Some(out);
-            };
-            shape::item(&self.resource, &object, &self.form, &mut out);
-            if self.items.len() > 0 {
-                out.push(b',');
-            }
+    fn item(&mut self, object: &Arc<Object>, last: bool, out: &mut Vec<u8>) -> Result<(), Infallible> {
+        shape::item(&self.resource, object, &self.form, out);
+        if !last {
+            out.push(b',');
         }
-        self.next = Some(Vec::with_capacity(CHUNK + CHUNK / 8));
-        Some(out)
+        Ok(())
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Infallible> {
+        out.extend_from_slice(b"]}");
+        Ok(())
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use api::{List, Object, Resource};
 use serde_json::{Map, Value};
 
-use super::respond::{CHUNK, Form};
+use super::pieces::{ItemWriter, Pieces};
+use super::respond::Form;
 use super::shape;
 
 /// Writes YAML as upstream does: the keys in order.
@@ -15,35 +16,35 @@ pub(crate) fn text(mut tree: Value) -> Result<String, serde_saphyr::ser::Error> 
     serde_saphyr::to_string(&tree)
 }
 
-/// A list as YAML, cut into pieces: one object is a tree at a time.
-pub(super) struct ListChunks {
+/// A list as YAML: one object is a tree at a time.
+pub(super) fn list(resource: &Arc<Resource>, list: List, form: &Form) -> io::Result<Pieces<Items>> {
+    let mut head = Vec::new();
+    shape::begin(resource, &form.accepted.shape, &shape::ListHead::of(&list), &mut head);
+    head.extend_from_slice(b"]}");
+    let head: Map<String, Value> = serde_json::from_slice(&head)?;
+    let of_items = |(name, _): &(String, Value)| matches!(&**name, "items" | "rows");
+    let (items, head): (Map<_, _>, Map<_, _>) = head.into_iter().partition(of_items);
+    let name = items.keys().next().map_or("items", String::as_str);
+    let (before, behind): (Map<_, _>, Map<_, _>) = head.into_iter().partition(|(key, _)| key.as_str() < name);
+    let mut first = part(before)?;
+    first.extend_from_slice(name.as_bytes());
+    first.extend_from_slice(if list.items.is_empty() { b": []\n" } else { b":\n" });
+    let items = Items { resource: resource.clone(), form: form.clone(), end: part(behind)? };
+    Ok(Pieces::new(first, list.items.into_iter(), items))
+}
+
+/// Items as YAML.
+pub(super) struct Items {
     resource: Arc<Resource>,
-    items: std::vec::IntoIter<Arc<Object>>,
     form: Form,
-    /// What the next piece begins with; none behind the last.
-    next: Option<Vec<u8>>,
     /// What comes behind the items.
     end: Vec<u8>,
 }
 
-impl ListChunks {
-    pub(super) fn new(resource: &Arc<Resource>, list: List, form: &Form) -> io::Result<Self> {
-        let mut head = Vec::new();
-        shape::begin(resource, &form.accepted.shape, &shape::ListHead::of(&list), &mut head);
-        head.extend_from_slice(b"]}");
-        let head: Map<String, Value> = serde_json::from_slice(&head)?;
-        let of_items = |(name, _): &(String, Value)| matches!(&**name, "items" | "rows");
-        let (items, head): (Map<_, _>, Map<_, _>) = head.into_iter().partition(of_items);
-        let name = items.keys().next().map_or("items", String::as_str);
-        let (before, behind): (Map<_, _>, Map<_, _>) = head.into_iter().partition(|(key, _)| key.as_str() < name);
-        let mut next = part(before)?;
-        next.extend_from_slice(name.as_bytes());
-        next.extend_from_slice(if list.items.is_empty() { b": []\n" } else { b":\n" });
-        let items = list.items.into_iter();
-        Ok(Self { resource: resource.clone(), items, form: form.clone(), next: Some(next), end: part(behind)? })
-    }
+impl ItemWriter for Items {
+    type Error = io::Error;
 
-    fn item(&self, object: &Object, out: &mut Vec<u8>) -> io::Result<()> {
+    fn item(&mut self, object: &Arc<Object>, _last: bool, out: &mut Vec<u8>) -> io::Result<()> {
         let mut json = Vec::new();
         shape::item(&self.resource, object, &self.form, &mut json);
         let text = text(serde_json::from_slice(&json)?).map_err(unwritable)?;
@@ -57,24 +58,10 @@ impl ListChunks {
         }
         Ok(())
     }
-}
 
-impl Iterator for ListChunks {
-    type Item = io::Result<Vec<u8>>;
-
-    fn next(&mut self) -> Option<io::Result<Vec<u8>>> {
-        let mut out = self.next.take()?;
-        while out.len() < CHUNK {
-            let Some(object) = self.items.next() else {
-                out.append(&mut self.end);
-                return Some(Ok(out));
-            };
-            if let Err(error) = self.item(&object, &mut out) {
-                return Some(Err(error));
-            }
-        }
-        self.next = Some(Vec::with_capacity(CHUNK + CHUNK / 8));
-        Some(Ok(out))
+    fn end(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        out.append(&mut self.end);
+        Ok(())
     }
 }
 
