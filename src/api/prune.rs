@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-use crate::quantity;
+use crate::quantity::{self, Quantity};
 use crate::quote::quote;
 use crate::schema::{Field, Message, Type};
 use crate::time;
@@ -157,9 +157,13 @@ impl Walker {
                 }
             }
             (Type::Map(element), Value::Object(map)) => {
+                let rounded = is_resource_list(ty, step);
                 for (key, value) in map.iter_mut() {
                     let step = Step { parent: Some(step), place: Place::Key(key) };
                     self.element(value, element, structural, &step)?;
+                    if rounded {
+                        round_up(value);
+                    }
                 }
             }
             (Type::RawExtension | Type::FieldsV1 | Type::Json, _) => {}
@@ -196,6 +200,24 @@ impl Walker {
         let result = self.message(value, schema, Some(step));
         self.silent = before;
         result
+    }
+}
+
+/// Whether a map is one of amounts of resources, of a type whose defaults make them whole thousandths: all but that of a
+/// runtime class are.
+fn is_resource_list(ty: &Type, step: &Step<'_>) -> bool {
+    let of_core = |place: &Place<'_>| matches!(place, Place::Field(message, _) if message.name.starts_with("core/"));
+    matches!(ty, Type::Alias(alias) if alias.name == "core/v1.ResourceList") && of_core(&step.place)
+}
+
+/// Makes an amount whole thousandths. What is less than that ends on one of these in canonical form.
+fn round_up(value: &mut Value) {
+    let Value::String(text) = value else { return };
+    if !(text.ends_with(['u', 'n']) || text.ends_with("e-6") || text.ends_with("e-9")) {
+        return;
+    }
+    if let Ok(amount) = Quantity::parse(text) {
+        *text = Quantity::from_milli(amount.milli_value(), amount.format()).to_string();
     }
 }
 

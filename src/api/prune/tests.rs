@@ -61,6 +61,20 @@ fn brings_scalars_to_canonical_form() {
         json!({"name": "a", "resources": {"limits": {"cpu": "500m", "memory": "1Mi", "x": "0"}}}),
         &[],
     );
+    // Amounts of resources are whole thousandths, but for those of a runtime class.
+    let small = json!({"cpu": "100u", "memory": "1e-7", "x": "-1.0005"});
+    check(
+        "core/v1.ResourceRequirements",
+        json!({"requests": small}),
+        json!({"requests": {"cpu": "1m", "memory": "1e-3", "x": "-1001m"}}),
+        &[],
+    );
+    check(
+        "node/v1.Overhead",
+        json!({"podFixed": small}),
+        json!({"podFixed": {"cpu": "100u", "memory": "100e-9", "x": "-1000500u"}}),
+        &[],
+    );
     check(
         "meta/v1.ObjectMeta",
         json!({"creationTimestamp": "2026-01-01T02:00:00.7+01:00", "deletionTimestamp": "0001-01-01T00:00:00Z"}),
