@@ -67,74 +67,115 @@ pub(super) const SERVICE: Strategy = Strategy {
 /// A service that leaves out what was given to it keeps it, as long as its type has use for it; what came with another
 /// type goes with it.
 fn keep_what_was_given(new: &mut Value, old: &Value) {
-    let given = ["spec.clusterIP", "spec.clusterIPs", "spec.ipFamilies", "spec.ipFamilyPolicy"];
-    let (kind, before) = (new.text("spec.type").to_owned(), old.text("spec.type"));
-    // Who changes the one address and says nothing of the list means both.
-    let (one, list) = ("spec.clusterIP", "spec.clusterIPs");
-    let unsaid = new.items(list).is_empty() || new.at(list) == old.at(list);
-    if unsaid && !new.text(one).is_empty() && new.text(one) != old.text(one) {
-        new.put(list, json!([new.text(one)]));
-    }
-    if kind != "LoadBalancer" {
-        // The load balancer is taken down later; that it is not this service's any more shows at once.
-        new.put("status.loadBalancer", json!({}));
-    }
-    let outside = |kind: &str| matches!(kind, "NodePort" | "LoadBalancer");
-    let drop_unchanged = |new: &mut Value, fields: &[&str]| {
-        for field in fields {
-            if new.at(field) == old.at(field) {
-                new.cut(field);
+    keep_allocated(new, old);
+    drop_what_came_with_the_type(new, old);
+}
+
+const ADDRESS: &str = "spec.clusterIP";
+const ADDRESSES: &str = "spec.clusterIPs";
+
+fn has_addresses(service: &Value) -> bool {
+    service.text("spec.type") != "ExternalName"
+}
+
+fn has_node_ports(service: &Value) -> bool {
+    matches!(service.text("spec.type"), "NodePort" | "LoadBalancer")
+}
+
+/// Whether the load balancer asks the nodes who of them has endpoints.
+fn is_checked(service: &Value) -> bool {
+    service.text("spec.type") == "LoadBalancer" && service.text("spec.externalTrafficPolicy") == "Local"
+}
+
+fn keep_allocated(new: &mut Value, old: &Value) {
+    if has_addresses(new) && has_addresses(old) {
+        for field in [ADDRESS, ADDRESSES, "spec.ipFamilies", "spec.ipFamilyPolicy"] {
+            if new.at(field).is_none_or(|given| given == "" || given == &json!([])) {
+                new.put_or_remove(field, old.at(field).cloned());
             }
         }
+    }
+    let allocates = |service: &Value| {
+        let refused = service.text("spec.type") == "LoadBalancer"
+            && service.at("spec.allocateLoadBalancerNodePorts") == Some(&Value::Bool(false));
+        has_node_ports(service) && !refused
     };
-    if outside(before) && !outside(&kind) {
-        let ports: Vec<&Value> = old.items("spec.ports").iter().filter_map(|port| port.at("nodePort")).collect();
-        for port in new.items_mut("spec.ports") {
-            if port.at("nodePort").is_some_and(|number| ports.contains(&number)) {
-                port.cut("nodePort");
-            }
-        }
-        drop_unchanged(new, &["spec.externalTrafficPolicy"]);
+    if allocates(new) && allocates(old) {
+        keep_node_ports(new, old);
     }
-    let checked = |service: &Value| {
-        service.text("spec.type") == "LoadBalancer" && service.text("spec.externalTrafficPolicy") == "Local"
-    };
-    if checked(old) && !checked(new) {
-        drop_unchanged(new, &["spec.healthCheckNodePort"]);
-    }
-    if before == "LoadBalancer" && kind != "LoadBalancer" {
-        drop_unchanged(new, &["spec.allocateLoadBalancerNodePorts", "spec.loadBalancerClass"]);
-    }
-    if kind == "ExternalName" {
-        drop_unchanged(new, &given);
-        drop_unchanged(new, &["spec.internalTrafficPolicy"]);
-        return;
-    }
-    if before == "ExternalName" {
-        drop_unchanged(new, &["spec.externalName"]);
-        return;
-    }
-    for field in given {
-        if new.at(field).is_none() {
-            new.put_or_remove(field, old.at(field).cloned());
-        }
-    }
-    if !outside(&kind) {
-        return;
-    }
-    if kind == "LoadBalancer"
-        && new.text("spec.externalTrafficPolicy") == "Local"
+    if is_checked(new)
+        && is_checked(old)
         && let Some(port) = old.at("spec.healthCheckNodePort")
     {
         new.default_to("spec.healthCheckNodePort", port.clone());
     }
-    for port in new.items_mut("spec.ports") {
-        if matches!(port.int("nodePort"), None | Some(0)) {
-            let same = old.items("spec.ports").iter().find(|before| {
-                before.int("port") == port.int("port") && before.text("protocol") == port.text("protocol")
-            });
-            port.put_or_remove("nodePort", same.and_then(|before| before.at("nodePort")).cloned());
+    // Who changes the one address and says nothing new of the list means both.
+    let same_list = new.items(ADDRESSES) == old.items(ADDRESSES);
+    if new.text(ADDRESS) == old.text(ADDRESS) {
+        if new.items(ADDRESSES).is_empty() {
+            new.put_or_remove(ADDRESSES, old.at(ADDRESSES).cloned());
         }
+    } else if same_list {
+        let address = new.text(ADDRESS).to_owned();
+        new.put_or_remove(ADDRESSES, (!address.is_empty()).then(|| json!([address])));
+    }
+}
+
+/// Ports are the same if they have the same name: those that say no number keep it, unless another port has it now.
+fn keep_node_ports(new: &mut Value, old: &Value) {
+    fn number(port: &Value) -> Option<i64> {
+        port.int("nodePort").filter(|number| *number != 0)
+    }
+    let said: Vec<i64> = new.items("spec.ports").iter().filter_map(number).collect();
+    for port in new.items_mut("spec.ports").iter_mut().filter(|port| number(port).is_none()) {
+        let same = old.items("spec.ports").iter().rfind(|before| before.text("name") == port.text("name"));
+        if let Some(number) = same.and_then(number).filter(|number| !said.contains(number)) {
+            port.put("nodePort", number);
+        }
+    }
+}
+
+/// What the new type has no use for goes, if the client did not change it, too.
+fn drop_what_came_with_the_type(new: &mut Value, old: &Value) {
+    let drop_unchanged = |new: &mut Value, fields: &[&str]| {
+        if fields.iter().all(|field| new.at(field) == old.at(field)) {
+            fields.iter().for_each(|field| drop(new.cut(field)));
+        }
+    };
+    if has_addresses(old) && !has_addresses(new) {
+        drop_unchanged(new, &[ADDRESS, ADDRESSES]);
+        drop_unchanged(new, &["spec.ipFamilies"]);
+        drop_unchanged(new, &["spec.ipFamilyPolicy"]);
+        drop_unchanged(new, &["spec.internalTrafficPolicy"]);
+    }
+    if has_node_ports(old) && !has_node_ports(new) {
+        let said = |service: &Value| -> Vec<i64> {
+            let ports = service.items("spec.ports").iter().filter_map(|port| port.int("nodePort"));
+            ports.filter(|number| *number != 0).collect()
+        };
+        let before = said(old);
+        if said(new).iter().all(|number| before.contains(number)) {
+            new.items_mut("spec.ports").iter_mut().for_each(|port| drop(port.cut("nodePort")));
+        }
+    }
+    if is_checked(old) && !is_checked(new) {
+        drop_unchanged(new, &["spec.healthCheckNodePort"]);
+    }
+    let balanced = |service: &Value| service.text("spec.type") == "LoadBalancer";
+    if balanced(old) && !balanced(new) {
+        drop_unchanged(new, &["spec.allocateLoadBalancerNodePorts"]);
+        drop_unchanged(new, &["spec.loadBalancerClass"]);
+    }
+    let is_outside = |service: &Value| {
+        let outside = service.text("spec.type") == "ClusterIP" && !service.items("spec.externalIPs").is_empty();
+        outside || has_node_ports(service)
+    };
+    if is_outside(old) && !is_outside(new) {
+        drop_unchanged(new, &["spec.externalTrafficPolicy"]);
+    }
+    if !balanced(new) {
+        // The load balancer is taken down later; that it is not this service's any more shows at once.
+        new.put("status.loadBalancer", json!({}));
     }
 }
 
@@ -165,5 +206,58 @@ pub(super) const ENDPOINT_SLICE: Strategy = Strategy {
 fn drop_topology(slice: &mut Value) {
     for endpoint in slice.items_mut("endpoints") {
         endpoint.cut("deprecatedTopology");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_given_stays_while_the_type_has_use_for_it() {
+        let check = |old: &Value, new: Value, expect: Value| {
+            let service = |spec: &Value| json!({"spec": spec});
+            let mut changed = service(&new);
+            keep_what_was_given(&mut changed, &service(old));
+            assert_eq!(changed["spec"], expect, "{new}");
+        };
+        let port =
+            |name: &str, number: i64, node_port: i64| json!({"name": name, "port": number, "nodePort": node_port});
+        let old = json!({"type": "NodePort", "clusterIP": "10.0.0.9", "clusterIPs": ["10.0.0.9"],
+            "ports": [port("a", 80, 30001), port("b", 81, 30002)], "externalTrafficPolicy": "Cluster"});
+        let with = |ports: Value| json!({"type": "NodePort", "ports": ports});
+        let kept = |ports: Value| json!({"type": "NodePort", "ports": ports, "clusterIP": "10.0.0.9", "clusterIPs": ["10.0.0.9"]});
+        // A port is the same if it has the same name.
+        check(&old, with(json!([{"name": "a", "port": 8080}])), kept(json!([port("a", 8080, 30001)])));
+        check(&old, with(json!([{"name": "c", "port": 80}])), kept(json!([{"name": "c", "port": 80}])));
+        let taken = json!([{"name": "a", "port": 80}, port("c", 82, 30001)]);
+        check(&old, with(taken.clone()), kept(taken));
+        // Who changes the type and nothing else gives back what came with it.
+        let mut cluster = old.clone();
+        cluster["type"] = json!("ClusterIP");
+        let bare = json!([{"name": "a", "port": 80}, {"name": "b", "port": 81}]);
+        check(
+            &old,
+            cluster.clone(),
+            json!({"type": "ClusterIP", "clusterIP": "10.0.0.9", "clusterIPs": ["10.0.0.9"], "ports": bare}),
+        );
+        cluster["ports"] = json!([port("a", 80, 30009)]);
+        let other = json!({"type": "ClusterIP", "clusterIP": "10.0.0.9", "clusterIPs": ["10.0.0.9"],
+            "ports": [port("a", 80, 30009)]});
+        check(&old, cluster, other);
+        // External addresses make a service accessible from outside, too.
+        let outside = json!({"type": "ClusterIP", "externalIPs": ["1.2.3.4"], "externalTrafficPolicy": "Cluster"});
+        check(&outside, json!({"type": "ClusterIP", "externalTrafficPolicy": "Cluster"}), json!({"type": "ClusterIP"}));
+        check(&old, outside.clone(), {
+            let mut both = outside.clone();
+            both["clusterIP"] = json!("10.0.0.9");
+            both["clusterIPs"] = json!(["10.0.0.9"]);
+            both
+        });
+        // One address stands for the list.
+        let renumbered = json!({"type": "ClusterIP", "clusterIP": "None", "clusterIPs": ["10.0.0.9"]});
+        check(&old, renumbered, json!({"type": "ClusterIP", "clusterIP": "None", "clusterIPs": ["None"]}));
+        let named = json!({"type": "ExternalName", "clusterIP": "10.0.0.9", "clusterIPs": ["10.0.0.9"]});
+        check(&old, named, json!({"type": "ExternalName"}));
     }
 }

@@ -366,16 +366,30 @@ fn addresses_update(spec: &At, old: &Value, errors: &mut ErrorList) {
         let why = "must be set to 'SingleStack' when releasing the secondary clusterIP";
         policy.wrong(errors, policy.value().clone(), why);
     }
-    let families = spec.items("ipFamilies");
-    let before = old.items("spec.ipFamilies");
-    if let (Some(first), Some(was)) = (families.first(), before.first())
-        && first != was
-        && old.text("spec.clusterIP") != "None"
-        && spec.text("clusterIP") != "None"
+    families_update(spec, old, &now, errors);
+}
+
+/// The first family stays; of a headless service any may change.
+fn families_update(spec: &At, old: &Value, addresses: &[String], errors: &mut ErrorList) {
+    if spec.text("clusterIP") == "None" || old.text("spec.clusterIP") == "None" {
+        return;
+    }
+    let (families, before) = (spec.items("ipFamilies"), old.items("spec.ipFamilies"));
+    let first = spec.entry("ipFamilies", "0");
+    if families.len() == before.len() {
+        for _ in families.iter().zip(before).filter(|(now, before)| now != before) {
+            first.wrong(errors, json!(families), "may not change once set");
+        }
+    } else if let (Some(now), Some(was)) = (families.first(), before.first())
+        && now != was
     {
-        let at = place(0);
-        let value = spec.get("ipFamilies").value().clone();
-        spec.entry("ipFamilies", &at).wrong(errors, value, "may not change once set");
+        // Upstream shows the addresses here.
+        first.wrong(errors, json!(addresses), "may not change once set");
+    }
+    if families.len() == 1 && before.len() == 2 && spec.text("ipFamilyPolicy") != "SingleStack" {
+        let policy = spec.get("ipFamilyPolicy");
+        let why = "must be set to 'SingleStack' when releasing the secondary ipFamily";
+        policy.wrong(errors, policy.value().clone(), why);
     }
 }
 
