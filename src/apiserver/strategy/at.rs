@@ -223,7 +223,8 @@ impl At<'_, '_> {
 
     /// It is there already.
     pub(super) fn duplicate(&self, errors: &mut ErrorList) {
-        errors.push(Error::duplicate(&self.path(), self.value.clone()));
+        let value = if self.is_set() { self.value.clone() } else { "".into() };
+        errors.push(Error::duplicate(&self.path(), value));
     }
 
     /// What it names is not there.

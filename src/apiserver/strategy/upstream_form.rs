@@ -89,7 +89,7 @@ fn is_empty(value: &Value) -> bool {
 }
 
 /// Go writes maps in the order of their keys.
-fn sorted(value: &Value) -> Value {
+pub(super) fn sorted(value: &Value) -> Value {
     let Value::Object(map) = value else { return value.clone() };
     let mut entries: Vec<_> = map.iter().collect();
     entries.sort_unstable_by_key(|(key, _)| *key);

@@ -127,7 +127,7 @@ fn selector(spec: &At, errors: &mut ErrorList) {
         }
     }
     if conflicting(&given) {
-        spec.get("scopes").with(&Value::Null).wrong(errors, Value::Null, "conflicting scopes");
+        at.wrong(errors, spec.get("scopes").value().clone(), "conflicting scopes");
     }
 }
 

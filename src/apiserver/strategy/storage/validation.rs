@@ -2,7 +2,7 @@
 
 use api::quantity::Quantity;
 use api::validation::dns1123_subdomain;
-use api::validation::field::{Error, ErrorList};
+use api::validation::field::{Error, ErrorList, Path};
 use serde_json::{Value, json};
 
 use crate::strategy::at::{At, Rule};
@@ -83,27 +83,27 @@ pub(super) fn claim(object: &Value, errors: &mut ErrorList) {
 /// Complaints about a change of a claim.
 pub(super) fn claim_update(new: &Value, old: &Value, errors: &mut ErrorList) {
     let root = At::root(new);
-    let bound = new.text("status.phase") == "Bound";
-    let fixed = |claim: &Value| {
+    // Whose data source had a group may have any: such groups were once not looked at.
+    if ["spec.dataSource.apiGroup", "spec.dataSourceRef.apiGroup"].iter().any(|group| old.at(group).is_some()) {
+        errors.retain(|error| !matches!(&*error.field, "spec.dataSource.apiGroup" | "spec.dataSourceRef.apiGroup"));
+    }
+    let spec = |claim: &Value| {
         let mut claim = claim.clone();
         super::name_both_sources(&mut claim);
-        let mut spec = claim.cut("spec").unwrap_or_default();
-        if bound && spec.at("resources.requests").is_some() {
-            let storage = old.at("spec.resources.requests.storage").cloned();
-            spec.put_or_remove("resources.requests.storage", storage);
-        }
-        if bound {
-            spec.put_or_remove("volumeAttributesClassName", old.at("spec.volumeAttributesClassName").cloned());
-        }
-        // A claim learns its volume, and the default class, once.
-        for field in ["volumeName", "storageClassName"] {
-            if old.at("spec").is_none_or(|spec| spec.at(field).is_none_or(|value| value == "")) {
-                spec.put_or_remove(field, new.at("spec").and_then(|spec| spec.at(field)).cloned());
-            }
-        }
-        spec
+        claim.cut("spec").unwrap_or_default()
     };
-    let (now, before) = (fixed(new), fixed(old));
+    let (mut now, mut before) = (spec(new), spec(old));
+    // A claim learns its volume, and its class, once.
+    if before.text("volumeName").is_empty() {
+        before.put_or_remove("volumeName", now.at("volumeName").cloned());
+    }
+    learned_class(&mut now, new, old, errors);
+    if new.text("status.phase") == "Bound" {
+        if now.at("resources.requests").is_some() {
+            now.put_or_remove("resources.requests.storage", before.at("resources.requests.storage").cloned());
+        }
+        now.put_or_remove("volumeAttributesClassName", before.at("volumeAttributesClassName").cloned());
+    }
     if now != before {
         let why =
             "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
@@ -124,6 +124,31 @@ pub(super) fn claim_update(new: &Value, old: &Value, errors: &mut ErrorList) {
         let to = if class.is_set() { "empty string" } else { "nil" };
         let why = format!("update to {to} is forbidden when status.currentVolumeAttributesClassName is not nil");
         class.forbidden(errors, why);
+    }
+}
+
+/// The annotation that said the class before there was a field.
+const CLASS: &str = "volume.beta.kubernetes.io/storage-class";
+
+/// Takes the class out of what is compared where the claim may learn it: from nothing, or from the annotation, which is
+/// otherwise as fixed as the field.
+fn learned_class(now: &mut Value, new: &Value, old: &Value, errors: &mut ErrorList) {
+    fn annotated(claim: &Value) -> Option<&str> {
+        claim.at("metadata.annotations")?.get(CLASS)?.as_str()
+    }
+    let class = new.at("spec.storageClassName").and_then(Value::as_str);
+    let (before, after) = (annotated(old), annotated(new));
+    let unsaid = old.at("spec.storageClassName").is_none();
+    if unsaid && before.is_some() && class == before && (after.is_none() || after == before) {
+        now.cut("storageClassName");
+        return;
+    }
+    if before.unwrap_or_default() != after.unwrap_or_default() {
+        let at = Path::root("metadata.annotations").child(CLASS);
+        errors.push(Error::invalid(&at, after.unwrap_or_default(), "field is immutable"));
+    }
+    if unsaid && class.is_some() && (before.is_none() || class == before) {
+        now.cut("storageClassName");
     }
 }
 
@@ -153,7 +178,11 @@ pub(super) fn claim_status(new: &Value, _: &Value, errors: &mut ErrorList) {
     let allocated = root.get("status.allocatedResources");
     for (name, at) in root.entries("status.allocatedResources") {
         if resource_key(name, &allocated, errors) {
+            let before = errors.len();
             basic(&at, errors);
+            if let Some(amount) = Quantity::from_json(at.value()).ok().filter(|_| errors.len() == before) {
+                names::amount("storage", &amount, &at, errors);
+            }
         }
     }
 }
@@ -258,8 +287,7 @@ fn capacity(spec: &At, errors: &mut ErrorList) {
     }
     let count = capacity.value().as_object().map_or(0, serde_json::Map::len);
     if !capacity.has("storage") || count > 1 {
-        let value = if capacity.is_set() { capacity.value().clone() } else { Value::Null };
-        errors.push(Error::not_supported(&capacity.path(), value, &["storage"]));
+        errors.push(Error::not_supported(&capacity.path(), upstream_form::sorted(capacity.value()), &["storage"]));
     }
     for (_, at) in spec.entries("capacity") {
         basic(&at, errors);
@@ -308,7 +336,9 @@ fn renamed(before: &Value, now: &Value) -> Value {
         for (place, expression) in term.items_mut("matchExpressions").iter_mut().enumerate() {
             let key = now.items("required.nodeSelectorTerms").get(at);
             let key = key.and_then(|term| term.items("matchExpressions").get(place)).map_or("", |e| e.text("key"));
-            if RENAMED.contains(&(expression.text("key"), key)) {
+            // Upstream finds the name of a label that has no new one to be empty.
+            let kept = key.is_empty() && RENAMED.iter().all(|(old, _)| *old != expression.text("key"));
+            if kept || RENAMED.contains(&(expression.text("key"), key)) {
                 expression.put("key", key);
             }
         }
@@ -342,7 +372,8 @@ pub(super) fn volume_update(new: &Value, old: &Value, errors: &mut ErrorList) {
     root.get("volumeMode").with(root.get("spec.volumeMode").value()).unchanged(old.at("spec.volumeMode"), errors);
     let before = old.at("spec.nodeAffinity").map(|before| renamed(before, root.get("spec.nodeAffinity").value()));
     if before.is_some_and(|before| Some(&before) != new.at("spec.nodeAffinity")) {
-        let value = root.get("spec.nodeAffinity").as_upstream("VolumeNodeAffinity");
+        let affinity = root.get("spec.nodeAffinity");
+        let value = if affinity.is_set() { affinity.as_upstream("VolumeNodeAffinity") } else { Value::Null };
         let why = "field is immutable, except for updating from beta label to GA";
         root.get("nodeAffinity").wrong(errors, value, why);
     }
