@@ -57,9 +57,16 @@ fn validate(autoscaler: &Value, errors: &mut ErrorList) {
     let target = spec.get("scaleTargetRef");
     reference(&target, errors);
     // Of the core group one kind can be scaled.
-    if !target.text("apiVersion").contains('/') && target.text("kind") != "ReplicationController" {
+    let version = target.text("apiVersion");
+    let grouped = version.contains('/') && !version.starts_with('/') || version.matches('/').count() > 1;
+    if !grouped && target.text("kind") != "ReplicationController" {
         let why = "apiVersion must specify API group";
         target.get("apiVersion").wrong(errors, target.text("apiVersion"), why);
+    }
+    let outside = |metric: &Value| matches!(metric.text("type"), "Object" | "External");
+    if low == Some(0) && !spec.items("metrics").iter().any(outside) {
+        let why = "must specify at least one Object or External metric to support scaling to zero replicas";
+        spec.get("metrics").forbidden(errors, why);
     }
     spec.each("metrics").for_each(|metric| validate_metric(&metric, errors));
     for direction in ["behavior.scaleUp", "behavior.scaleDown"] {

@@ -55,6 +55,7 @@ pub(super) const JOB: Strategy = Strategy {
     }),
     prepare_create: generate_selector,
     validate: validation::job,
+    validate_create: validation::new_job,
     validate_update: validation::job_update,
     validate_status: status::validate,
     garbage: Garbage::Orphan,

@@ -66,6 +66,8 @@ pub(super) fn from_v2(hpa: &mut Value) {
         }
     }
     if let Some(status) = hpa.get_mut("status").and_then(Value::as_object_mut) {
+        // In v2 what is zero need not be said, in v1 it is.
+        status.entry("currentReplicas").or_insert_with(|| json!(0));
         if let Some(current) = status.shift_remove("currentMetrics").filter(|c| !c.is_null()) {
             let cpu = current.as_array().into_iter().flatten().find(|m| is_cpu(m));
             if let Some(percent) = cpu.and_then(|m| m.pointer("/resource/current/averageUtilization")) {

@@ -19,7 +19,11 @@ const NUMBERS: &[(&str, Rule)] = &[
 ];
 
 fn is(job: &Value, kind: &str) -> bool {
-    job.items("status.conditions").iter().any(|c| c.text("type") == kind && c.text("status") == "True")
+    says(job, kind, "True")
+}
+
+fn says(job: &Value, kind: &str, status: &str) -> bool {
+    job.items("status.conditions").iter().any(|c| c.text("type") == kind && c.text("status") == status)
 }
 
 fn is_finished(job: &Value) -> bool {
@@ -60,7 +64,7 @@ pub(super) fn validate(new: &Value, old: &Value, errors: &mut ErrorList) {
     finished(&root, &status, &change, errors);
     index_sets(&root, &status, &change, errors);
     let (ready, active) = (status.int("ready").unwrap_or(0), status.int("active").unwrap_or(0));
-    if change.of(&["ready", "active"]) && ready > active {
+    if change.of(&["ready", "active"]) && status.has("ready") && ready > active {
         status.get("ready").invalid(errors, "cannot set more ready pods than active");
     }
     succeeding(&status, new, errors);
@@ -228,10 +232,10 @@ fn taken_back(status: &At, change: &Change, errors: &mut ErrorList) {
         end.invalid(errors, "field is immutable");
     }
     let start = status.get("startTime");
-    let resuming = is(old, "Suspended") && !is(new, "Suspended");
+    let resuming = is(old, "Suspended") && says(new, "Suspended", "False");
     let changed = old.at("status.startTime").is_some_and(|before| before != start.value());
     if changed && !resuming && !new.truth("spec.suspend") {
-        start.wrong(errors, start.value().clone(), "field is immutable for unsuspended job once set");
+        start.required(errors, "startTime cannot be removed for unsuspended job");
     }
     if is(old, "SuccessCriteriaMet") && !is(new, "SuccessCriteriaMet") {
         omitted(&conditions, "cannot disable the SuccessCriteriaMet=True condition", errors);

@@ -21,7 +21,6 @@ const CONDITIONS: [&str; 3] = ["False", "True", "Unknown"];
 /// Complaints about a job.
 pub(super) fn job(object: &Value, errors: &mut ErrorList) {
     let root = At::root(object);
-    generated_selector(&root, errors);
     let spec = root.get("spec");
     job_spec(&spec, errors);
     let selector = spec.get("selector");
@@ -42,8 +41,14 @@ pub(super) fn job(object: &Value, errors: &mut ErrorList) {
     }
 }
 
-/// Labels and selector that the server makes are as it makes them.
-fn generated_selector(root: &At, errors: &mut ErrorList) {
+/// Complaints about a new job, beside those about any.
+pub(super) fn new_job(object: &Value, errors: &mut ErrorList) {
+    generated_selector(&At::root(object), true, errors);
+}
+
+/// Labels and selector that the server makes are as it makes them. Jobs from before the labels had a prefix need not have
+/// those that have one.
+fn generated_selector(root: &At, prefixed: bool, errors: &mut ErrorList) {
     let selector = root.get("spec.selector");
     if root.truth("spec.manualSelector") || !selector.is_set() {
         return;
@@ -51,19 +56,21 @@ fn generated_selector(root: &At, errors: &mut ErrorList) {
     let (uid, name) = (root.text("metadata.uid"), root.text("metadata.name"));
     let metadata = root.get("spec.template.metadata");
     let labels = [(super::OLD_UID, uid), (super::OLD_NAME, name), (super::UID, uid), (super::NAME, name)];
+    let labels = &labels[..if prefixed { 4 } else { 2 }];
     for (key, expected) in labels {
         let label = metadata.entry("labels", key);
         match label.value().as_str() {
             None => label.required(errors, format!("must be '{expected}'")),
-            Some(value) if value != expected => {
-                label.wrong(errors, metadata.get("labels").value().clone(), format!("must be '{expected}'"));
+            Some(value) if value != *expected => {
+                let labels = upstream_form::sorted(metadata.get("labels").value());
+                label.wrong(errors, labels, format!("must be '{expected}'"));
             }
             Some(_) => {}
         }
     }
     let expected: serde_json::Map<String, Value> = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).into())).collect();
     if LabelSelector::from_object(Some(selector.value())).is_ok_and(|selector| !selector.matches(&expected)) {
-        selector.invalid(errors, "`selector` not auto-generated");
+        selector.wrong(errors, selector.as_upstream("LabelSelector"), "`selector` not auto-generated");
     }
 }
 
@@ -107,7 +114,7 @@ fn job_spec(spec: &At, errors: &mut ErrorList) {
     failure_policy(spec, errors);
     let success = spec.get("successPolicy");
     if success.is_set() && !indexed {
-        success.invalid(errors, "requires indexed completion mode");
+        success.wrong(errors, success.as_upstream("SuccessPolicy"), "requires indexed completion mode");
     } else if success.is_set() {
         success_policy(&success, spec.int("completions").unwrap_or(0), errors);
     }
@@ -232,7 +239,7 @@ fn exit_codes(codes: &At, containers: &[&str], errors: &mut ErrorList) {
     let list = codes.get("values");
     let values: Vec<i64> = codes.items("values").iter().filter_map(Value::as_i64).collect();
     if values.is_empty() {
-        list.wrong(errors, Value::Array(Vec::new()), "at least one value is required");
+        list.wrong(errors, list.value().clone(), "at least one value is required");
     } else if values.len() > 255 {
         list.too_many(errors, 255);
     }
@@ -291,6 +298,8 @@ fn success_policy(policy: &At, completions: i64, errors: &mut ErrorList) {
 /// Complaints about a change of a job.
 pub(super) fn job_update(new: &Value, old: &Value, errors: &mut ErrorList) {
     let root = At::root(new);
+    let had = |label: &&str| old.at("spec.template.metadata.labels").is_some_and(|labels| labels.get(*label).is_some());
+    generated_selector(&root, [super::UID, super::NAME].iter().all(had), errors);
     let completions = root.get("spec.completions");
     if new.text("spec.completionMode") != "Indexed" {
         immutable(new, old, "spec.completions", errors);
