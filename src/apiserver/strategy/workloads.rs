@@ -2,6 +2,7 @@
 
 pub(super) mod validation;
 
+use api::schema;
 use api::validation::dns1123_label;
 use api::validation::field::{Error, ErrorList, Path};
 use serde_json::{Value, json};
@@ -120,6 +121,9 @@ pub(super) const DAEMON_SET: Strategy = Strategy {
         default_template(object);
         if matches!(object.text("spec.updateStrategy.type"), "" | "RollingUpdate") {
             object.default_to("spec.updateStrategy.rollingUpdate", json!({}));
+        } else if object.at("spec.updateStrategy.rollingUpdate").is_some() {
+            // Where nothing rolls, nothing is zero.
+            object.default_to("spec.updateStrategy.rollingUpdate.maxUnavailable", 0);
         }
         // Who leaves it out has written it, too: it shows in what they own.
         object.map_mut("metadata.annotations").entry(TEMPLATE_GENERATION).or_insert_with(|| "0".into());
@@ -139,8 +143,7 @@ pub(super) const DAEMON_SET: Strategy = Strategy {
     prepare_create: |set, _| put_template_generation(set, template_generation(set).max(1)),
     prepare_update: |set, old| {
         let before = template_generation(old);
-        let changed = set.at(TEMPLATE) != old.at(TEMPLATE);
-        put_template_generation(set, if changed { before + 1 } else { before });
+        put_template_generation(set, if same_template(set, old) { before } else { before + 1 });
     },
     validate: validation::daemon_set,
     validate_status: |new, old, errors| validation::status(&validation::DAEMON_SET, new, old, errors),
@@ -149,6 +152,19 @@ pub(super) const DAEMON_SET: Strategy = Strategy {
     off: off::WORKLOAD,
     ..Strategy::DEFAULT
 };
+
+/// Whether two sets have the same template, as it is written.
+fn same_template(new: &Value, old: &Value) -> bool {
+    let (new, old) = (new.at("spec.template"), old.at("spec.template"));
+    let written = |template: Option<&Value>| {
+        let mut template = template.cloned().unwrap_or_default();
+        if let Some(message) = schema::message("core/v1.PodTemplateSpec") {
+            api::prune::canonical(&mut template, message);
+        }
+        template
+    };
+    new == old || written(new) == written(old)
+}
 
 /// A field of versions before v1 that v1 shows as an annotation: how often the template changed.
 pub(crate) const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";

@@ -7,7 +7,7 @@ use api::validation::{percent, validate_label_selector};
 use serde_json::{Value, json};
 
 use crate::strategy::at::{At, Rule};
-use crate::strategy::{pod_validation, storage};
+use crate::strategy::{pod_validation, storage, upstream_form};
 use crate::tree::Tree;
 
 pub(super) fn deployment(object: &Value, errors: &mut ErrorList) {
@@ -195,14 +195,16 @@ fn stateful_template(spec: &At, errors: &mut ErrorList) {
     for field in ["spec.subdomain", "spec.hostname"] {
         whole.cut(field);
     }
-    let claims = spec.items("volumeClaimTemplates").iter().map(|claim| claim.text("metadata.name"));
-    let mut volumes: Vec<Value> =
-        claims.map(|name| json!({"name": name, "persistentVolumeClaim": {"claimName": name}})).collect();
-    for volume in template.items("spec.volumes") {
-        if !volumes.iter().any(|claimed| claimed["name"] == volume["name"]) {
-            volumes.push(volume.clone());
+    let mut claims: Vec<&str> = Vec::new();
+    for claim in spec.items("volumeClaimTemplates") {
+        let name = claim.text("metadata.name");
+        if !claims.contains(&name) {
+            claims.push(name);
         }
     }
+    let mut volumes: Vec<Value> =
+        claims.iter().map(|name| json!({"name": name, "persistentVolumeClaim": {"claimName": name}})).collect();
+    volumes.extend(template.items("spec.volumes").iter().filter(|v| !claims.contains(&v.text("name"))).cloned());
     if !volumes.is_empty() {
         whole.put("spec.volumes", volumes);
     }
@@ -264,8 +266,7 @@ pub(in crate::strategy) fn match_labels(selector: &LabelSelector, template: &At,
 
 fn mismatch(template: &At, errors: &mut ErrorList) {
     let labels = template.get("metadata.labels");
-    let value = if labels.is_set() { labels.value().clone() } else { Value::Null };
-    labels.wrong(errors, value, "`selector` does not match template `labels`");
+    labels.wrong(errors, upstream_form::sorted(labels.value()), "`selector` does not match template `labels`");
 }
 
 fn always_restarts(template: &At, kind: &str, errors: &mut ErrorList) {
@@ -298,10 +299,10 @@ fn part(text: &str) -> Option<u64> {
     text.strip_suffix('%')?.parse().ok()
 }
 
-fn amount(at: &At) -> u64 {
+fn amount(at: &At) -> i64 {
     match at.value() {
-        Value::String(text) => part(text).unwrap_or(0),
-        number => number.as_u64().unwrap_or(0),
+        Value::String(text) => part(text).map_or(0, |part| i64::try_from(part).unwrap_or(i64::MAX)),
+        number => number.as_i64().unwrap_or(0),
     }
 }
 
