@@ -1,5 +1,7 @@
 //! ConfigMaps, Secrets and ServiceAccounts.
 
+mod tls;
+
 use api::validation::config_map_key;
 use api::validation::field::{Error, ErrorList, Path};
 use base64::Engine;
@@ -57,6 +59,16 @@ pub(super) const SECRET: Strategy = Strategy {
     validate_update: |new, old, errors| {
         immutable_text(new, old, "type", errors);
         frozen(new, old, &["data"], errors);
+    },
+    warnings: |(secret, _)| {
+        if secret.text("type") != "kubernetes.io/tls" {
+            return Vec::new();
+        }
+        let file = |key: &str| {
+            let text = secret.at("data").and_then(|data| data.get(key)).and_then(Value::as_str);
+            BASE64_STANDARD.decode(text.unwrap_or_default()).unwrap_or_default()
+        };
+        tls::complaint(&file("tls.crt"), &file("tls.key")).into_iter().collect()
     },
     ..Strategy::DEFAULT
 };
