@@ -2,7 +2,7 @@
 
 use api::validation::field::{Error, ErrorList, Path};
 use api::validation::{prefix, qualified_name, validate_annotations, validate_labels};
-use api::{Resource, Status, time};
+use api::{Resource, Status, schema, time};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -249,19 +249,24 @@ fn owners(object: &Value, path: &Path, errors: &mut ErrorList) {
     let mut controller: Option<&Value> = None;
     // Upstream does not say which of them it is about.
     for owner in object.items("metadata.ownerReferences") {
-        for (field, why) in [
-            ("apiVersion", "version must not be empty"),
-            ("kind", "must not be empty"),
-            ("name", "must not be empty"),
-            ("uid", "must not be empty"),
+        let version = match owner.text("apiVersion").split_once('/') {
+            None => owner.text("apiVersion"),
+            Some((_, version)) if version.contains('/') => "",
+            Some((_, version)) => version,
+        };
+        for (field, empty, why) in [
+            ("apiVersion", version.is_empty(), "version must not be empty"),
+            ("kind", owner.text("kind").is_empty(), "must not be empty"),
+            ("name", owner.text("name").is_empty(), "must not be empty"),
+            ("uid", owner.text("uid").is_empty(), "must not be empty"),
         ] {
-            if owner.text(field).is_empty() {
+            if empty {
                 errors.push(Error::invalid(&path.child(field), owner.text(field), why));
             }
         }
         if owner.text("apiVersion") == "v1" && owner.text("kind") == "Event" {
             let why = "/v1, Kind=Event is disallowed from being an owner";
-            errors.push(Error::invalid(path, owner.clone(), why));
+            errors.push(Error::invalid(path, written(owner), why));
         }
         if owner.truth("controller") {
             if let Some(first) = controller {
@@ -272,11 +277,21 @@ fn owners(object: &Value, path: &Path, errors: &mut ErrorList) {
                     owner.text("kind"),
                     owner.text("name"),
                 );
-                errors.push(Error::invalid(path, json!(object.items("metadata.ownerReferences")), why));
+                let all: Value = object.items("metadata.ownerReferences").iter().map(written).collect();
+                errors.push(Error::invalid(path, all, why));
             }
             controller = controller.or(Some(owner));
         }
     }
+}
+
+/// An owner as Go writes one.
+fn written(owner: &Value) -> Value {
+    let mut owner = owner.clone();
+    if let Some(message) = schema::message("meta/v1.OwnerReference") {
+        api::prune::canonical(&mut owner, message);
+    }
+    owner
 }
 
 /// Complaints about a change of metadata.
