@@ -74,7 +74,7 @@ impl Part {
             Self::Finalize => Ok(finalize(new, old)),
             Self::Approval => Ok(approval(new, old)),
             Self::EphemeralContainers => Ok(ephemeral_containers(new, old)),
-            Self::Resize => Ok(resize(&new, old)),
+            Self::Resize => Ok(resize(new, old)),
         }
     }
 }
@@ -134,27 +134,43 @@ fn put_conditions(merged: &mut Value, mut written: Vec<Value>, old: &Value) {
     merged.put_or_remove("status.conditions", (!written.is_empty()).then_some(Value::Array(written)));
 }
 
-fn ephemeral_containers(mut new: Value, old: &Value) -> Value {
+/// What of the metadata a client writes along with the containers of a pod: the rest stays, or is refused.
+const BESIDE_CONTAINERS: [&str; 5] =
+    ["resourceVersion", "uid", "creationTimestamp", "generateName", "deletionGracePeriodSeconds"];
+
+/// The old pod with what may be written of the new one's metadata.
+fn beside_containers(new: &Value, old: &Value) -> Value {
     let mut merged = old.clone();
-    if let Some(version) = new.at("metadata.resourceVersion") {
-        merged.put("metadata.resourceVersion", version.clone());
+    for field in BESIDE_CONTAINERS {
+        let said = new.at("metadata").and_then(|metadata| metadata.get(field)).cloned();
+        merged.put_or_remove(&format!("metadata.{field}"), said);
     }
+    merged
+}
+
+fn ephemeral_containers(mut new: Value, old: &Value) -> Value {
+    let mut merged = beside_containers(&new, old);
     merged.put_or_remove("spec.ephemeralContainers", new.cut("spec.ephemeralContainers"));
     merged
 }
 
-/// Containers are matched by name; those that are not there stay away.
-fn resize(new: &Value, old: &Value) -> Value {
-    let mut merged = old.clone();
-    if let Some(version) = new.at("metadata.resourceVersion") {
-        merged.put("metadata.resourceVersion", version.clone());
+/// The resources of the containers. Whoever writes other containers than there are means something that the validation
+/// refuses, and so it sees all of what was written.
+fn resize(new: Value, old: &Value) -> Value {
+    const LISTS: [&str; 2] = ["spec.containers", "spec.initContainers"];
+    if LISTS.iter().any(|list| new.items(list).len() != old.items(list).len()) {
+        return new;
     }
-    for list in ["spec.containers", "spec.initContainers"] {
-        for container in merged.items_mut(list) {
-            let asked = new.items(list).iter().find(|c| c.text("name") == container.text("name"));
-            if let Some(asked) = asked {
-                container.put_or_remove("resources", asked.at("resources").cloned());
-                container.put_or_remove("resizePolicy", asked.at("resizePolicy").cloned());
+    let mut merged = beside_containers(&new, old);
+    for list in LISTS {
+        let named = new.items(list).iter().zip(old.items(list)).all(|(new, old)| new.text("name") == old.text("name"));
+        if !named {
+            merged.put(list, Value::Array(new.items(list).to_vec()));
+            continue;
+        }
+        for (container, asked) in merged.items_mut(list).iter_mut().zip(new.items(list)) {
+            for field in ["resources", "resizePolicy"] {
+                container.put_or_remove(field, asked.at(field).cloned());
             }
         }
     }

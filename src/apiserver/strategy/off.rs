@@ -25,8 +25,16 @@ macro_rules! of_pod_spec {
     };
 }
 
-pub(super) const POD: Features =
-    of_pod_spec!("spec", &["status.resources", "status.allocatedResources"], &["status.extendedResourceClaimStatus"]);
+pub(super) const POD: Features = of_pod_spec!(
+    "spec",
+    &["status.resources", "status.allocatedResources"],
+    &["status.extendedResourceClaimStatus"],
+    &[
+        "status.containerStatuses[].allocatedResourcesStatus",
+        "status.initContainerStatuses[].allocatedResourcesStatus",
+        "status.ephemeralContainerStatuses[].allocatedResourcesStatus",
+    ]
+);
 pub(super) const POD_TEMPLATE: Features = of_pod_spec!("template.spec");
 pub(super) const WORKLOAD: Features = of_pod_spec!("spec.template.spec");
 pub(super) const STATEFUL_SET: Features =

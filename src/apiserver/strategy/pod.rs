@@ -1,6 +1,10 @@
 //! Pods, and the pod specs inside other kinds: defaults, what a new pod begins with, how long it may take to go.
 
+mod image;
+
 use serde_json::{Value, json};
+
+use image::pull_policy;
 
 use super::pod_preparation;
 use super::pod_validation;
@@ -11,17 +15,13 @@ use crate::tree::Tree;
 
 pub(super) const STRATEGY: Strategy = Strategy {
     generation: Generation::Counted,
-    status: Some(r#"{"phase":"Pending"}"#),
     default: |pod| {
         default_requests(pod);
         default_whole(pod);
         if pod.int("spec.terminationGracePeriodSeconds").is_some_and(|seconds| seconds < 0) {
             pod.put("spec.terminationGracePeriodSeconds", 1);
         }
-        // The older fields, of one address, win; a status may have one of either.
-        for (one, all, field) in [("podIP", "podIPs", "ip"), ("hostIP", "hostIPs", "ip")] {
-            first_address(pod, one, all, field);
-        }
+        first_address(pod);
         // Only a pod itself has these; a template leaves them to its pods.
         pod.default_to("spec.enableServiceLinks", true);
         if pod.truth("spec.hostNetwork") {
@@ -108,16 +108,17 @@ const PROBE: &[(&str, &str)] = &[
 
 const HTTP: &[(&str, &str)] = &[("path", r#""/""#), ("scheme", r#""HTTP""#)];
 
-/// One address of a pod stands in two places, which say the same.
-fn first_address(pod: &mut Value, one: &str, all: &str, field: &str) {
-    let (one, all) = (format!("status.{one}"), format!("status.{all}"));
-    let (address, first) = (pod.text(&one).to_owned(), pod.items(&all).first().map(|item| item.text(field).to_owned()));
+/// One address of a pod stands in two places, which say the same. The older one, of one address, wins.
+fn first_address(pod: &mut Value) {
+    const ALL: &str = "status.podIPs";
+    let address = pod.text("status.podIP").to_owned();
+    let first = pod.items(ALL).first().map(|item| item.text("ip").to_owned());
     if address.is_empty() {
         if let Some(first) = first.filter(|first| !first.is_empty()) {
-            pod.put(&one, first);
+            pod.put("status.podIP", first);
         }
     } else if first.is_none_or(|first| first != address) {
-        pod.put(&all, json!([{ field: address }]));
+        pod.put(ALL, json!([{ "ip": address }]));
     }
 }
 
@@ -151,19 +152,6 @@ pub(super) fn default_spec(spec: &mut Value) {
         let account = account.to_owned();
         spec.put("serviceAccountName", account.as_str());
         spec.put("serviceAccount", account);
-    }
-}
-
-/// Images of no tag, or of `latest`, change under their name. What is no image's name has no tag to speak of, either.
-fn pull_policy(image: &str) -> &'static str {
-    if image.is_empty() || image.contains(char::is_whitespace) {
-        return "IfNotPresent";
-    }
-    let (name, digest) = image.split_once('@').map_or((image, None), |(name, digest)| (name, Some(digest)));
-    let last = name.rsplit('/').next().unwrap_or_default();
-    match (digest, last.split_once(':').map(|(_, tag)| tag)) {
-        (_, Some("latest")) | (None, None) => "Always",
-        _ => "IfNotPresent",
     }
 }
 
@@ -236,21 +224,6 @@ mod tests {
     use api::qos::class as quality;
 
     use super::*;
-
-    #[test]
-    fn pulls_what_may_have_changed() {
-        for (image, expect) in [
-            ("nginx", "Always"),
-            ("nginx:latest", "Always"),
-            ("nginx:1.27", "IfNotPresent"),
-            ("registry:5000/nginx", "Always"),
-            ("registry:5000/nginx:1", "IfNotPresent"),
-            ("nginx@sha256:00", "IfNotPresent"),
-            ("", "IfNotPresent"),
-        ] {
-            assert_eq!(pull_policy(image), expect, "{image}");
-        }
-    }
 
     #[test]
     fn classes_pods_by_what_they_ask_for() {

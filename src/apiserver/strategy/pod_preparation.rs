@@ -10,12 +10,17 @@ use crate::tree::Tree;
 const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 
 pub(super) fn prepare_create(pod: &mut Value, _: &User) {
-    let class = pod_quality(pod);
-    pod.put("status.qosClass", class);
+    // Upstream keeps the class of a pod that comes with one, as those do that were read elsewhere.
+    let class = match pod.text("status.qosClass") {
+        "" => pod_quality(pod).to_owned(),
+        class => class.to_owned(),
+    };
+    pod.put("status", json!({"phase": "Pending", "qosClass": class}));
     if !pod.items("spec.schedulingGates").is_empty() {
         let condition = json!([{
             "type": "PodScheduled",
             "status": "False",
+            "lastTransitionTime": api::time::format(jiff::Timestamp::now()),
             "reason": "SchedulingGated",
             "message": "Scheduling is blocked due to non-empty scheduling gates",
         }]);

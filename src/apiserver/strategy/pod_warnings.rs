@@ -207,6 +207,14 @@ fn ports(spec: &At, warnings: &mut Vec<String>) {
                 protocol: port.text("protocol").to_owned(),
                 host: (port.text("hostIP").to_owned(), port.int("hostPort").unwrap_or(0)),
             };
+            if !one.host.0.is_empty() && one.host.1 == 0 {
+                let Port { place, number, protocol, host: (address, _) } = &one;
+                let name = port.text("name");
+                warnings.push(format!(
+                    "{place}: hostIP set without hostPort: {{Name:{name} HostPort:0 ContainerPort:{number} Protocol:{protocol} \
+                     HostIP:{address}}}"
+                ));
+            }
             let same = |other: &&Port| (other.number, &other.protocol) == (one.number, &one.protocol);
             for other in seen.iter().filter(same) {
                 let what = match (&one.host, &other.host) {

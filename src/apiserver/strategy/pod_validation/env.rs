@@ -118,9 +118,15 @@ pub(super) fn field_ref(reference: &At, known: &[&str], errors: &mut ErrorList) 
     let text = reference.text("fieldPath");
     let at = reference.get("fieldPath");
     let subscripted = text.strip_suffix("']").and_then(|text| text.split_once("['"));
-    if !convertible(text) {
-        let why = format!("error converting fieldPath: field label not supported: {text}");
-        at.wrong(errors, text, why);
+    let version = reference.text("apiVersion");
+    let unknown = match subscripted {
+        _ if version != "v1" => Some(format!("unsupported pod version: {version}")),
+        Some(("metadata.annotations" | "metadata.labels", _)) => None,
+        Some(_) => Some(format!("field label does not support subscript: {text}")),
+        None => (!convertible(text)).then(|| format!("field label not supported: {text}")),
+    };
+    if let Some(why) = unknown {
+        at.wrong(errors, text, format!("error converting fieldPath: {why}"));
         return;
     }
     match subscripted {
@@ -131,7 +137,7 @@ pub(super) fn field_ref(reference: &At, known: &[&str], errors: &mut ErrorList) 
         Some(("metadata.labels", key)) => {
             qualified_name(key).into_iter().for_each(|why| reference.wrong(errors, key, why));
         }
-        Some((path, _)) => reference.wrong(errors, path, "does not support subscript"),
+        Some(_) => {}
         None if !known.contains(&text) => at.unsupported(errors, known),
         None => {}
     }
@@ -139,15 +145,7 @@ pub(super) fn field_ref(reference: &At, known: &[&str], errors: &mut ErrorList) 
 
 /// Whether a path is one that the downward API knows at all, be it for variables or for files.
 fn convertible(path: &str) -> bool {
-    let bare = path.split_once("['").map_or(path, |(bare, _)| bare);
-    match bare == path {
-        true => {
-            IN_VARIABLES.contains(&path)
-                || IN_FILES.contains(&path)
-                || matches!(path, "spec.restartPolicy" | "status.phase")
-        }
-        false => true,
-    }
+    IN_VARIABLES.contains(&path) || IN_FILES.contains(&path) || matches!(path, "spec.restartPolicy" | "status.phase")
 }
 
 /// An amount of a container; files say which container's.

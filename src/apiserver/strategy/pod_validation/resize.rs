@@ -1,9 +1,10 @@
 //! Changing what a running pod's containers ask for.
 
-use api::validation::field::ErrorList;
+use api::validation::field::{Error, ErrorList, Path};
 use serde_json::Value;
 
 use super::annotations;
+use super::update::NOWHERE;
 use crate::strategy::at::At;
 use crate::strategy::pod_quality;
 use crate::tree::Tree;
@@ -18,9 +19,7 @@ pub(crate) fn validate_resize(new: &Value, old: &Value, errors: &mut ErrorList) 
                 .is_some_and(|all| !all.is_empty())
         })
     };
-    let refusal = if whole(old) || whole(new) {
-        Some("pods with pod-level resources cannot be resized")
-    } else if annotations::is_mirror(&before.get("metadata")) {
+    let refusal = if annotations::is_mirror(&before.get("metadata")) {
         Some("static pods cannot be resized")
     } else if old.text("spec.os.name") == "windows" {
         Some("windows pods cannot be resized")
@@ -29,7 +28,7 @@ pub(crate) fn validate_resize(new: &Value, old: &Value, errors: &mut ErrorList) 
     };
     if let Some(why) = refusal {
         errors.clear();
-        root.get("").forbidden(errors, why);
+        errors.push(Error::forbidden(&Path::root(NOWHERE), why));
         return;
     }
     let spec = root.get("spec");
@@ -38,11 +37,17 @@ pub(crate) fn validate_resize(new: &Value, old: &Value, errors: &mut ErrorList) 
         class => class,
     };
     if pod_quality(new) != class {
-        spec.wrong(errors, class, "Pod QOS Class may not change as a result of resizing");
+        spec.wrong(errors, new.text("status.qosClass"), "Pod QOS Class may not change as a result of resizing");
     }
     let running = old.items("status.containerStatuses").iter().find(|status| status.at("state.running").is_some());
     if running.is_some_and(|status| status.at("resources").is_none()) {
         spec.forbidden(errors, "Pod running on node without support for resize");
+    }
+    if whole(old) || whole(new) {
+        let why = "resize of pods with pod-level resources is forbidden when InPlacePodLevelResourcesVerticalScalingEnabled \
+                   feature gate is disabled";
+        errors.push(Error::forbidden(&Path::root(NOWHERE), why));
+        return;
     }
     if !same_containers(&spec, old, errors) {
         return;
@@ -89,7 +94,8 @@ fn removed(container: &At, old: &Value, errors: &mut ErrorList) {
     }
 }
 
-/// Nothing but processors and memory changes, and that only where containers keep running.
+/// Nothing but processors and memory changes, and that only where containers keep running. Upstream
+/// forgets the claims of what is written, so no container that has some is resized.
 fn mutable(spec: &At, old: &Value, errors: &mut ErrorList) {
     for list in ["containers", "initContainers"] {
         let olds = old.at("spec").map_or(&[] as &[Value], |spec| spec.items(list));
@@ -101,13 +107,18 @@ fn mutable(spec: &At, old: &Value, errors: &mut ErrorList) {
                 _ => "resources for non-sidecar init containers are immutable",
             };
             let free = list == "containers" || sidecar;
-            if fixed(container, free) != fixed(old, free) {
+            let mut fixed_now = fixed(container, free);
+            if free {
+                fixed_now.cut("resources.claims");
+            }
+            if fixed_now != fixed(old, free) {
                 spec.forbidden(errors, why);
             }
         }
     }
 }
 
+/// What of a container stays as it is.
 fn fixed(container: &Value, free: bool) -> Value {
     let mut container = container.clone();
     if free {

@@ -2,7 +2,7 @@
 
 use api::validation::field::{Error, ErrorList};
 use api::validation::{dns1123_subdomain, in_range, ip, qualified_name};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::annotations;
 use crate::strategy::at::At;
@@ -122,13 +122,23 @@ fn addresses(status: &At, errors: &mut ErrorList) {
         {
             first.get("ip").invalid(errors, "must be equal to `hostIP`");
         }
+        let all = status.get(list);
         let mut families = Vec::new();
         for address in status.each(list) {
             errors.extend(ip::legacy_ip(&address.path(), address.text("ip")));
-            families.extend(ip::parse_ip(address.text("ip")).map(|ip| ip.is_ipv4()));
+            families.push(ip::parse_ip(address.text("ip")).map(|ip| ip.is_ipv4()));
         }
-        if families.len() > 2 || matches!(families.as_slice(), [one, two] if one == two) {
-            status.get(list).invalid(errors, "may specify no more than one IP for each IP family");
+        if families.len() < 2 {
+            continue;
+        }
+        if let Some(at) = families.iter().position(Option::is_none) {
+            let text = status.items(list)[at].text("ip");
+            let why = format!("failed to check for dual stack with error:invalid IP[{at}]: {text}");
+            errors.push(Error::internal(&all.path(), why));
+        }
+        if families.len() > 2 || families.contains(&None) || families[0] == families[1] {
+            let addresses: Value = status.each(list).map(|address| json!({"IP": address.text("ip")})).collect();
+            all.wrong(errors, addresses, "may specify no more than one IP for each IP family");
         }
     }
 }

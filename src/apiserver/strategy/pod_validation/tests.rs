@@ -527,7 +527,7 @@ fn changes_of_resources() {
     let resize = |base: Value, changes: &[(&str, Value)], expect: &[&str]| {
         change(super::validate_resize, base, changes, expect);
     };
-    let asks = json!({"c.resources": {"requests": {"cpu": "1"}}});
+    let asks = json!({"c.resources": {"requests": {"cpu": "1"}}, "status.qosClass": "Burstable"});
     resize(asks.clone(), &[("c.resources.requests.cpu", json!("2"))], &[]);
     resize(
         asks.clone(),
@@ -543,9 +543,19 @@ fn changes_of_resources() {
         ],
     );
     resize(
-        asks,
+        asks.clone(),
         &[("c.resources.requests.ephemeral-storage", json!("1"))],
         &["spec: Forbidden: only cpu and memory resources are mutable"],
+    );
+    resize(
+        asks,
+        &[("spec.os", json!({"name": "windows"})), ("c.name", json!("other"))],
+        &["spec.containers[0].name: Forbidden: containers may not be renamed or reordered on resize"],
+    );
+    resize(
+        json!({"metadata.annotations": {"kubernetes.io/config.mirror": "x"}}),
+        &[],
+        &["[]: Forbidden: static pods cannot be resized"],
     );
 }
 
@@ -560,7 +570,7 @@ fn changes_of_the_status() {
         &[("status", json!({"qosClass": "BestEffort", "podIPs": [{"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}]}))],
         &[
             "status.qosClass: Invalid value: \"BestEffort\": field is immutable",
-            "status.podIPs: Invalid value: [{\"ip\":\"10.0.0.1\"},{\"ip\":\"10.0.0.2\"}]: may specify no more than one IP for \
+            "status.podIPs: Invalid value: [{\"IP\":\"10.0.0.1\"},{\"IP\":\"10.0.0.2\"}]: may specify no more than one IP for \
              each IP family",
         ],
     );

@@ -1,6 +1,6 @@
 //! What may change in a pod that exists.
 
-use api::validation::field::{Error, ErrorList};
+use api::validation::field::{Error, ErrorList, Path};
 use api::validation::in_range;
 use serde_json::{Value, json};
 
@@ -8,6 +8,9 @@ use super::annotations;
 use crate::strategy::at::At;
 use crate::strategy::upstream_form;
 use crate::tree::Tree;
+
+/// How upstream writes the place of what is wrong with all of a pod.
+pub(super) const NOWHERE: &str = "[]";
 
 /// Complaints about a change of a pod's spec by a main write.
 pub(in crate::strategy) fn validate_update(new: &Value, old: &Value, errors: &mut ErrorList) {
@@ -142,7 +145,7 @@ pub(crate) fn validate_ephemeral(new: &Value, old: &Value, errors: &mut ErrorLis
     let (root, before) = (At::root(new), At::root(old));
     if annotations::is_mirror(&before.get("metadata")) {
         errors.clear();
-        root.get("").forbidden(errors, "static pods do not support ephemeral containers");
+        errors.push(Error::forbidden(&Path::root(NOWHERE), "static pods do not support ephemeral containers"));
         return;
     }
     let list = root.get("spec.ephemeralContainers");

@@ -51,7 +51,7 @@ const SOURCES: &[Source] = &[
     source("scaleIO", &[("gateway", Rule::Need), ("system", Rule::Need), ("volumeName", Rule::Need)]),
     source("local", &[("path", Rule::Need)]),
     source("csi", &[]),
-    source("ephemeral", &[("volumeClaimTemplate", Rule::Need)]),
+    source("ephemeral", &[]),
     source("image", &[]),
 ];
 

@@ -88,6 +88,8 @@ fn inside(volume: &At, at: &At, field: &str, pod: &str, errors: &mut ErrorList) 
             let template = at.get("volumeClaimTemplate");
             if template.is_set() {
                 claim_template(&template, errors);
+            } else {
+                template.required(errors, "");
             }
             let name = volume.text("name");
             if !pod.is_empty() && !name.is_empty() {
