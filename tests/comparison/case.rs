@@ -62,8 +62,20 @@ pub(crate) fn same_identity(new: &mut Value, old: &Value) {
     }
 }
 
-/// A verdict without what differs from one moment to the next: identifiers made up and times of the day.
-pub(crate) fn comparable(verdict: Verdict) -> Verdict {
+/// Takes out owners that are named twice: upstream's handlers do so before a strategy sees the object.
+pub(crate) fn without_twins(object: &mut Value) {
+    let Some(Value::Array(owners)) = object.pointer_mut("/metadata/ownerReferences") else { return };
+    let mut kept: Vec<Value> = Vec::new();
+    owners.retain(|owner| {
+        let new = !kept.contains(owner);
+        kept.extend(new.then(|| owner.clone()));
+        new
+    });
+}
+
+/// A verdict without what differs from one moment to the next: identifiers made up, times of the day, and the order in which
+/// upstream meets the volumes that stateful sets claim, which is that of a map.
+pub(crate) fn comparable(case: &Case, verdict: Verdict) -> Verdict {
     match verdict {
         Verdict::Taken { mut object, warnings } => {
             if let Some(metadata) = object["metadata"].as_object_mut() {
@@ -74,8 +86,19 @@ pub(crate) fn comparable(verdict: Verdict) -> Verdict {
             let object = serde_json::from_str(&text).unwrap_or(json!(text));
             Verdict::Taken { object, warnings: sorted(warnings) }
         }
+        Verdict::Refused(causes) if *case.row.plural == *"statefulsets" => Verdict::Refused(sorted(
+            causes.iter().map(|cause| without_index(cause, "spec.template.spec.volumes[")).collect(),
+        )),
         Verdict::Refused(causes) => Verdict::Refused(sorted(causes)),
         Verdict::Failed(why) => Verdict::Failed(why),
+    }
+}
+
+/// A complaint without the number of the element of the list that it begins with.
+fn without_index(cause: &str, list: &str) -> String {
+    match cause.strip_prefix(list).and_then(|rest| rest.split_once(']')) {
+        Some((_, rest)) => format!("{list}]{rest}"),
+        None => cause.to_owned(),
     }
 }
 

@@ -23,7 +23,7 @@ struct Group {
 impl Differences {
     /// Compares two verdicts. Says whether they agree.
     pub(crate) fn note(&mut self, case: &Case, theirs: Verdict, ours: Verdict) -> bool {
-        let found = compare(&comparable(theirs), &comparable(ours));
+        let found = compare(&comparable(case, theirs), &comparable(case, ours));
         let part = if case.subresource.is_empty() { String::new() } else { format!("/{}", case.subresource) };
         for (shape, example) in &found {
             let group = self.groups.entry(format!("{}{part} {shape}", case.row.qualified()));
