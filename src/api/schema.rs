@@ -7,6 +7,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 mod atomic;
 mod names;
 mod table;
@@ -149,6 +151,16 @@ pub struct Field {
     pub feature_gates: Option<Str>,
 }
 
+impl Field {
+    /// The default that upstream's documents show: what is declared, or the zero value of what Go always writes.
+    pub fn documented_default(&self) -> Option<Value> {
+        // The table is constant, and a test reads all of it.
+        let declared = self.default.as_deref().and_then(|default| serde_json::from_str(default).ok());
+        let always = |zero: &Value| !self.pointer && (zero.is_object() || !self.omitempty);
+        declared.or_else(|| self.ty.zero().filter(always))
+    }
+}
+
 /// How server-side apply merges a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListType {
@@ -224,6 +236,22 @@ impl Type {
             Type::Alias(alias) => alias.ty.resolved(),
             other => other,
         }
+    }
+
+    /// What Go has in a field nobody has set, as far as upstream's documents say it.
+    pub fn zero(&self) -> Option<Value> {
+        Some(match self.resolved() {
+            Type::Message(_)
+            | Type::Quantity
+            | Type::Time
+            | Type::MicroTime
+            | Type::IntOrString
+            | Type::RawExtension => Value::Object(serde_json::Map::new()),
+            Type::String => "".into(),
+            Type::Bool => false.into(),
+            Type::Int32 | Type::Int64 | Type::Float64 => 0.into(),
+            _ => return None,
+        })
     }
 
     /// The message of a field that holds a message, a list of messages or a map of messages.

@@ -241,8 +241,7 @@ impl<'a> MapForm<'a> {
 
     fn default_of(self, key: &str) -> Option<Value> {
         match self.members {
-            // The table is constant, and a test reads all of it.
-            Members::Message(message) => serde_json::from_str(message.field(key)?.default.as_deref()?).ok(),
+            Members::Message(message) => message.field(key)?.documented_default(),
             Members::Made(map) => map.field(key)?.default.clone(),
             _ => None,
         }

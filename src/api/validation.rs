@@ -10,6 +10,7 @@ mod tests;
 pub use metadata::{
     FIELD_IMMUTABLE, FIELD_MANAGER_MAX, TOTAL_ANNOTATION_SIZE_LIMIT, is_print, validate_annotations,
     validate_field_manager, validate_label_selector, validate_labels, validate_managed_fields,
+    validate_selector_requirement,
 };
 
 const LABEL_MAX: usize = 63;

@@ -32,7 +32,6 @@ use crate::http::REQUEST_TIME;
 use crate::impersonation;
 use crate::metrics::Metrics;
 use crate::notes;
-use crate::tree::Tree;
 
 /// Everything a request passes.
 pub(crate) struct Chain {
@@ -164,9 +163,7 @@ impl Chain {
     /// A review, answered if admission has nothing against it.
     async fn review(&self, request: &Request, body: &Value, options: &WriteOptions) -> Answer {
         let mut write = admission::Attributes::new(request, Verb::Create, admission::Options::Create(options.clone()));
-        write.object = body.clone();
-        write.object.put("kind", &*request.resource.kind);
-        write.object.put("apiVersion", request.resource.api_version());
+        write.object = self.registry.read_review(request, body, options, &mut write.warnings)?;
         admission::mutate(&self.registry, &mut write).await?;
         let question = review::Question::read(request, &write.object)?;
         admission::validate(&self.registry, &mut write).await?;

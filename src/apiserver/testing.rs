@@ -12,6 +12,7 @@ use rcgen::{
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
@@ -187,7 +188,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    pub(crate) fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&self.body)))
     }
 
@@ -242,4 +243,15 @@ impl TestClient {
         tokio::spawn(connection);
         sender
     }
+}
+
+/// The body of a new object of a custom kind, as clients send it: it says what it is, in the version of the path.
+pub(crate) fn of_kind(path: &str, plural: &str, kind: &str, body: &Value) -> Value {
+    let mut body = body.clone();
+    let parts: Vec<&str> = path.trim_start_matches("/apis/").split(['/', '?']).collect();
+    if parts.contains(&plural) && body.get("kind").is_none() {
+        body["kind"] = kind.into();
+        body["apiVersion"] = format!("{}/{}", parts[0], parts[1]).into();
+    }
+    body
 }

@@ -79,12 +79,20 @@ pub fn validate_label_selector(selector: &Value, field: &Path) -> ErrorList {
     let mut errors = validate_labels(pairs, &field.child("matchLabels"));
     let expressions = selector.get("matchExpressions").and_then(Value::as_array).map_or(&[] as &[Value], Vec::as_slice);
     for (i, expression) in expressions.iter().enumerate() {
-        validate_expression(expression, &field.child("matchExpressions").index(i), &mut errors);
+        let field = field.child("matchExpressions").index(i);
+        validate_selector_requirement(expression, true, false, &field, &mut errors);
     }
     errors
 }
 
-fn validate_expression(expression: &Value, field: &Path, errors: &mut ErrorList) {
+/// Checks one requirement of a selector of labels or, else, of fields. `lenient` lets operators pass that nobody knows.
+pub fn validate_selector_requirement(
+    expression: &Value,
+    labels: bool,
+    lenient: bool,
+    field: &Path,
+    errors: &mut ErrorList,
+) {
     let text = |name: &str| expression.get(name).and_then(Value::as_str).unwrap_or_default();
     let values = expression.get("values").and_then(Value::as_array).map_or(&[] as &[Value], Vec::as_slice);
     match text("operator") {
@@ -97,7 +105,11 @@ fn validate_expression(expression: &Value, field: &Path, errors: &mut ErrorList)
             "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
         )),
         "Exists" | "DoesNotExist" => {}
+        _ if lenient => {}
         other => errors.push(Error::invalid(&field.child("operator"), other, "not a valid selector operator")),
+    }
+    if !labels {
+        return;
     }
     errors.invalid_each(&field.child("key"), text("key"), qualified_name(text("key")));
     for (i, value) in values.iter().filter_map(Value::as_str).enumerate() {

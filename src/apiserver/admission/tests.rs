@@ -208,7 +208,7 @@ async fn nodes_write_about_themselves() {
             .unwrap_err()
             .contains("can only delete pods with spec.nodeName set to itself")
     );
-    server.create("pods/p/binding", json!({"target": {"name": "n1"}})).await.unwrap();
+    server.create("pods/p/binding", json!({"metadata": {"name": "p"}, "target": {"name": "n1"}})).await.unwrap();
     call("pods/p", delete).await.unwrap();
     let label = json!({"metadata": {"labels": {"node-restriction.kubernetes.io/x": "y"}}});
     let patch = Operation::Patch(api::Patch::Merge(label), WriteOptions::default());
@@ -319,7 +319,10 @@ async fn pods_learn_where_their_node_is() {
     server.create("nodes", json!({"metadata": {"name": "n", "labels": labels}})).await.unwrap();
     server.create("pods", pod("p")).await.unwrap();
     server.registry.catch_up().await.unwrap();
-    server.create("pods/p/binding", json!({"target": {"kind": "Node", "name": "n"}})).await.unwrap();
+    server
+        .create("pods/p/binding", json!({"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}}))
+        .await
+        .unwrap();
     let expect = json!({"topology.kubernetes.io/zone": "z", "topology.kubernetes.io/region": "r"});
     assert_eq!(server.get("pods/p").await.unwrap()["metadata"]["labels"], expect);
 }

@@ -1,5 +1,7 @@
 //! Reviews: clients ask who somebody is and what they may do. Answered and forgotten.
 
+mod validation;
+
 use std::collections::BTreeMap;
 
 use api::{Request, Resource, Status, User};
@@ -108,7 +110,7 @@ impl Question {
             Self::Myself => json!({ "creationTimestamp": api::time::format(jiff::Timestamp::now()) }),
             _ => review.at("metadata").filter(|metadata| metadata.is_object()).cloned().unwrap_or_else(|| json!({})),
         };
-        review["status"] = match self {
+        let status = match self {
             Self::Token(token, audiences) => match authenticator.token(&token, &audiences).await {
                 Ok(found) => {
                     json!({ "authenticated": true, "user": user_info(&found.user), "audiences": found.audiences })
@@ -119,10 +121,14 @@ impl Question {
             Self::Rules(namespace) => rules(authorizer, &request.user, &namespace),
             Self::Access(spec) => decided(authorizer, request, *spec).await,
         };
-        review["metadata"] = metadata;
-        review["kind"] = json!(request.resource.kind);
-        review["apiVersion"] = json!(request.resource.api_version());
-        review
+        let mut answer = json!({
+            "kind": request.resource.kind, "apiVersion": request.resource.api_version(), "metadata": metadata,
+        });
+        if let Some(spec) = review.get_mut("spec") {
+            answer["spec"] = spec.take();
+        }
+        answer["status"] = status;
+        answer
     }
 }
 
@@ -147,55 +153,11 @@ fn token(body: &Value) -> Result<Question, Status> {
 }
 
 fn access(request: &Request, body: &Value) -> Result<AccessSpec, Status> {
+    validation::check(request, body)?;
     let kind = &*request.resource.kind;
-    let spec: AccessSpec = match body.get("spec") {
-        Some(spec) => Deserialize::deserialize(spec)
-            .map_err(|e| Status::bad_request(format!("{kind} in version \"v1\" cannot be handled as a {kind}: {e}")))?,
-        None => AccessSpec::default(),
-    };
-    let invalid = |field: &str, why: &str| {
-        let message = format!("Invalid value: {why}");
-        let cause = api::Cause { reason: "FieldValueInvalid".into(), message, field: field.into() };
-        Status::invalid("authorization.k8s.io", kind, "", vec![cause])
-    };
-    if spec.resource_attributes.is_some() && spec.non_resource_attributes.is_some() {
-        let why = "cannot be specified in combination with resourceAttributes";
-        return Err(invalid("spec.nonResourceAttributes", why));
-    }
-    if spec.resource_attributes.is_none() && spec.non_resource_attributes.is_none() {
-        let why = "null: exactly one of nonResourceAttributes or resourceAttributes must be specified";
-        return Err(invalid("spec.resourceAttributes", why));
-    }
-    if let Some(what) = &spec.resource_attributes {
-        for (name, selector) in [("fieldSelector", &what.field_selector), ("labelSelector", &what.label_selector)] {
-            let Some(selector) = selector else { continue };
-            let path = format!("spec.resourceAttributes.{name}");
-            match (selector.raw_selector.is_empty(), selector.requirements.as_ref().is_none_or(Vec::is_empty)) {
-                (false, false) => {
-                    let raw = api::quote::quote(&selector.raw_selector);
-                    let why = format!("{raw}: may not specified at the same time as requirements");
-                    return Err(invalid(&format!("{path}.rawSelector"), &why));
-                }
-                (true, true) => {
-                    let message =
-                        format!("Required value: when {path} is specified, requirements or rawSelector is required");
-                    let field = format!("{path}.requirements");
-                    let cause = api::Cause { reason: "FieldValueRequired".into(), message, field };
-                    return Err(Status::invalid("authorization.k8s.io", kind, "", vec![cause]));
-                }
-                _ => {}
-            }
-        }
-    }
-    let nobody = spec.user.is_empty() && spec.groups.as_ref().is_none_or(Vec::is_empty);
-    if kind != "SelfSubjectAccessReview" && nobody {
-        return Err(invalid("spec.user", "\"\": at least one of user or group must be specified"));
-    }
-    let elsewhere = spec.resource_attributes.as_ref().is_some_and(|what| what.namespace != request.namespace);
-    if kind == "LocalSubjectAccessReview" && elsewhere {
-        return Err(invalid("spec.resourceAttributes.namespace", "must match metadata.namespace"));
-    }
-    Ok(spec)
+    let Some(spec) = body.get("spec") else { return Ok(AccessSpec::default()) };
+    Deserialize::deserialize(spec)
+        .map_err(|e| Status::bad_request(format!("{kind} in version \"v1\" cannot be handled as a {kind}: {e}")))
 }
 
 async fn decided(authorizer: &Authorizer, request: &Request, spec: AccessSpec) -> Value {

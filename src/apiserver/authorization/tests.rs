@@ -111,3 +111,60 @@ async fn reviews_say_what_is_wrong_with_them() {
     assert_eq!(status["evaluationError"], "node authorizer does not support user rule resolution");
     assert_eq!(status["incomplete"], true);
 }
+
+#[tokio::test]
+async fn reviews_that_make_no_sense_are_refused() {
+    let server = TestServer::start().await;
+    let admin = server.admin().with("content-type", "application/json");
+    let attributes = json!({"verb": "get", "resource": "pods", "namespace": "default"});
+    let both =
+        json!({"user": "u", "resourceAttributes": attributes, "nonResourceAttributes": {"path": "/x", "verb": "get"}});
+    let selected = |selector: Value| json!({"user": "u", "resourceAttributes": {"namespace": "default", "labelSelector": selector}});
+    let local = "namespaces/default/localsubjectaccessreviews";
+    let path = "spec.nonResourceAttributes: Invalid value: {\"Path\":\"/x\",\"Verb\":\"get\"}: ";
+    for (to, metadata, spec, why) in [
+        ("subjectaccessreviews", json!({}), both, format!("{path}cannot be specified in combination with resourceAttributes")),
+        (
+            "subjectaccessreviews",
+            json!({"name": "x"}),
+            json!({"user": "u", "resourceAttributes": attributes}),
+            "metadata: Invalid value: {\"name\":\"x\"}: must be empty".into(),
+        ),
+        (
+            local,
+            json!({}),
+            json!({"user": "u", "nonResourceAttributes": {"path": "/x", "verb": "get"}}),
+            format!("{path}disallowed on this kind of request"),
+        ),
+        (
+            local,
+            json!({}),
+            json!({"user": "u", "resourceAttributes": {"namespace": "other"}}),
+            "spec.resourceAttributes.namespace: Invalid value: \"other\": must match metadata.namespace".into(),
+        ),
+        (
+            "subjectaccessreviews",
+            json!({}),
+            selected(json!({"requirements": [{"key": "a", "operator": "In"}]})),
+            "spec.resourceAttributes.labelSelector.requirements[0].values: Required value: must be specified when `operator` \
+             is 'In' or 'NotIn'"
+                .into(),
+        ),
+        (
+            "subjectaccessreviews",
+            json!({}),
+            selected(json!({})),
+            "spec.resourceAttributes.labelSelector.requirements: Required value: when spec.resourceAttributes.labelSelector \
+             is specified, requirements or rawSelector is required"
+                .into(),
+        ),
+    ] {
+        let body = json!({"metadata": metadata, "spec": spec}).to_string();
+        let refused = admin.send(&format!("POST /apis/authorization.k8s.io/v1/{to}"), body).await;
+        let expect = format!(".authorization.k8s.io \"\" is invalid: {why}");
+        assert_eq!((refused.code, refused.json()["message"].as_str()), (422, Some(expect.as_str())));
+    }
+    // Newer clients may know more operators.
+    let body = json!({"spec": selected(json!({"requirements": [{"key": "a", "operator": "New"}]}))}).to_string();
+    assert_eq!(admin.send("POST /apis/authorization.k8s.io/v1/subjectaccessreviews", body).await.code, 201);
+}

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::testing::{Answer, TestClient, TestServer};
+use crate::testing::{Answer, TestClient, TestServer, of_kind};
 use crate::tree::Tree;
 
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
@@ -53,7 +53,7 @@ fn cron_tab(name: &str) -> Value {
 }
 
 async fn post(client: &TestClient, path: &str, body: &Value) -> Answer {
-    client.send(&format!("POST {path}"), body.to_string()).await
+    client.send(&format!("POST {path}"), of_kind(path, "crontabs", "CronTab", body).to_string()).await
 }
 
 /// Asks until the answer is as wanted.
@@ -210,4 +210,27 @@ async fn kinds_are_documented_while_they_are_served() {
     client.send(&format!("DELETE {DEFINITIONS}/crontabs.stable.example.com"), "").await;
     until(&client, document, |answer| answer.code == 404).await;
     assert_eq!(client.get("/apis/stable.example.com/v1").await.code, 404);
+}
+
+#[tokio::test]
+async fn bodies_say_of_which_kind_they_are() {
+    let (_server, client) = with_cron_tabs().await;
+    for (said, why) in [
+        (
+            json!({}),
+            "the object provided is unrecognized (must be of type CronTab): Object 'Kind' is missing in '{}' ({})",
+        ),
+        (
+            json!({ "kind": "CronTab" }),
+            "the API version in the data () does not match the expected API version (stable.example.com/v1)",
+        ),
+        (
+            json!({ "kind": "CronTab", "apiVersion": "stable.example.com/v2" }),
+            "the API version in the data (stable.example.com/v2) does not match the expected API version \
+             (stable.example.com/v1)",
+        ),
+    ] {
+        let refused = client.send(&format!("POST {CRON_TABS}"), said.to_string()).await;
+        assert_eq!((refused.code, refused.json()["message"].as_str()), (400, Some(why)));
+    }
 }

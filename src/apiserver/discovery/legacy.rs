@@ -31,7 +31,7 @@ pub(super) fn group(group: &Group) -> Value {
 fn entry(group: &Group) -> Value {
     let version = |v: &str| json!({ "groupVersion": format!("{}/{v}", group.name), "version": v });
     let versions: Vec<Value> = group.versions.iter().map(|(v, _)| version(v)).collect();
-    json!({ "name": group.name, "preferredVersion": versions.first(), "versions": versions })
+    json!({ "name": group.name, "versions": versions, "preferredVersion": versions.first() })
 }
 
 pub(super) fn resources(rows: &[Arc<Resource>], group: &str, version: &str) -> Value {
@@ -75,6 +75,10 @@ pub(super) fn resources(rows: &[Arc<Resource>], group: &str, version: &str) -> V
             entry["verbs"] = json!(sub.verbs);
             resources.push(entry);
         }
+    }
+    if group.is_empty() {
+        // Upstream leaves the version of the list itself to the reader here.
+        return json!({ "kind": "APIResourceList", "groupVersion": group_version, "resources": resources });
     }
     json!({ "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources })
 }

@@ -24,6 +24,9 @@ const BODY_TIME: Duration = Duration::from_secs(60);
 const PATCH_OPERATIONS_MAX: usize = 10_000;
 const ACCEPTED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 
+/// How the complaint about a body begins that is no JSON.
+pub(crate) const UNREADABLE: &str = "couldn't get version/kind; json parse error: ";
+
 /// The whole body; 413 when it is too large.
 pub(crate) async fn read(body: Body) -> Result<Bytes, Status> {
     let whole = tokio::time::timeout(BODY_TIME, Limited::new(body, BODY_MAX).collect());
@@ -114,7 +117,8 @@ pub(crate) fn patch(bytes: &[u8], content_type: &str, builtin: bool) -> Result<(
 fn json(bytes: &[u8]) -> Result<Document, Status> {
     api::json::read(bytes, Limits::default()).map_err(|e| match e {
         ReadError::TooLarge(limit) => Status::too_large(limit),
-        ReadError::Syntax(e) => Status::bad_request(format!("couldn't get version/kind; json parse error: {e}")),
+        ReadError::Syntax(e) if e.is_eof() => Status::bad_request(format!("{UNREADABLE}unexpected end of JSON input")),
+        ReadError::Syntax(e) => Status::bad_request(format!("{UNREADABLE}{e}")),
     })
 }
 

@@ -7,6 +7,11 @@ use serde_json::{Map, Value};
 use crate::discovery::subresource;
 use crate::registry;
 
+/// So many bytes of a body that says nothing of itself are shown.
+const SHOWN: usize = 30;
+/// And so many where upstream shows all of it.
+const SHOWN_WHOLE: usize = 4096;
+
 /// The kind a path takes.
 pub(super) struct Expected<'a> {
     group: &'a str,
@@ -39,32 +44,55 @@ impl<'a> Expected<'a> {
     }
 
     /// Checks what a body says of itself, and fills in what it does not say.
-    pub(super) fn check(&self, mut body: Value) -> Result<Value, Status> {
+    /// `sent` is the body as it came.
+    pub(super) fn check(&self, mut body: Value, sent: &[u8]) -> Result<Value, Status> {
         let expected_kind = self.kind;
         if body.is_null() {
             body = Value::Object(Map::new());
         }
-        let Some(object) = body.as_object_mut() else {
-            return Err(self.unrecognized(
-                "couldn't get version/kind; json parse error: json: cannot unmarshal into Go value of type struct",
-            ));
+        let unread = |what: &str| {
+            self.unrecognized(
+                &format!("couldn't get version/kind; json parse error: json: cannot unmarshal {what}"),
+                sent,
+            )
         };
+        let Some(object) = body.as_object_mut() else {
+            let said = go_type(&body);
+            return Err(unread(&format!(
+                "{said} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \
+                 \"json:\\\"kind,omitempty\\\"\" }}"
+            )));
+        };
+        for field in ["apiVersion", "kind"] {
+            let said = object.get(field).filter(|said| !matches!(said, Value::String(_) | Value::Null));
+            if let Some(said) = said {
+                return Err(unread(&format!("{} into Go struct field .{field} of type string", go_type(said))));
+            }
+        }
         let expected_version =
             if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) };
         let said = |object: &Map<String, Value>, field: &str| {
             object.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
         };
         let (version, kind) = (said(object, "apiVersion"), said(object, "kind"));
+        if version.matches('/').count() > 1 {
+            return Err(self.unrecognized(&format!("unexpected GroupVersion string: {version}"), sent));
+        }
         let other_version = || {
             Status::bad_request(format!(
                 "the API version in the data ({version}) does not match the expected API version ({expected_version})"
             ))
         };
         if self.custom {
-            if !version.is_empty() && version != expected_version {
+            // Nothing but the body tells upstream of which kind it is.
+            if kind.is_empty() {
+                let shown = String::from_utf8_lossy(&sent[..sent.len().min(SHOWN_WHOLE)]);
+                return Err(self.unrecognized(&format!("Object 'Kind' is missing in '{shown}'"), sent));
+            }
+            if version != expected_version {
                 return Err(other_version());
             }
-            if !kind.is_empty() && kind != expected_kind {
+            if kind != expected_kind {
                 let mut errors = ErrorList::new();
                 errors.push(Error::invalid(&Path::root("kind"), kind.as_str(), format!("must be {expected_kind}")));
                 let causes = registry::causes(&errors);
@@ -95,7 +123,34 @@ impl<'a> Expected<'a> {
         Ok(body)
     }
 
-    fn unrecognized(&self, why: &str) -> Status {
-        Status::bad_request(format!("the object provided is unrecognized (must be of type {}): {why}", self.kind))
+    /// 400 for a body that does not say what it is.
+    pub(super) fn unrecognized(&self, why: &str, sent: &[u8]) -> Status {
+        let (kind, sent) = (self.kind, summary(sent));
+        Status::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {why} ({sent})"))
+    }
+}
+
+/// The beginning of a body: what may be JSON as it is, and else in hexadecimal.
+fn summary(sent: &[u8]) -> String {
+    let (shown, more) = (&sent[..sent.len().min(SHOWN)], if sent.len() > SHOWN { " ..." } else { "" });
+    match sent.first() {
+        None => "<empty>".to_owned(),
+        Some(b'{') => format!("{}{more}", String::from_utf8_lossy(shown)),
+        Some(_) => {
+            let hex: String = shown.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("{hex}{more}")
+        }
+    }
+}
+
+/// What Go's decoder calls a value.
+fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
     }
 }

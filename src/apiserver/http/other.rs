@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Incoming, plain_form, respond};
 use crate::fairness::DEBUG_PREFIX;
+use crate::metrics::exposition;
 use crate::server::Server;
 use crate::{aggregation, discovery, health};
 
@@ -18,9 +19,9 @@ const MINOR: &str = "35";
 
 pub(super) async fn serve(server: &Arc<Server>, incoming: Incoming<'_>) -> Result<Response<Body>, Status> {
     let (path, query) = (&*incoming.info.path, incoming.query);
-    if !matches!(*incoming.request.method(), Method::GET | Method::HEAD) {
-        let known = paths(server).iter().any(|known| known == path);
-        return Err(if known { Status::method_not_allowed() } else { Status::no_such_path() });
+    // Upstream's other pages do not look at the method.
+    if !matches!(*incoming.request.method(), Method::GET | Method::HEAD) && is_route(server, path) {
+        return Err(Status::method_not_allowed());
     }
     let headers = incoming.request.headers();
     let form = plain_form(headers, query);
@@ -33,7 +34,7 @@ pub(super) async fn serve(server: &Arc<Server>, incoming: Incoming<'_>) -> Resul
         "/version" => respond::value(200, &version(), &form),
         "/metrics" => {
             let text = server.chain.metrics.text(server.chain.fairness.in_flight());
-            respond::whole(200, "application/openmetrics-text; version=1.0.0; charset=utf-8", text.into())
+            respond::whole(200, exposition::CONTENT_TYPE, text.into())
         }
         "/.well-known/openid-configuration" => {
             let document = json!({
@@ -95,6 +96,14 @@ fn version() -> Value {
 fn public(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
     response
+}
+
+/// Whether a path is one of those that upstream routes by their methods.
+fn is_route(server: &Server, path: &str) -> bool {
+    let path = path.trim_end_matches('/');
+    let fixed = ["/version", "/api", "/.well-known/openid-configuration", "/openid/v1/jwks"];
+    let is_version = path.strip_prefix("/apis/").is_some_and(|rest| rest.contains('/')) || path == "/api/v1";
+    fixed.contains(&path) || is_version && paths(server).iter().any(|known| known == path)
 }
 
 /// The index of `/`.

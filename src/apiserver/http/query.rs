@@ -69,6 +69,8 @@ impl Query {
 
     fn list_unchecked(&self) -> Result<ListOptions, Status> {
         let text = |name: &str| self.get(name).unwrap_or_default().to_owned();
+        // Lists are over soon enough, but what is no number is refused.
+        self.number("timeoutSeconds")?;
         Ok(ListOptions {
             label_selector: text("labelSelector"),
             field_selector: text("fieldSelector"),

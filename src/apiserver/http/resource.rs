@@ -129,6 +129,9 @@ fn check_path(row: &Resource, incoming: &Incoming<'_>) -> Result<(), Status> {
     if everywhere && !matches!(verb, "list" | "watch") && row.stored {
         return Err(Status::method_not_allowed());
     }
+    if everywhere && !row.verbs.contains(&"list") {
+        return Err(Status::no_such_path());
+    }
     if info.subresource.is_empty() {
         let collection = matches!(verb, "create" | "list" | "deletecollection");
         let fits = if info.named { !collection } else { collection || verb == "watch" };
@@ -167,9 +170,13 @@ async fn operation(row: &Resource, incoming: Incoming<'_>) -> Result<Operation, 
             let kind = if info.verb == "create" { "CreateOptions" } else { "UpdateOptions" };
             let mut options = query.write(kind, &agent, false)?;
             let bytes = body::read(content).await?;
-            let document = body::object(&bytes, &content_type, |bytes| protobuf::decode(bytes, expected.triple()))?;
+            let decode = |bytes: &[u8]| protobuf::decode(bytes, expected.triple());
+            let document = body::object(&bytes, &content_type, decode).map_err(|status| match &*status.message {
+                why if why.starts_with(body::UNREADABLE) => expected.unrecognized(why, &bytes),
+                _ => status,
+            })?;
             tell_duplicates(&mut options, document.duplicates, &content_type);
-            let value = expected.check(document.value)?;
+            let value = expected.check(document.value, &bytes)?;
             if info.verb == "create" { Operation::Create(value, options) } else { Operation::Update(value, options) }
         }
         "patch" => {

@@ -188,12 +188,10 @@ impl Writer<'_> {
         if let Some(description) = self.descriptions.of_field(of, &field.name) {
             schema.insert("description".into(), description.into());
         }
-        if self.version == Version::V3 {
-            let declared = field.default.as_deref().and_then(|default| serde_json::from_str(default).ok());
-            let zero = || zero(&field.ty).filter(|zero| !field.pointer && (zero.is_object() || !field.omitempty));
-            if let Some(default) = declared.or_else(zero) {
-                schema.insert("default".into(), default);
-            }
+        if self.version == Version::V3
+            && let Some(default) = field.documented_default()
+        {
+            schema.insert("default".into(), default);
         }
         if let Some(list) = field.list {
             let list = match list {
@@ -251,7 +249,7 @@ impl Writer<'_> {
     fn element(&self, ty: &Type) -> Value {
         let mut schema = self.of_type(ty);
         if self.version == Version::V3
-            && let Some(zero) = zero(ty)
+            && let Some(zero) = ty.zero()
         {
             schema.insert("default".into(), zero);
         }
@@ -314,19 +312,6 @@ fn special(ty: &Type) -> Option<&'static str> {
         }
         _ => return None,
     })
-}
-
-/// What Go has in a field nobody has set, as far as the documents say it.
-fn zero(ty: &Type) -> Option<Value> {
-    match ty.resolved() {
-        Type::Message(_) | Type::Quantity | Type::Time | Type::MicroTime | Type::IntOrString | Type::RawExtension => {
-            Some(json!({}))
-        }
-        Type::String => Some("".into()),
-        Type::Bool => Some(false.into()),
-        Type::Int32 | Type::Int64 | Type::Float64 => Some(0.into()),
-        _ => None,
-    }
 }
 
 /// The values of a closed enumeration, sorted.

@@ -145,6 +145,19 @@ impl Registry {
 
 /// An applied configuration has to say what it is.
 fn check_kind(body: &Value, group: &str, version: &str, kind: &str) -> Result<(), Status> {
+    let other = match body {
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::Object(_) | Value::Null => "",
+    };
+    if !other.is_empty() {
+        return Err(Status::bad_request(format!(
+            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {other} into Go \
+             value of type map[string]interface {{}}"
+        )));
+    }
     let expected = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     let (said, said_kind) = (body.text("apiVersion"), body.text("kind"));
     if said == expected && said_kind == kind {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::part::Part;
 use super::update::Intent;
-use super::{Registry, error};
+use super::{Registry, intake};
 use crate::admission::{self, Attributes, Options, Verb};
 use crate::tree::Tree;
 
@@ -19,11 +19,12 @@ impl Registry {
         if let Some(message) = schema::for_kind("", "v1", "Binding") {
             prune::decode(&mut binding, message).map_err(|e| Status::bad_request(e.for_kind("Binding", "v1")))?;
         }
-        let name = match request.name.as_str() {
-            "" => binding.text("metadata.name").to_owned(),
-            name => name.to_owned(),
-        };
-        if !matches!(binding.text("metadata.name"), said if said.is_empty() || said == name) {
+        intake::name_namespace(&mut binding, request)?;
+        let name = binding.text("metadata.name").to_owned();
+        if request.name.is_empty() && name.is_empty() {
+            return Err(Status::bad_request("Name parameter required."));
+        }
+        if !request.name.is_empty() && name != request.name {
             return Err(Status::bad_request("name in URL does not match name in Binding object"));
         }
         let target = Path::root("target");
@@ -35,7 +36,8 @@ impl Registry {
             errors.push(Error::required(&target.child("name"), ""));
         }
         if !errors.is_empty() {
-            return Err(Status::invalid("", "Binding", &name, error::causes(&errors)));
+            // Upstream takes these complaints for failures of its own.
+            return Err(Status::failure(500, "", errors.to_string()));
         }
         let mut attributes = Attributes::new(request, Verb::Create, Options::Create(options.clone()));
         attributes.name.clone_from(&name);
@@ -63,12 +65,18 @@ pub(super) fn made() -> Reply {
 }
 
 fn assign(pod: &mut Value, binding: &Value, name: &str) -> Result<(), Status> {
-    let conflict = |why: String| Err(Status::conflict("", "pods/binding", name, why));
-    let uid = binding.text("metadata.uid");
-    if !uid.is_empty() && uid != pod.text("metadata.uid") {
-        let is = pod.text("metadata.uid");
-        return conflict(format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {is}"));
+    for (what, path) in [("UID", "metadata.uid"), ("ResourceVersion", "metadata.resourceVersion")] {
+        let (expected, is) = (binding.text(path), pod.text(path));
+        if !expected.is_empty() && expected != is {
+            let key = format!("/registry/pods/{}/{name}", pod.text("metadata.namespace"));
+            let why = format!(
+                "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition \
+                 failed: {what} in precondition: {expected}, {what} in object meta: {is}"
+            );
+            return Err(Status::conflict("", "pods", name, why));
+        }
     }
+    let conflict = |why: String| Err(Status::conflict("", "pods/binding", name, why));
     if pod.at("metadata.deletionTimestamp").is_some() {
         return conflict(format!("pod {name} is being deleted, cannot be assigned to a host"));
     }

@@ -36,14 +36,19 @@ impl Continuation {
 
     /// Reads a token; 400 when it is none.
     pub(crate) fn decode(token: &str) -> Result<Self, Status> {
-        let invalid = |why: String| Status::bad_request(format!("continue key is not valid: {why}"));
+        let invalid =
+            |why: String| Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).map_err(|e| invalid(e.to_string()))?;
         let token: Token = serde_json::from_slice(&bytes).map_err(|e| invalid(e.to_string()))?;
         if token.v != VERSION {
-            return Err(invalid(format!("server does not recognize this encoded version \"{}\"", token.v)));
+            return Err(invalid(format!("server does not recognize this encoded version {}", token.v)));
         }
         if token.rv == 0 {
             return Err(invalid("incorrect encoded start resourceVersion (version meta.k8s.io/v1)".into()));
+        }
+        let steps = token.start.trim_start_matches('/').split('/');
+        if steps.clone().any(|step| matches!(step, "" | "." | "..")) && !token.start.is_empty() {
+            return Err(invalid(token.start));
         }
         let after = token.start.strip_suffix('\0').unwrap_or(&token.start).trim_start_matches('/').to_owned();
         if after.is_empty() {

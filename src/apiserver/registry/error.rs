@@ -8,7 +8,7 @@ pub(crate) fn store(error: StoreError) -> Status {
     match error {
         StoreError::TooLarge { limit, .. } => Status::too_large(limit),
         StoreError::Compacted { .. } => Status::expired("The resourceVersion for the provided list is too old."),
-        StoreError::Future { .. } => Status::timeout("Too large resource version", 1),
+        StoreError::Future { .. } => Status::timeout("Timeout: Too large resource version", 1),
         StoreError::Unreadable { .. } => {
             tracing::error!(%error, "an object cannot be read");
             Status::internal(error)
@@ -52,7 +52,7 @@ pub(crate) fn causes(errors: &api::validation::field::ErrorList) -> Vec<api::Cau
 
 /// 504 for a version the caches have not reached in time.
 pub(crate) fn too_large_version(asked: u64, current: u64) -> Status {
-    let mut status = Status::timeout(format!("Too large resource version: {asked}, current: {current}"), 1);
+    let mut status = Status::timeout(format!("Timeout: Too large resource version: {asked}, current: {current}"), 1);
     if let Some(details) = &mut status.details {
         details.causes.push(api::Cause {
             reason: "ResourceVersionTooLarge".into(),

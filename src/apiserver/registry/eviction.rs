@@ -1,13 +1,14 @@
 //! Evicting a pod: a delete that its disruption budget may refuse for now.
 
 use api::selector::LabelSelector;
+use api::validation::field::{Error, Path};
 use api::{Cause, DeleteOptions, Object, Propagation, Reply, Request, Status, WriteOptions, prune, schema, time};
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::part::Part;
 use super::update::Intent;
-use super::{Registry, binding, error};
+use super::{Registry, binding, error, intake};
 use crate::admission::{self, Attributes, Options, Verb};
 use crate::tree::Tree;
 
@@ -24,8 +25,8 @@ impl Registry {
         if let Some(message) = schema::for_kind("policy", "v1", "Eviction") {
             prune::decode(&mut eviction, message).map_err(|e| Status::bad_request(e.for_kind("Eviction", "v1")))?;
         }
-        let said = eviction.text("metadata.name");
-        if !said.is_empty() && said != request.name {
+        intake::name_namespace(&mut eviction, request)?;
+        if eviction.text("metadata.name") != request.name {
             return Err(Status::bad_request("name in URL does not match name in Eviction object"));
         }
         let mut delete = delete_options(&eviction)?;
@@ -213,7 +214,11 @@ fn delete_options(eviction: &Value) -> Result<DeleteOptions, Status> {
         "Orphan" => Some(Propagation::Orphan),
         "Background" => Some(Propagation::Background),
         "Foreground" => Some(Propagation::Foreground),
-        other => return Err(Status::bad_request(format!("invalid propagationPolicy {}", api::quote::quote(other)))),
+        other => {
+            let supported = ["Foreground", "Background", "Orphan", "nil"];
+            let complaint = Error::not_supported(&Path::root("propagationPolicy"), other, &supported);
+            return Err(Status::invalid("meta.k8s.io", "DeleteOptions", "", vec![(&complaint).into()]));
+        }
     };
     Ok(DeleteOptions {
         grace_period_seconds: options.int("gracePeriodSeconds"),

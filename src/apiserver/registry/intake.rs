@@ -13,6 +13,23 @@ use crate::strategy;
 use crate::tree::Tree;
 
 impl Registry {
+    /// Reads the body of something that is answered and not kept.
+    pub(crate) fn read_review(
+        &self,
+        request: &Request,
+        body: &Value,
+        options: &WriteOptions,
+        warnings: &mut Vec<String>,
+    ) -> Result<Value, Status> {
+        let mut review = self.decode(&request.resource, Part::Main, body.clone(), options, warnings)?;
+        if request.resource.is_namespaced() {
+            name_namespace(&mut review, request)?;
+        } else if !review.text("metadata.namespace").is_empty() {
+            review.cut("metadata.namespace");
+        }
+        Ok(review)
+    }
+
     /// Reads a body written through a part of the row's objects. Warnings are added to `warnings`. What the client says of
     /// managed fields is still there.
     pub(super) fn decode(

@@ -1,5 +1,6 @@
 //! Get and list: from the cache of the kind, brought up to date as far as the request asks.
 
+use std::num::{IntErrorKind, ParseIntError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,19 +96,22 @@ impl Registry {
         let cache = self.cache(resource);
         let page = Page { namespace, selection, limit: options.limit };
         if !options.continue_token.is_empty() {
+            let from = Continuation::decode(&options.continue_token)?;
             if options.resource_version.as_deref().is_some_and(|version| !matches!(version, "" | "0")) {
                 return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
             }
-            let from = Continuation::decode(&options.continue_token)?;
             let Some(revision) = from.revision else {
                 self.catch_up().await?;
                 let (snapshot, revision) = self.snapshot(&cache);
                 return Ok(page.of_snapshot(&snapshot, revision, Some(&from.after)));
             };
-            return self.at(resource, &cache, &page, revision, Some(&from.after)).await.map_err(|failure| {
-                let expired = matches!(failure, StoreError::Compacted { .. });
-                if expired { expired_continuation(&from.after) } else { error::store(failure) }
-            });
+            return self.at(resource, &cache, &page, revision, Some(&from.after)).await.map_err(
+                |failure| match failure {
+                    StoreError::Compacted { .. } => expired_continuation(&from.after),
+                    StoreError::Future { current } => error::too_large_version(revision, current),
+                    other => error::store(other),
+                },
+            );
         }
         match resource_version(options.resource_version.as_deref())? {
             None => self.catch_up().await?,
@@ -240,10 +244,14 @@ fn snapshot_is_namespaced(snapshot: &Snapshot) -> bool {
 pub(crate) fn resource_version(version: Option<&str>) -> Result<Option<u64>, Status> {
     match version {
         None | Some("") => Ok(None),
-        Some(version) => version.parse().map(Some).map_err(|_| {
-            let why = format!("strconv.ParseUint: parsing {}: invalid syntax", api::quote::quote(version));
+        Some(version) => version.parse().map(Some).map_err(|e: ParseIntError| {
+            let why = match e.kind() {
+                IntErrorKind::PosOverflow => "value out of range",
+                _ => "invalid syntax",
+            };
+            let why = format!("strconv.ParseUint: parsing {}: {why}", api::quote::quote(version));
             let error = Error::invalid(&Path::root("resourceVersion"), version, why);
-            Status::bad_request(format!("Invalid value: {error}"))
+            Status::bad_request(format!("invalid resource version: {error}"))
         }),
     }
 }

@@ -126,7 +126,9 @@ fn stored_field<'a>(row: &Resource, path: &'a str) -> Result<Cow<'a, str>, Statu
 fn source(resource: &Resource, path: &str, custom: &mut Vec<Box<str>>) -> Result<Source, Status> {
     match path {
         "metadata.name" => return Ok(Source::Name),
-        "metadata.namespace" if resource.is_namespaced() || resource.builtin => return Ok(Source::Namespace),
+        "metadata.namespace" if resource.is_namespaced() || resource.builtin && !names_its_fields(resource) => {
+            return Ok(Source::Namespace);
+        }
         _ => {}
     }
     if let Some(version) = resource.custom.as_ref().map(|custom| custom.version())
@@ -150,6 +152,11 @@ fn source(resource: &Resource, path: &str, custom: &mut Vec<Box<str>>) -> Result
         Some(at) => Ok(Source::Row(at, absent(path))),
         None => Err(Status::bad_request(unsupported(resource, path))),
     }
+}
+
+/// Kinds of the cluster whose own list of fields leaves out the namespace, which others may be asked for.
+fn names_its_fields(resource: &Resource) -> bool {
+    resource.is_core() && matches!(&*resource.plural, "namespaces" | "nodes")
 }
 
 /// Why a field selects nothing: kinds that are selected by their metadata alone say which fields those are.
@@ -216,6 +223,15 @@ mod tests {
             assert!(of("events.k8s.io", &format!("{path}=x")).unwrap_err().starts_with("field label not supported: "));
         }
         assert!(of("", "regarding.kind=Pod").is_err());
+    }
+
+    #[test]
+    fn kinds_of_the_cluster_have_namespaces_but_for_two() {
+        let options = ListOptions { field_selector: "metadata.namespace=x".into(), ..ListOptions::default() };
+        for (plural, expect) in [("persistentvolumes", true), ("namespaces", false), ("nodes", false)] {
+            let row = api::resource::find("", "v1", plural).unwrap();
+            assert_eq!(Selection::parse(row, &options).is_ok(), expect, "{plural}");
+        }
     }
 
     #[test]

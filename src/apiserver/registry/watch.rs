@@ -112,6 +112,8 @@ pub struct Watch {
     catalog: Option<CatalogChanges>,
     /// The bookmark that follows the initial state.
     initial_end: Option<u64>,
+    /// The version it was asked to begin behind, which may be yet to come.
+    after: u64,
     failed: Option<Box<Status>>,
     feed: Arc<Feed>,
     /// The next bookmark or the end, whichever comes first.
@@ -127,13 +129,21 @@ impl Registry {
         let Operation::Watch(options) = &request.operation else {
             return Err(Status::bad_request("the request is no watch"));
         };
+        let options = &with_defaults(options);
         check(options)?;
         let selection = Selection::parse(&request.resource, &options.list)?;
-        let version = resource_version(options.list.resource_version.as_deref())?;
+        // Upstream reads the version of a watch too late to call it a bad request.
+        let version = resource_version(options.list.resource_version.as_deref()).map_err(|status| {
+            let why = status.message.strip_prefix("invalid resource version: ").unwrap_or(&status.message);
+            Status::failure(500, "", why)
+        })?;
+        let with_state = options.initial_events == Some(true);
+        let mut failed = None;
         match version {
             None => self.catch_up().await?,
-            Some(0) => {}
-            Some(at_least) => self.reach(at_least).await?,
+            Some(at_least) if with_state => failed = self.reach(at_least).await.err().map(Box::new),
+            // What is yet to come is waited for, and what precedes it is not told.
+            Some(_) => {}
         }
         let end = Instant::now() + timeout(options.timeout_seconds);
         let mut watch = Watch {
@@ -145,23 +155,25 @@ impl Registry {
             pending: VecDeque::new(),
             catalog: (!request.resource.builtin).then(|| self.catalog.changes(&request.resource)),
             initial_end: None,
-            failed: None,
+            after: version.unwrap_or(0),
+            failed,
             feed: self.feed.clone(),
             alarm: Box::pin(tokio::time::sleep_until(end)),
             bookmarks: options.bookmarks,
             end,
         };
         watch.set_alarm();
+        if watch.failed.is_some() {
+            return Ok(watch);
+        }
         let cache = self.cache(&request.resource);
-        let with_state = options.initial_events.unwrap_or(matches!(version, None | Some(0)));
         if with_state {
             let applied = self.feed.applied();
             let (snapshot, subscription) = cache.subscribe();
             let all = snapshot.range(&request.namespace, None);
             let stored = watch.selection.of_stored();
             watch.initial = all.filter(|object| stored.matches(object)).cloned().collect();
-            let marked = options.initial_events == Some(true) && options.bookmarks;
-            watch.initial_end = marked.then_some(applied.max(snapshot.revision));
+            watch.initial_end = options.bookmarks.then_some(applied.max(snapshot.revision));
             watch.subscription = Some(subscription);
             return Ok(watch);
         }
@@ -204,8 +216,7 @@ impl Watch {
                     let applied = self.feed.applied();
                     let seen = subscription.caught_up();
                     self.set_alarm();
-                    if let Some(seen) = seen {
-                        let revision = applied.max(seen);
+                    if let Some(revision) = seen.map(|seen| applied.max(seen)).filter(|revision| *revision >= self.after) {
                         return Some(vec![Delivery::Bookmark { revision, initial_events_end: false }]);
                     }
                 }
@@ -315,7 +326,7 @@ impl Watch {
     }
 
     fn verdict(&self, change: &Change) -> Option<Verdict> {
-        if !self.is_within(change) {
+        if !self.is_within(change) || change.revision <= self.after {
             return None;
         }
         let is = || self.selection.matches(&change.object);
@@ -387,6 +398,17 @@ fn timeout(seconds: Option<u64>) -> Duration {
         Some(seconds) if seconds > 0 => Duration::from_secs(seconds.min(365 * 24 * 3600)),
         _ => Duration::from_secs(rand::random_range(1800..3600)),
     }
+}
+
+/// A watch that names no version begins with the present state, as if it had asked for it.
+fn with_defaults(options: &WatchOptions) -> WatchOptions {
+    let mut options = options.clone();
+    let unnamed = matches!(options.list.resource_version.as_deref(), None | Some("" | "0"));
+    if unnamed && options.initial_events.is_none() && options.list.resource_version_match.is_empty() {
+        options.initial_events = Some(true);
+        options.list.resource_version_match = "NotOlderThan".into();
+    }
+    options
 }
 
 fn too_old(asked: u64, oldest: u64) -> Box<Status> {

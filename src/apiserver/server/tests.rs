@@ -56,6 +56,13 @@ async fn paths_answer_as_upstreams() {
         ("GET /api/v1/pods?limit=x", 400, "strconv.ParseInt"),
         ("GET /api/v1/namespaces/default/pods/x/log", 404, "pods \\\"x\\\" not found"),
         ("POST /version", 405, "MethodNotAllowed"),
+        ("POST /apis/apps/v1", 405, "MethodNotAllowed"),
+        // Plain pages do not look at the method.
+        ("POST /healthz", 200, "ok"),
+        ("PUT /apis", 200, "APIGroupList"),
+        ("POST /none", 404, "404 page not found\n"),
+        ("GET /api/v1/bindings", 404, "NotFound"),
+        ("GET /metrics", 200, "# TYPE apiserver_request_total counter\n"),
     ] {
         check(&admin, request, "", code, told).await;
     }
@@ -69,6 +76,18 @@ async fn objects_are_written_and_read_in_every_form() {
     check(&admin, &format!("POST {MAPS}"), &map("a"), 409, "configmaps \\\"a\\\" already exists").await;
     check(&admin, &format!("POST {MAPS}"), "{", 400, "BadRequest").await;
     check(&admin, &format!("POST {MAPS}"), "[]", 400, "BadRequest").await;
+    let unrecognized = "the object provided is unrecognized (must be of type ConfigMap): ";
+    for (body, told) in [
+        ("", "couldn't get version/kind; json parse error: unexpected end of JSON input (<empty>)"),
+        (
+            "{\"apiVersion\":1,\"kind\":\"ConfigMap\"}",
+            "couldn't get version/kind; json parse error: json: cannot unmarshal number into Go struct field .apiVersion of \
+             type string ({\\\"apiVersion\\\":1,\\\"kind\\\":\\\"Config ...)",
+        ),
+        ("{\"apiVersion\":\"a/b/c\"}", "unexpected GroupVersion string: a/b/c ({\\\"apiVersion\\\":\\\"a/b/c\\\"})"),
+    ] {
+        check(&admin, &format!("POST {MAPS}"), body, 400, &format!("{unrecognized}{told}")).await;
+    }
     let wrong = map("b").replace("\"v1\"", "\"v2\"");
     check(
         &admin,
@@ -169,8 +188,22 @@ async fn watchers_see_changes_as_they_happen() {
     check(&admin, &format!("POST {MAPS}"), &map("v"), 201, "").await;
     let message = crate::proxy::tests::websocket(&server, &format!("{MAPS}?watch=1"), "").await;
     assert!(message.starts_with("{\"type\":\"ADDED\"") && message.contains("\"name\":\"v\""), "{message}");
-    let old = admin.get(&format!("{MAPS}?watch=1&resourceVersion=999999999")).await;
-    assert_eq!(old.code, 504, "{}", old.text());
+    // What is yet to come is waited for; the state at it cannot be had.
+    let later = format!("{MAPS}?watch=1&resourceVersion=999999999&timeoutSeconds=1");
+    let answer = admin.get(&later).await;
+    assert_eq!((answer.code, answer.text()), (200, String::new()));
+    let answer = admin.get(&format!("{later}&sendInitialEvents=true&resourceVersionMatch=NotOlderThan")).await;
+    assert_eq!(answer.code, 200);
+    let event = answer.json();
+    assert_eq!((&event["type"], &event["object"]["code"]), (&json!("ERROR"), &json!(504)));
+    assert!(
+        event["object"]["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("Timeout: Too large resource version: 999999999, current: ")
+    );
+    let answer = admin.get(&format!("{MAPS}?watch=1&resourceVersion=x")).await;
+    assert_eq!((answer.code, answer.json()["reason"].as_str()), (500, None));
 }
 
 #[tokio::test]

@@ -216,7 +216,7 @@ async fn subresources_are_reviewed_as_their_kinds() {
     let scale = server.merge("deployments/d/scale", json!({"spec": {"replicas": 3}})).await.unwrap();
     assert_eq!(scale.int("spec.replicas"), Some(5));
     server.merge("deployments/d/status", json!({"status": {"observedGeneration": 1}})).await.unwrap();
-    server.create("pods/p/binding", json!({"target": {"name": "n"}})).await.unwrap();
+    server.create("pods/p/binding", json!({"metadata": {"name": "p"}, "target": {"name": "n"}})).await.unwrap();
     server.create("pods/p/eviction", json!({"metadata": {"name": "p"}})).await.unwrap();
     let asked = reviewer.take();
     let seen: Vec<_> = asked

@@ -254,3 +254,32 @@ async fn services_get_and_give_back() {
     let external = server.merge("services/t", external).await.unwrap();
     assert_eq!(external["spec"].get("clusterIP"), None);
 }
+
+#[tokio::test]
+async fn bindings_and_evictions_name_their_pod() {
+    let server = with_pod().await;
+    let of = |name: &str, namespace: &str, target: Value| json!({"metadata": {"name": name, "namespace": namespace}, "target": target});
+    let node = json!({"kind": "Node", "name": "n1"});
+    let mut stale = of("p", "", node.clone());
+    stale["metadata"]["resourceVersion"] = json!("1");
+    let elsewhere = "the namespace of the provided object does not match the namespace sent on the request";
+    for (path, body, code, why) in [
+        ("pods/p/binding", of("", "", node.clone()), 400, "name in URL does not match name in Binding object"),
+        ("pods/p/binding", of("q", "", node.clone()), 400, "name in URL does not match name in Binding object"),
+        ("pods/p/binding", of("p", "other", node.clone()), 400, elsewhere),
+        ("bindings", of("", "", node), 400, "Name parameter required."),
+        ("pods/p/binding", of("p", "", json!({"name": ""})), 500, "target.name: Required value"),
+        ("pods/p/binding", stale, 409, "Precondition failed: ResourceVersion in precondition: 1, "),
+        ("pods/p/eviction", json!({"metadata": {}}), 400, "name in URL does not match name in Eviction object"),
+        ("pods/p/eviction", json!({"metadata": {"name": "p", "namespace": "other"}}), 400, elsewhere),
+        (
+            "pods/p/eviction",
+            json!({"metadata": {"name": "p"}, "deleteOptions": {"propagationPolicy": "x"}}),
+            422,
+            "propagationPolicy: Unsupported value: \"x\"",
+        ),
+    ] {
+        let status = server.create(path, body.clone()).await.unwrap_err();
+        assert!(status.code == code && status.message.contains(why), "{body}: {status}");
+    }
+}

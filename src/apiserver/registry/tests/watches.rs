@@ -81,8 +81,10 @@ async fn bookmarks_and_the_end_come_by_the_clock() {
     server.registry.catch_up().await.unwrap();
     let applied = server.registry.feed.applied();
     let all: Vec<WatchEvent> = (&mut stream).collect().await;
-    assert_eq!(all.iter().map(shown).collect::<Vec<_>>(), ["BOOKMARK", "BOOKMARK"]);
-    assert!(all.iter().all(|e| matches!(e, WatchEvent::Bookmark { revision, .. } if *revision == applied)));
+    // Who names no version begins with the state, and is told when that was all.
+    assert_eq!(all.iter().map(shown).collect::<Vec<_>>(), ["END", "BOOKMARK", "BOOKMARK"]);
+    assert!(matches!(all[0], WatchEvent::Bookmark { initial_events_end: true, .. }));
+    assert!(all[1..].iter().all(|e| matches!(e, WatchEvent::Bookmark { revision, .. } if *revision == applied)));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use api::Status;
 
 use super::*;
-use crate::testing::{Answer, TestClient};
+use crate::testing::{Answer, TestClient, of_kind};
 
 const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1";
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
@@ -34,6 +34,8 @@ impl World {
     async fn send(&self, verb: &str, path: &str, body: &Value) -> Answer {
         let kind = if verb == "PATCH" { "application/merge-patch+json" } else { "application/json" };
         let client = self.server.admin().with("content-type", kind);
+        let named = if verb == "POST" { of_kind(path, "webhooktests", "WebhookTest", body) } else { body.clone() };
+        let body = &named;
         client.send(&format!("{verb} {path}"), if body.is_null() { String::new() } else { body.to_string() }).await
     }
 
