@@ -68,7 +68,7 @@ pub(crate) fn item(resource: &Resource, object: &Object, form: &Form, out: &mut 
 pub(crate) fn table_open(resource: &Resource, head: &ListHead<'_>, columns: bool, out: &mut Vec<u8>) {
     open("Table", "meta.k8s.io/v1", head, out);
     out.extend_from_slice(b",\"columnDefinitions\":");
-    let definitions = if columns { table::columns(resource) } else { serde_json::Value::Array(Vec::new()) };
+    let definitions = if columns { table::columns(resource) } else { serde_json::Value::Null };
     out.extend_from_slice(definitions.to_string().as_bytes());
     out.extend_from_slice(b",\"rows\":[");
 }
@@ -83,7 +83,7 @@ pub(crate) fn table_row(resource: &Resource, object: &Object, include: Include, 
         out.extend_from_slice(conditions.to_string().as_bytes());
     }
     match include {
-        Include::None => {}
+        Include::None => out.extend_from_slice(b",\"object\":null"),
         Include::Metadata => {
             out.extend_from_slice(b",\"object\":");
             metadata(object, out);

@@ -89,6 +89,10 @@ impl Registry {
                             made => return made,
                         }
                     }
+                    (_, Intent::Put(body)) => {
+                        intake::check_name(body, request)?;
+                        return Err(error::not_found(&request.resource, &request.name));
+                    }
                     _ => return Err(error::not_found(&request.resource, &request.name)),
                 }
             };

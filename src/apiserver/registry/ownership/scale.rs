@@ -51,7 +51,7 @@ impl Written {
                 let mut as_scale = entry.manager.clone();
                 as_scale.api_version = SCALE.into();
                 match new.iter().position(|found| found.manager.is(&as_scale)) {
-                    Some(at) => entry.time = new.swap_remove(at).time,
+                    Some(at) => drop(new.swap_remove(at)),
                     None => {
                         let Ok(rest) = entry.set().map(|set| set.difference(&own)) else { continue };
                         entry.put(rest);
@@ -68,7 +68,9 @@ impl Written {
                 Some(found) => found.union(&own),
                 None => own,
             };
-            after.insert(Entry::new(manager, entry.time, set));
+            // Upstream knows no time of who writes the scale for the first time.
+            let time = whole.of(&manager).and_then(|found| found.time);
+            after.insert(Entry::new(manager, time, set));
         }
         match after.settle() {
             Ok(()) => after,

@@ -154,7 +154,9 @@ async fn the_scale_is_owned_in_the_object() {
     let scaled = server.get("deployments/sample").await.unwrap();
     assert_eq!(replicas(&scaled), ["two Update apps/v1/scale"]);
     assert_eq!(owners(&scaled).len(), 2);
-    assert_eq!(owners(&scaled)[1], r#"two Update apps/v1/scale {"f:spec":{"f:replicas":{}}}"#);
+    // Whose first change it is has no time, and comes first.
+    assert_eq!(scaled["metadata"]["managedFields"][0].get("time"), None);
+    assert_eq!(owners(&scaled)[0], r#"two Update apps/v1/scale {"f:spec":{"f:replicas":{}}}"#);
 }
 
 #[tokio::test]
