@@ -97,7 +97,9 @@ impl Asks<'_> {
             return Ok(());
         }
         let compiled = self.authorizer.rbac.compiled();
-        let rules = compiled.role(namespace, name).ok_or_else(|| Status::not_found(GROUP, resource, name))?;
+        // Upstream names what is written, not what was looked for.
+        let missing = || Status::not_found(GROUP, &self.write.resource.plural, name);
+        let rules = compiled.role(namespace, name).ok_or_else(missing)?;
         self.held(rules).map_err(|why| self.write.forbidden(why))
     }
 

@@ -125,14 +125,7 @@ impl Query {
     }
 
     fn dry_run(&self, errors: &mut ErrorList) -> bool {
-        let mut dry_run = false;
-        for value in self.all("dryRun") {
-            match value {
-                "All" => dry_run = true,
-                other => errors.push(Error::not_supported(&Path::root("dryRun"), other, &["All"])),
-            }
-        }
-        dry_run
+        dry_run(self.all("dryRun").collect(), errors)
     }
 
     /// What a delete takes, from the body where there is one, else from the query.
@@ -148,12 +141,8 @@ impl Query {
                 options.grace_period_seconds = wire.grace_period_seconds;
                 let guard = wire.preconditions.unwrap_or_default();
                 (options.uid, options.resource_version) = (guard.uid, guard.resource_version);
-                for value in wire.dry_run.unwrap_or_default() {
-                    match &*value {
-                        "All" => options.dry_run = true,
-                        other => errors.push(Error::not_supported(&Path::root("dryRun"), other, &["All"])),
-                    }
-                }
+                let said = wire.dry_run.unwrap_or_default();
+                options.dry_run = dry_run(said.iter().map(String::as_str).collect(), &mut errors);
                 (policy, orphan) = (wire.propagation_policy, wire.orphan_dependents);
             }
             None => {
@@ -180,6 +169,14 @@ impl Query {
         };
         invalid("DeleteOptions", errors).map(|()| options)
     }
+}
+
+/// Whether nothing is to be kept. A list that says anything else is complained of as a whole.
+fn dry_run(said: Vec<&str>, errors: &mut ErrorList) -> bool {
+    if said.iter().any(|value| *value != "All") {
+        errors.push(Error::not_supported(&Path::root("dryRun"), said.clone(), &["All"]));
+    }
+    said.contains(&"All")
 }
 
 /// `DeleteOptions` as it stands in a body.

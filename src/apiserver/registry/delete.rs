@@ -180,10 +180,20 @@ impl Registry {
             let written = self.put(storage, &new, &current.owners(), Expect::Revision(current.revision())).await?;
             return Ok(written.map(Deleted::Marked));
         }
-        if options.dry_run {
-            return Ok(Ok(Deleted::Gone(current.object)));
+        let gone = match options.dry_run {
+            true => current.object.clone(),
+            false => match self.remove(storage, &current).await? {
+                Ok(gone) => gone,
+                Err(raced) => return Ok(Err(raced)),
+            },
+        };
+        if strategy.grace.is_none() {
+            return Ok(Ok(Deleted::Gone(gone)));
         }
-        Ok(self.remove(storage, &current).await?.map(Deleted::Gone))
+        // What may have a grace period shows that it had none.
+        new.cut("metadata.resourceVersion");
+        let object = write::encode(&new, &current.owners(), storage)?;
+        Ok(Ok(Deleted::Gone(Arc::new(object.at_revision(gone.meta.resource_version)))))
     }
 }
 
@@ -192,13 +202,19 @@ fn begin(object: &mut Value, strategy: &Strategy, options: &DeleteOptions) -> bo
     let before = object.clone();
     let pending = object.at("metadata.deletionTimestamp").and_then(Value::as_str).map(ToOwned::to_owned);
     if let Some(since) = pending {
-        return shorten(object, &since, strategy, options);
+        let waits = strategy.grace.is_some() && object.int("metadata.deletionGracePeriodSeconds").unwrap_or(0) > 0;
+        if !waits && !is_namespace(object) {
+            // What becomes of dependents may still be said, so that who waits for them need not any more.
+            collect_garbage(object, strategy, options);
+        }
+        let changed = object.at("metadata.finalizers") != before.at("metadata.finalizers");
+        return shorten(object, &since, strategy, options) || changed;
     }
     collect_garbage(object, strategy, options);
     (strategy.prepare_delete)(object);
     let grace = strategy.grace.map_or(0, |grace| grace(object, options.grace_period_seconds));
     object.put("metadata.deletionTimestamp", time::format(after(Timestamp::now(), grace)));
-    if object.text("kind") == "Namespace" && object.text("apiVersion") == "v1" {
+    if is_namespace(object) {
         // A namespace goes when it is empty, and upstream says nothing of a time.
         object.put("status.phase", "Terminating");
     } else {
@@ -242,9 +258,11 @@ fn after(time: Timestamp, seconds: i64) -> Timestamp {
 fn held(object: &Value) -> bool {
     object.int("metadata.deletionGracePeriodSeconds").unwrap_or(0) > 0
         || !object.items("metadata.finalizers").is_empty()
-        || object.text("kind") == "Namespace"
-            && object.text("apiVersion") == "v1"
-            && !object.items("spec.finalizers").is_empty()
+        || is_namespace(object) && !object.items("spec.finalizers").is_empty()
+}
+
+fn is_namespace(object: &Value) -> bool {
+    object.text("kind") == "Namespace" && object.text("apiVersion") == "v1"
 }
 
 /// Sets the finalizers by which the garbage collector learns what to do with dependents.

@@ -215,7 +215,7 @@ fn validate_variables(variables: &[Value], names: Names, errors: &mut ErrorList)
         if name.trim().is_empty() {
             errors.push(Error::required(&path.child("name"), "name is not specified"));
         } else if !is_identifier(name) {
-            errors.push(Error::invalid(&path.child("name"), name, "name is not a valid CEL identifier"));
+            errors.push(Error::invalid(&path.child("name"), name, "must be a valid CEL identifier"));
         }
         if source.trim().is_empty() {
             errors.push(Error::required(&path.child("expression"), "expression is not specified"));
@@ -265,7 +265,7 @@ fn validate_validation(
     if !message.is_empty() && message.trim().is_empty() {
         errors.push(Error::invalid(&path.child("message"), message, "message must be non-empty if specified"));
     } else if message.trim().contains(['\n', '\r']) {
-        errors.push(Error::invalid(&path.child("message"), message, "message must not contain line breaks"));
+        errors.push(Error::invalid(&path.child("message"), message, "must not contain line breaks"));
     }
     // Upstream takes one more than it names.
     const REASONS: [&str; 3] = ["Forbidden", "Invalid", "RequestEntityTooLarge"];

@@ -318,7 +318,7 @@ async fn policies_are_validated_in_upstreams_words() {
         (json!({}), "spec.validations: Required value: validations or auditAnnotations must contain at least one item"),
         (
             json!({"variables": [{"name": "a-b", "expression": "1"}], "validations": [{"expression": "true"}]}),
-            "spec.variables[0].name: Invalid value: \"a-b\": name is not a valid CEL identifier",
+            "spec.variables[0].name: Invalid value: \"a-b\": must be a valid CEL identifier",
         ),
         (
             json!({"variables": [{"name": "b", "expression": "variables.a"}, {"name": "a", "expression": "1"}], "validations": [{"expression": "true"}]}),

@@ -30,7 +30,7 @@ fn write_options_name_their_manager() {
     assert!(write("dryRun=All").unwrap().dry_run);
     assert_eq!(
         told(write("dryRun=x")),
-        "422 PatchOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: \"x\": supported values: \"All\""
+        "422 PatchOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"x\"]: supported values: \"All\""
     );
     assert_eq!(
         told(Query::parse("").write("PatchOptions", "", true)),

@@ -71,3 +71,18 @@ async fn collections_go_by_selector() {
     server.call("configmaps", Operation::DeleteCollection(DeleteOptions::default(), which)).await.unwrap();
     assert_eq!(names(&server.list("configmaps", ListOptions::default()).await.unwrap()), ["m2"]);
 }
+
+#[tokio::test]
+async fn a_later_delete_may_say_what_becomes_of_dependents() {
+    use api::Propagation;
+    let server = server().await;
+    let deleted = async |propagation: Option<Propagation>| {
+        server.delete("configmaps/m", DeleteOptions { propagation, ..DeleteOptions::default() }).await.unwrap()
+    };
+    server.create("configmaps", config_map("m", "x")).await.unwrap();
+    assert_eq!(deleted(Some(Propagation::Foreground)).await["metadata"]["finalizers"], json!(["foregroundDeletion"]));
+    assert_eq!(deleted(None).await["metadata"]["finalizers"], json!(["foregroundDeletion"]));
+    assert_eq!(deleted(Some(Propagation::Orphan)).await["metadata"]["finalizers"], json!(["orphan"]));
+    assert_eq!(deleted(Some(Propagation::Background)).await["status"], "Success");
+    assert_eq!(server.get("configmaps/m").await.unwrap_err().code, 404);
+}
