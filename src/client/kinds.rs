@@ -58,6 +58,7 @@ kinds! {
     service_cidrs = "networking.k8s.io", "v1", "servicecidrs";
     ip_addresses = "networking.k8s.io", "v1", "ipaddresses";
     storage_classes = "storage.k8s.io", "v1", "storageclasses";
+    volume_attributes_classes = "storage.k8s.io", "v1", "volumeattributesclasses";
     csi_nodes = "storage.k8s.io", "v1", "csinodes";
     csi_drivers = "storage.k8s.io", "v1", "csidrivers";
     csi_storage_capacities = "storage.k8s.io", "v1", "csistoragecapacities";

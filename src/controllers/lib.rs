@@ -109,6 +109,9 @@ const CONTROLLERS: &[Row] = &[
     row("ttl-after-finished-controller", "ttl-after-finished-controller", |s| {
         s.start(ttl_after_finished::controller(s))
     }),
+    row("volumeattributesclass-protection-controller", "volumeattributesclass-protection-controller", |s| {
+        s.start(volume_protection::classes(s))
+    }),
 ];
 
 struct Row {

@@ -1,4 +1,4 @@
-//! StorageObjectInUseProtection: volumes and claims stay as long as somebody uses them.
+//! StorageObjectInUseProtection: volumes, claims and classes of their attributes stay as long as somebody uses them.
 
 use api::Status;
 
@@ -18,6 +18,8 @@ fn admit(_: &Registry, attributes: &mut Attributes) -> Result<(), Status> {
         "kubernetes.io/pv-protection"
     } else if attributes.is("", "persistentvolumeclaims") {
         "kubernetes.io/pvc-protection"
+    } else if attributes.is("storage.k8s.io", "volumeattributesclasses") {
+        "kubernetes.io/vac-protection"
     } else {
         return Ok(());
     };
