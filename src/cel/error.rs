@@ -56,9 +56,19 @@ impl fmt::Display for CompileErrors {
 
 impl Issue {
     fn print(&self, source: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (line, column) = if self.line == 0 { (-1, -1) } else { (i64::from(self.line), i64::from(self.column)) };
+        // Of a text without anything in it, cel-go names the column before the first, and shows no line.
+        let (line, column) = match self.line {
+            0 => (-1, -1),
+            line if source.is_empty() => (i64::from(line), -1),
+            line => (i64::from(line), i64::from(self.column)),
+        };
         write!(f, "ERROR: <input>:{line}:{}: {}", column + 1, self.message)?;
-        let Some(text) = self.line.checked_sub(1).and_then(|line| source.split('\n').nth(line as usize)) else {
+        let Some(text) = self
+            .line
+            .checked_sub(1)
+            .and_then(|line| source.split('\n').nth(line as usize))
+            .filter(|_| !source.is_empty())
+        else {
             return Ok(());
         };
         if text.len() > LONGEST_SNIPPET {

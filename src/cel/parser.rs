@@ -422,19 +422,32 @@ impl Parser<'_> {
                     self.take();
                     Ok(self.node(token.start, Kind::Literal(Value::Null)))
                 }
-                _ => Err(self.no_expression()),
+                "." => {
+                    self.take();
+                    let next = self.shown(self.token());
+                    Err(self.syntax_error(&format!("no viable alternative at input '.{next}'")))
+                }
+                _ => self.no_expression(),
             },
-            _ => Err(self.no_expression()),
+            _ => self.no_expression(),
         }
     }
 
-    /// As ANTLR says it: a token is extraneous if an expression begins behind it.
-    fn no_expression(&mut self) -> Stop {
-        if self.token().kind != Tok::End && self.begins(self.at + 1) {
-            let found = self.shown(self.token());
-            return self.syntax_error(&format!("extraneous input '{found}' expecting {EXPRESSION}"));
+    /// As ANTLR says it, and goes on: a token is extraneous if an expression begins behind it, and an operator may do without
+    /// what should stand before it.
+    fn no_expression(&mut self) -> Parse<Expr> {
+        let token = self.token();
+        let found = self.shown(token);
+        if token.kind != Tok::End && self.begins(self.at + 1) {
+            self.report(token.start, format!("Syntax error: extraneous input '{found}' expecting {EXPRESSION}"));
+            self.take();
+            return self.primary();
         }
-        self.unexpected(EXPRESSION)
+        if token.kind == Tok::Sign && binary_operator(found).is_some() {
+            let why = format!("Syntax error: mismatched input '{found}' expecting {EXPRESSION}");
+            return Ok(self.report(token.start, why));
+        }
+        Err(self.unexpected(EXPRESSION))
     }
 
     /// A name, a call of a function, or a message.

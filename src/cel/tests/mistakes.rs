@@ -43,6 +43,7 @@ fn mistakes_are_told_with_their_place() {
         ("let", "ERROR: <input>:1:1: reserved identifier: let\n | let\n | ^"),
         ("1 + 2\n3 + 4", "ERROR: <input>:2:1: Syntax error: mismatched input '3' expecting <EOF>\n | 3 + 4\n | ^"),
         ("a b", "ERROR: <input>:1:3: Syntax error: extraneous input 'b' expecting <EOF>\n | a b\n | ..^"),
+        ("..", "ERROR: <input>:1:2: Syntax error: no viable alternative at input '..'\n | ..\n | .^"),
         ("{a}", "ERROR: <input>:1:3: Syntax error: mismatched input '}' expecting ':'\n | {a}\n | ..^"),
         (
             "{\"a\": 1}.\"a\"",
@@ -50,6 +51,14 @@ fn mistakes_are_told_with_their_place() {
         ),
     ] {
         assert_eq!(complaint(source), expect, "{source}");
+    }
+    // What comes after a mistake is told as well.
+    for (source, places) in
+        [("/", &["1:1", "1:2"] as &[_]), ("*", &["1:1", "1:2"]), ("/a/../b", &["1:1", "1:5"]), ("", &["1:0"])]
+    {
+        let text = complaint(source);
+        let found: Vec<_> = text.split("ERROR: <input>:").skip(1).map(|one| &one[..3]).collect();
+        assert_eq!(found, places, "{source}: {text}");
     }
     for (source, place, found) in [
         ("1 +", 4, "mismatched input '<EOF>'"),
