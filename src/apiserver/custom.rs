@@ -100,6 +100,7 @@ struct Column {
 #[serde(rename_all = "camelCase", default)]
 struct Status {
     accepted_names: Names,
+    #[serde(deserialize_with = "api::meta::or_default")]
     conditions: Vec<Condition>,
 }
 

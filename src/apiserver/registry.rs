@@ -10,6 +10,7 @@ mod continuation;
 mod create;
 pub(crate) mod custom;
 mod delete;
+mod devices;
 mod error;
 mod eviction;
 mod intake;

@@ -45,6 +45,10 @@ use crate::tree::Tree;
 
 /// The quality-of-service class of a pod.
 pub(crate) use api::qos::class as pod_quality;
+/// Complaints about a write of a namespace's finalizers.
+pub(crate) use cluster::finalize as validate_finalize;
+/// Where devices are asked for with the rights of an administrator.
+pub(crate) use devices::admin_access;
 /// Complaints about writes of a pod's ephemeral containers and of its resources (new, old).
 pub(crate) use pod_validation::{validate_ephemeral, validate_resize};
 pub(crate) use workloads::TEMPLATE_GENERATION;
@@ -107,6 +111,8 @@ pub(crate) struct Strategy {
     pub(crate) validate_status: fn(&Value, &Value, &mut ErrorList),
     /// Warnings about an object that is new or has changed by a main write (new, old).
     pub(crate) warnings: fn((&Value, Option<&Value>)) -> Vec<String>,
+    /// Warnings about what a write of the status says.
+    pub(crate) status_warnings: fn(&Value) -> Vec<String>,
     /// Whether a PUT without resourceVersion is taken.
     pub(crate) unconditional_update: bool,
     /// Whether a PUT may create.
@@ -137,6 +143,7 @@ impl Strategy {
         validate_update: |_, _, _| {},
         validate_status: |_, _, _| {},
         warnings: |_| Vec::new(),
+        status_warnings: |_| Vec::new(),
         unconditional_update: true,
         create_on_update: false,
         returns_deleted: false,
@@ -196,6 +203,12 @@ pub(crate) fn of(resource: &Resource) -> &'static Strategy {
     TABLE.get(&*resource.group).and_then(|group| group.get(&*resource.plural)).unwrap_or(&DEFAULT)
 }
 
+/// The strategy of writes to a row: what shows another row's objects may ask for more than that one does.
+pub(crate) fn of_writes(resource: &Arc<Resource>) -> &'static Strategy {
+    let own = TABLE.get(&*resource.group).and_then(|group| group.get(&*resource.plural));
+    own.filter(|_| resource.builtin).unwrap_or_else(|| of(&resource.storage()))
+}
+
 static TABLE: LazyLock<HashMap<&'static str, HashMap<&'static str, Strategy>>> = LazyLock::new(|| {
     let mut table: HashMap<_, HashMap<_, _>> = HashMap::new();
     for (group, plural, strategy) in rows() {
@@ -241,6 +254,7 @@ fn rows() -> Vec<(&'static str, &'static str, Strategy)> {
         ("certificates.k8s.io", "certificatesigningrequests", certificates::SIGNING_REQUEST),
         ("coordination.k8s.io", "leases", cluster::LEASE),
         ("discovery.k8s.io", "endpointslices", service::ENDPOINT_SLICE),
+        ("events.k8s.io", "events", cluster::EVENT_V1),
         ("flowcontrol.apiserver.k8s.io", "flowschemas", flow_control::FLOW_SCHEMA),
         ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations", flow_control::PRIORITY_LEVEL),
         ("networking.k8s.io", "ingressclasses", networking::INGRESS_CLASS),

@@ -7,7 +7,7 @@ use api::schema::{Message, Type as ApiType};
 use serde_json::Value as Json;
 
 use crate::escape::{self, escape};
-use crate::types::Type;
+use crate::types::{LibraryType, Type};
 
 mod structural;
 
@@ -17,16 +17,18 @@ const LARGEST_REQUEST: u64 = 3 * 1024 * 1024;
 const DEEPEST: usize = 24;
 
 /// The type of a piece of data, and its sizes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DeclType {
     pub(crate) kind: DeclKind,
     /// The largest number of elements, characters or bytes; none when nothing limits it.
     pub(crate) max_elements: Option<u64>,
     /// The fewest bytes the data takes as JSON.
     pub(crate) min_size: u64,
+    /// The keys of a map, where it is known how large they are.
+    pub(crate) keys: Option<Arc<DeclType>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum DeclKind {
     Dyn,
     Bool,
@@ -54,7 +56,7 @@ pub(crate) enum DeclKind {
 }
 
 /// A field of an object.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct DeclField {
     /// The name expressions use.
     pub name: Arc<str>,
@@ -128,6 +130,22 @@ impl DeclType {
         Arc::new(DeclType::plain(DeclKind::List { element, set: false, keys: Vec::new() }, 2))
     }
 
+    /// A quantity.
+    pub fn quantity() -> Arc<DeclType> {
+        Arc::new(DeclType::plain(DeclKind::Computed(Type::Library(LibraryType::Quantity)), 8))
+    }
+
+    /// A map with these texts as keys.
+    pub fn keyed(keys: Arc<DeclType>, value: Arc<DeclType>) -> Arc<DeclType> {
+        Arc::new(DeclType { keys: Some(keys), ..DeclType::plain(DeclKind::Map(value), 2) })
+    }
+
+    /// The same of at most so many elements, characters or bytes.
+    pub fn at_most(mut self: Arc<Self>, most: u64) -> Arc<DeclType> {
+        Arc::make_mut(&mut self).max_elements = Some(most);
+        self
+    }
+
     /// A map with text as keys.
     pub fn map(value: Arc<DeclType>) -> Arc<DeclType> {
         Arc::new(DeclType::plain(DeclKind::Map(value), 2))
@@ -136,6 +154,11 @@ impl DeclType {
     /// An object with any fields.
     pub(crate) fn open(name: &str) -> Arc<DeclType> {
         Arc::new(DeclType::plain(DeclKind::Open(name.into()), 2))
+    }
+
+    /// Whether its type is known only when evaluated.
+    pub(crate) fn is_dynamic(&self) -> bool {
+        matches!(self.kind, DeclKind::Dyn)
     }
 
     /// The type of a field by the name expressions use.
@@ -159,7 +182,7 @@ impl DeclType {
     }
 
     fn plain(kind: DeclKind, min_size: u64) -> DeclType {
-        DeclType { kind, max_elements: None, min_size }
+        DeclType { kind, max_elements: None, min_size, keys: None }
     }
 
     /// Fields whose names cannot be escaped cannot be used, and are left out.

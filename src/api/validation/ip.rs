@@ -63,6 +63,18 @@ pub fn legacy_cidr(field: &Path, value: &str) -> ErrorList {
     }
 }
 
+/// An address of a network interface, with the bits of its network, in canonical form.
+pub fn interface_address(field: &Path, value: &str) -> ErrorList {
+    let Some((ip, bits)) = parse_cidr(value) else {
+        let why = "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)";
+        return vec![Error::invalid(field, value, why)].into();
+    };
+    if format!("{ip}/{bits}") == value {
+        return ErrorList::new();
+    }
+    vec![Error::invalid(field, value, format!("must be in canonical form (\"{ip}/{bits}\")"))].into()
+}
+
 /// Reads an address the way Kubernetes always has: leading zeros in IPv4 are decimal, IPv4-mapped IPv6 is IPv4.
 pub fn parse_ip(value: &str) -> Option<IpAddr> {
     if value.contains(':') {

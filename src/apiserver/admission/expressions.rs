@@ -133,7 +133,7 @@ pub(crate) fn compile(source: &str, environment: &Environment, returns: &[Type])
 }
 
 /// Types as Go prints them here, which is not how the checker's errors print them.
-fn type_name(ty: &Type) -> String {
+pub(crate) fn type_name(ty: &Type) -> String {
     match ty {
         Type::Null => "null_type".to_owned(),
         Type::Duration => "google.protobuf.Duration".to_owned(),

@@ -1,7 +1,8 @@
 //! What another server says that it serves, read field by field: it becomes part of a document that every client reads
 //! as a whole, and what one server gets wrong must not keep them from all the others.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use api::meta::or_default;
+use serde::{Deserialize, Serialize};
 
 /// A group with its versions, in the aggregated form.
 #[derive(Debug, Deserialize)]
@@ -109,11 +110,6 @@ impl Resource {
             custom: None,
         }
     }
-}
-
-/// Go writes lists and objects that are not there as `null`.
-fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
-    Option::<T>::deserialize(from).map(Option::unwrap_or_default)
 }
 
 /// The resources of one version in an `APIGroupDiscoveryList`; none where it does not name the version.

@@ -46,7 +46,7 @@ impl Registry {
     ) -> Result<(Arc<Object>, Vec<String>), Status> {
         let storage = request.resource.storage();
         custom::refuse_if_terminating(&storage, object.text("metadata.name"))?;
-        let strategy = strategy::of(&storage);
+        let strategy = strategy::of_writes(&request.resource);
         let mut attributes = Attributes::new(request, Verb::Create, Options::Create(options.clone()));
         attributes.name = object.text("metadata.name").to_owned();
         attributes.object = object;
@@ -59,6 +59,7 @@ impl Registry {
         (strategy.prepare_create)(&mut attributes.object, &request.user);
         let mut errors = metadata::validate_name(&attributes.object, strategy);
         errors.extend(metadata::validate(&attributes.object, &storage));
+        self.check_admin_access(&storage, &request.namespace, &attributes.object, None, &mut errors).await?;
         (strategy.validate)(&attributes.object, &mut errors);
         (strategy.validate_create)(&attributes.object, &mut errors);
         errors.extend(ownership::validate(attributes.owners.new.as_ref()));

@@ -83,6 +83,7 @@ impl Part {
     /// Complaints about a change through this part, beside those about the object.
     pub(crate) fn validate(self, new: &Value, old: &Value, errors: &mut ErrorList) {
         match self {
+            Self::Finalize => strategy::validate_finalize(new, errors),
             Self::EphemeralContainers => strategy::validate_ephemeral(new, old, errors),
             Self::Resize => strategy::validate_resize(new, old, errors),
             Self::Approval | Self::Status if new.text("kind") == "CertificateSigningRequest" => {

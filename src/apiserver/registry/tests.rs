@@ -172,7 +172,9 @@ pub(crate) fn sample(row: &Resource) -> Value {
             json!({"spec": {"policyName": "p", "validationActions": ["Deny"]}})
         }
         ("networking.k8s.io", "networkpolicies") => json!({"spec": {"podSelector": {}}}),
-        ("events.k8s.io", "events") => json!({"regarding": {"kind": "Pod", "name": "p", "namespace": "a"}}),
+        ("events.k8s.io", "events") => json!({
+            "regarding": {"kind": "Pod", "name": "p", "namespace": "a"}, "eventTime": "2024-01-02T00:00:00.000001Z",
+            "type": "Normal", "reason": "r", "action": "a", "reportingController": "c", "reportingInstance": "i"}),
         ("apps", "deployments" | "daemonsets" | "replicasets") => {
             json!({"spec": {"selector": selector, "template": pod}})
         }

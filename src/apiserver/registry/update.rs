@@ -70,7 +70,7 @@ impl Registry {
         options: &WriteOptions,
     ) -> Result<Reply, Status> {
         let storage = request.resource.storage();
-        let strategy = strategy::of(&storage);
+        let strategy = strategy::of_writes(&request.resource);
         let mut warnings = Vec::new();
         let mut current = self.current(&storage, &request.namespace, &request.name).await?;
         for _ in 0..ATTEMPTS {
@@ -193,14 +193,16 @@ impl Registry {
                 attributes.warnings.extend((strategy.warnings)((&new, Some(old))));
             }
             Part::Status if !own => {
+                self.check_admin_access(storage, &request.namespace, &new, Some(old), &mut errors).await?;
                 (strategy.validate_status)(&new, old, &mut errors);
                 part.validate(&new, old, &mut errors);
+                attributes.warnings.extend((strategy.status_warnings)(&new));
             }
             Part::EphemeralContainers | Part::Resize => {
                 strategy.validate_change(&new, old, &mut errors);
                 part.validate(&new, old, &mut errors);
             }
-            Part::Status | Part::Approval => part.validate(&new, old, &mut errors),
+            Part::Status | Part::Approval | Part::Finalize => part.validate(&new, old, &mut errors),
             _ => {}
         }
         if !own {

@@ -319,6 +319,20 @@ impl At<'_, '_> {
         errors.extend(validate_annotations(pairs, &self.path()));
     }
 
+    /// Metadata of a template that has labels and annotations only.
+    pub(super) fn template_metadata(&self, errors: &mut ErrorList) {
+        self.get("annotations").annotations(errors);
+        self.get("labels").labels(errors);
+        for (field, value) in self.value.as_object().into_iter().flatten() {
+            let field = field.as_str();
+            let empty = self.get(field).is_empty() || field == "generation" && value == 0;
+            if !matches!(field, "annotations" | "labels") && !empty {
+                // As Go's field is called.
+                self.get(if field == "uid" { "uID" } else { field }).forbidden(errors, "cannot be set");
+            }
+        }
+    }
+
     /// A path below where it is taken from: relative, and never upwards.
     pub(super) fn descending(&self, errors: &mut ErrorList) {
         if self.str().starts_with('/') {

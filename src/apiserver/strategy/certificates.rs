@@ -58,7 +58,7 @@ pub(super) const SIGNING_REQUEST: Strategy = Strategy {
         let text = request.text("spec.request");
         let read = STANDARD.decode(text).map_err(|_| "illegal base64 data".to_owned());
         if let Err(why) = read.and_then(|pem| CertificateRequest::parse(&pem)) {
-            let shown = if text.is_empty() { Value::Null } else { text.into() };
+            let shown = request.at("spec.request").cloned().unwrap_or_default();
             errors.push(Error::invalid(&spec.child("request"), shown, why));
         }
         let usages = request.items("spec.usages");
@@ -137,16 +137,19 @@ pub(crate) fn validate_status(request: &Value, old: &Value, errors: &mut ErrorLi
         }
     }
     let conditions = request.items("status.conditions");
+    let had = |kind: &str| old.items("status.conditions").iter().any(|condition| condition.text("type") == kind);
+    let list = path;
     for (at, condition) in conditions.iter().enumerate() {
-        let path = path.index(at);
+        let path = list.index(at);
         let kind = condition.text("type");
         let before = |kind: &str| conditions[..at].iter().any(|other| other.text("type") == kind);
         if kind.is_empty() {
             errors.push(Error::required(&path.child("type"), ""));
         }
-        if (kind == "Approved" && before("Denied")) || (kind == "Denied" && before("Approved")) {
+        let both = (kind == "Approved" && before("Denied")) || (kind == "Denied" && before("Approved"));
+        if both && !(had("Approved") && had("Denied")) {
             let why = "Approved and Denied conditions are mutually exclusive";
-            errors.push(Error::invalid(&path.child("type"), kind, why));
+            errors.push(Error::invalid(&list, kind, why));
         }
         let known: &[&str] = match kind {
             "Approved" | "Denied" | "Failed" => &["True"],
@@ -243,7 +246,7 @@ mod tests {
         assert_eq!(
             seen,
             [
-                "status.conditions[1].type",
+                "status.conditions",
                 "status.conditions[1].status",
                 "status.conditions[2].status",
                 "status.conditions[3].status",

@@ -1,5 +1,6 @@
 //! Namespaces, nodes, quotas and limits, priorities, leases, certificates: kinds about the cluster itself.
 
+mod events;
 mod limits;
 mod validation;
 
@@ -12,6 +13,7 @@ use super::workloads::immutable_text;
 use super::{Garbage, Generation, Strategy, off};
 use crate::defaults::Defaults;
 use crate::tree::Tree;
+pub(crate) use validation::finalize;
 
 pub(super) const NAMESPACE: Strategy = Strategy {
     name: dns1123_label,
@@ -54,8 +56,7 @@ pub(super) const NODE: Strategy = Strategy {
             node.put_or_remove("status.allocatable", node.at("status.capacity").cloned());
         }
     },
-    validate: validation::node,
-    validate_create: validation::new_node,
+    validate: validation::whole_node,
     validate_update: validation::node_update,
     validate_status: validation::node_status,
     warnings: warnings::node,
@@ -114,8 +115,16 @@ pub(super) const EVENT: Strategy = Strategy {
     create_on_update: true,
     garbage: Garbage::Unsupported,
     durability: Durability::Deferred,
-    validate: validation::event,
+    validate: events::event,
     ..Strategy::DEFAULT
+};
+
+/// The same objects, written by those who know the newer group.
+pub(super) const EVENT_V1: Strategy = Strategy {
+    validate: events::event_v1,
+    validate_create: events::new_event_v1,
+    validate_update: events::event_v1_update,
+    ..EVENT
 };
 
 pub(super) const RUNTIME_CLASS: Strategy = Strategy {

@@ -8,6 +8,7 @@ mod conversion;
 mod defaults;
 mod rules;
 mod schema;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod versions;
@@ -36,18 +37,29 @@ pub(super) const DEFINITION: Strategy = Strategy {
             definition.default_to("spec.names.singular", kind.to_lowercase());
             definition.default_to("spec.names.listKind", format!("{kind}List"));
         }
+        // A webhook that says nothing is none.
+        let says = |webhook: &Value| {
+            ["clientConfig", "conversionReviewVersions"].iter().any(|field| webhook.at(field).is_some())
+        };
+        if definition.at("spec.conversion.webhook").is_some_and(|webhook| !says(webhook)) {
+            definition.cut("spec.conversion.webhook");
+        }
+        if definition.items("status.storedVersions").is_empty()
+            && let Some(stored) = storage_version(definition)
+        {
+            definition.put("status.storedVersions", json!([stored]));
+        }
     },
     defaults: Some(|| {
         Defaults::new(&[
-            ("spec.conversion", "{}"),
-            ("spec.conversion.strategy", r#""None""#),
+            ("spec.conversion", r#"{"strategy":"None"}"#),
             ("spec.conversion.webhook.clientConfig.service.port", "443"),
         ])
     }),
     prepare_create: |definition, _| {
-        let stored: Vec<Value> = storage_version(definition).into_iter().collect();
-        let names = json!({ "plural": "", "kind": "" });
-        definition.put("status", json!({ "conditions": [], "acceptedNames": names, "storedVersions": stored }));
+        let stored = storage_version(definition).map(|stored| json!([stored]));
+        definition.put("status", json!({ "acceptedNames": { "plural": "", "kind": "" } }));
+        definition.put_or_remove("status.storedVersions", stored);
     },
     prepare_update: |new, _| {
         // What was stored once may be stored still.
@@ -68,6 +80,11 @@ pub(super) const DEFINITION: Strategy = Strategy {
         crate::custom::set_condition(definition, &condition);
     },
     validate_create: |definition, errors| {
+        let name = definition.text("metadata.name");
+        if name != format!("{}.{}", definition.text("spec.names.plural"), definition.text("spec.group")) {
+            let why = "must be spec.names.plural+\".\"+spec.group";
+            errors.push(Error::invalid(&Path::root("metadata.name"), name, why));
+        }
         validate(definition, None, errors);
         approval::validate(definition, None, errors);
         preserve_unknown(definition, errors);
@@ -89,7 +106,13 @@ pub(super) const DEFINITION: Strategy = Strategy {
             preserve_unknown(new, errors);
         }
     },
-    warnings: |(definition, _)| schema::warnings(definition),
+    validate_status: |new, _, errors| {
+        names(&new["status"]["acceptedNames"], &Path::root("status.acceptedNames"), errors);
+    },
+    warnings: |(definition, old)| {
+        let known = old.map(schema::warnings).unwrap_or_default();
+        schema::warnings(definition).into_iter().filter(|warning| !known.contains(warning)).collect()
+    },
     ..Strategy::DEFAULT
 };
 
@@ -113,11 +136,6 @@ fn preserve_unknown(definition: &Value, errors: &mut ErrorList) {
 
 /// Complaints about a definition; `old` is what it replaces, and what was let pass there is let pass again.
 fn validate(definition: &Value, old: Option<&Value>, errors: &mut ErrorList) {
-    let name = definition.text("metadata.name");
-    if name != format!("{}.{}", definition.text("spec.names.plural"), definition.text("spec.group")) {
-        let why = "must be spec.names.plural+\".\"+spec.group";
-        errors.push(Error::invalid(&Path::root("metadata.name"), name, why));
-    }
     spec(definition, old, errors);
     names(&definition["status"]["acceptedNames"], &Path::root("status.acceptedNames"), errors);
     stored_versions(definition, errors);
@@ -139,6 +157,10 @@ fn spec(definition: &Value, old: Option<&Value>, errors: &mut ErrorList) {
         "Cluster" | "Namespaced" => {}
         scope => errors.push(Error::not_supported(&spec.child("scope"), scope, &["Cluster", "Namespaced"])),
     }
+    if definition.truth("spec.preserveUnknownFields") && schema::any_defaults(definition) {
+        let why = "must be false in order to use defaults in the schema";
+        errors.push(Error::invalid(&spec.child("preserveUnknownFields"), true, why));
+    }
     versions::validate(definition, old, errors);
     let named = &definition["spec"]["names"];
     for field in ["plural", "singular", "kind", "listKind"] {
@@ -154,15 +176,16 @@ fn spec(definition: &Value, old: Option<&Value>, errors: &mut ErrorList) {
 fn names(names: &Value, path: &Path, errors: &mut ErrorList) {
     let mut check = |path: Path, name: &str, text: &str, mixed: bool| {
         let complaints = dns1035_label(text);
-        if !name.is_empty() && !complaints.is_empty() {
+        if !complaints.is_empty() {
             let mixed = if mixed { "may have mixed case, but should otherwise match: " } else { "" };
             errors.push(Error::invalid(&path, name, format!("{mixed}{}", complaints.join(","))));
         }
     };
-    for field in ["plural", "singular"] {
+    let said = |field: &&str| !names.text(field).is_empty();
+    for field in ["plural", "singular"].into_iter().filter(said) {
         check(path.child(field), names.text(field), names.text(field), false);
     }
-    for field in ["kind", "listKind"] {
+    for field in ["kind", "listKind"].into_iter().filter(said) {
         check(path.child(field), names.text(field), &names.text(field).to_lowercase(), true);
     }
     for field in ["shortNames", "categories"] {
@@ -180,12 +203,15 @@ fn stored_versions(definition: &Value, errors: &mut ErrorList) {
     let path = Path::root("status.storedVersions");
     let stored = definition.items("status.storedVersions");
     if stored.is_empty() {
-        errors.push(Error::invalid(&path, json!([]), "must have at least one stored version"));
+        let stored = definition.at("status.storedVersions").cloned().unwrap_or_default();
+        errors.push(Error::invalid(&path, stored, "must have at least one stored version"));
         return;
     }
     let versions = definition.items("spec.versions");
-    for version in versions.iter().filter(|version| version.truth("storage")) {
-        if !stored.contains(&version["name"]) {
+    for (at, version) in versions.iter().enumerate().filter(|(_, version)| version.truth("storage")) {
+        // A name that comes twice is missed the second time.
+        let twice = versions[..at].iter().any(|other| other["name"] == version["name"]);
+        if twice || !stored.contains(&version["name"]) {
             let why = format!("must have the storage version {}", version.text("name"));
             errors.push(Error::invalid(&path, stored.to_vec(), why));
         }

@@ -1,8 +1,9 @@
-//! Devices and claims to them: resource.k8s.io. Selectors in CEL are bounded in length and not read any further here.
+//! Devices and claims to them: resource.k8s.io.
 
+mod selectors;
 mod slices;
 
-use api::validation::field::{Error, ErrorList};
+use api::validation::field::{Error, ErrorList, Path};
 use api::validation::{c_identifier, dns1123_label, dns1123_subdomain, label_value, qualified_name};
 use serde_json::{Value, json};
 
@@ -10,7 +11,7 @@ use super::at::At;
 use super::conditions::conditions;
 use super::pod_validation::node_selector;
 use super::resource_names;
-use super::workloads::immutable_of;
+use super::workloads::{immutable_of, immutable_spec};
 use crate::tree::Tree;
 
 pub(super) use slices::{slice, slice_update};
@@ -19,9 +20,11 @@ pub(super) use slices::{slice, slice_update};
 const MOST: usize = 32;
 /// Longest expressions and parameters.
 const LONGEST: usize = 10 << 10;
+/// What a claim got.
+const RESULTS: &str = "status.allocation.devices.results";
 const EFFECTS: &[&str] = &["NoExecute", "NoSchedule", "None"];
 
-/// The items of a list of bounded length; none when it is longer.
+/// The items of a list of bounded length; none when it is longer, and then nothing else is said of it.
 fn bounded<'s, 'v>(
     at: &'s At<'_, 'v>,
     list: &'s str,
@@ -70,15 +73,13 @@ pub(super) fn claim(object: &Value, errors: &mut ErrorList) {
 }
 
 pub(super) fn claim_update(new: &Value, old: &Value, errors: &mut ErrorList) {
-    immutable_of("ResourceClaimSpec", new, old, "spec", errors);
+    immutable_spec("ResourceClaimSpec", new, old, errors);
 }
 
 /// Complaints about a template of claims.
 pub(super) fn template(object: &Value, errors: &mut ErrorList) {
     let root = At::root(object);
-    let metadata = root.get("spec.metadata");
-    metadata.get("annotations").annotations(errors);
-    metadata.get("labels").labels(errors);
+    root.get("spec.metadata").template_metadata(errors);
     claim_spec(&root.get("spec.spec"), errors);
 }
 
@@ -87,7 +88,7 @@ fn claim_spec(spec: &At, errors: &mut ErrorList) {
     for request in bounded(&devices, "requests", MOST, errors).collect::<Vec<_>>() {
         self::request(&request, errors);
     }
-    names_once(&devices, "requests", errors);
+    names_once(&devices, "requests", MOST, errors);
     for constraint in bounded(&devices, "constraints", MOST, errors).collect::<Vec<_>>() {
         references(&constraint, &devices, errors);
         let (same, distinct) = (constraint.get("matchAttribute"), constraint.get("distinctAttribute"));
@@ -96,9 +97,7 @@ fn claim_spec(spec: &At, errors: &mut ErrorList) {
         } else if distinct.is_set() {
             full_name(&distinct, errors);
         } else {
-            let why =
-                "exactly one of \"matchAttribute\" or \"distinctAttribute\" is required, but multiple fields are set";
-            constraint.required(errors, why);
+            same.required(errors, "");
         }
     }
     for config in bounded(&devices, "config", MOST, errors).collect::<Vec<_>>() {
@@ -107,9 +106,10 @@ fn claim_spec(spec: &At, errors: &mut ErrorList) {
     }
 }
 
-fn names_once(at: &At, list: &str, errors: &mut ErrorList) {
+fn names_once(at: &At, list: &str, most: usize, errors: &mut ErrorList) {
     let mut seen: Vec<&str> = Vec::new();
-    for item in at.each(list) {
+    let short = at.items(list).len() <= most;
+    for item in at.each(list).filter(|_| short) {
         let name = item.text("name");
         if seen.contains(&name) {
             errors.push(Error::duplicate(&item.path(), name));
@@ -134,7 +134,7 @@ fn request(request: &At, errors: &mut ErrorList) {
                 named(&choice.get("name"), dns1123_label, errors);
                 wish(&choice, errors);
             }
-            names_once(request, "firstAvailable", errors);
+            names_once(request, "firstAvailable", 8, errors);
         }
     }
 }
@@ -167,6 +167,8 @@ fn selectors(at: &At, errors: &mut ErrorList) {
             cel.required(errors, "");
         } else if cel.text("expression").len() > LONGEST {
             cel.get("expression").too_long(errors, LONGEST);
+        } else {
+            selectors::expression(&cel.get("expression"), errors);
         }
     }
 }
@@ -190,15 +192,16 @@ fn toleration(at: &At, errors: &mut ErrorList) {
 
 /// Names of requests of the claim, or of a request and one of its choices.
 fn references(at: &At, devices: &At, errors: &mut ErrorList) {
-    for name in bounded(at, "requests", MOST, errors).collect::<Vec<_>>() {
-        reference(&name, devices, errors);
-    }
-    let mut seen: Vec<&str> = Vec::new();
-    for name in at.each("requests") {
-        if seen.contains(&name.str()) {
-            name.duplicate(errors);
+    let names: Vec<_> = bounded(at, "requests", MOST, errors).collect();
+    names.iter().for_each(|name| reference(name, devices, errors));
+    each_once(&names, errors);
+}
+
+fn each_once(texts: &[At], errors: &mut ErrorList) {
+    for (index, text) in texts.iter().enumerate() {
+        if texts[..index].iter().any(|other| other.str() == text.str()) {
+            text.duplicate(errors);
         }
-        seen.push(name.str());
     }
 }
 
@@ -280,20 +283,19 @@ fn full_name(at: &At, errors: &mut ErrorList) {
 pub(super) fn claim_status(new: &Value, old: &Value, errors: &mut ErrorList) {
     let root = At::root(new);
     let (status, devices) = (root.get("status"), root.get("spec.devices"));
-    for user in bounded(&status, "reservedFor", 256, errors).collect::<Vec<_>>() {
+    let users: Vec<_> = bounded(&status, "reservedFor", 256, errors).collect();
+    for user in &users {
         for field in ["resource", "name", "uid"] {
             if user.text(field).is_empty() {
                 user.get(field).required(errors, "");
             }
         }
     }
-    let mut users: Vec<&str> = Vec::new();
-    for user in status.each("reservedFor") {
+    for (index, user) in users.iter().enumerate() {
         let uid = user.text("uid");
-        if users.contains(&uid) {
+        if users[..index].iter().any(|other| other.text("uid") == uid) {
             errors.push(Error::duplicate(&user.path(), uid));
         }
-        users.push(uid);
     }
     let identity = |device: &Value| ["driver", "pool", "device", "shareID"].map(|field| device.text(field).to_owned());
     let allocated: Vec<_> = status.items("allocation.devices.results").iter().map(identity).collect();
@@ -301,7 +303,8 @@ pub(super) fn claim_status(new: &Value, old: &Value, errors: &mut ErrorList) {
     for device in status.each("devices") {
         device_status(&device, errors);
         let id = identity(device.value());
-        let shown = id.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join("/");
+        let [driver, pool, name, share] = &id;
+        let shown = json!({"Driver": driver, "Pool": pool, "Device": name, "ShareID": share});
         if !allocated.contains(&id) {
             device.wrong(errors, shown.clone(), "must be an allocated device in the claim");
         }
@@ -339,6 +342,11 @@ fn device_status(device: &At, errors: &mut ErrorList) {
         raw(&device.get("data"), errors);
     }
     let network = device.get("networkData");
+    let addresses: Vec<_> = bounded(&network, "ips", 16, errors).collect();
+    for address in &addresses {
+        errors.extend(api::validation::ip::interface_address(&address.path(), address.str()));
+    }
+    each_once(&addresses, errors);
     for (field, most) in [("interfaceName", 256), ("hardwareAddress", 128)] {
         if network.text(field).len() > most {
             network.get(field).too_long(errors, most);
@@ -397,6 +405,25 @@ fn binding_conditions(at: &At, errors: &mut ErrorList) {
     if empty(bad) && !empty(good) {
         at.get(bad).wrong(errors, json!([]), "bindingFailureConditions are required to use bindingConditions");
     }
+}
+
+/// Where an object, if it is new or was changed from the old one, asks for devices with the rights of an administrator.
+pub(crate) fn admin_access(new: &Value, old: Option<&Value>) -> Option<Path> {
+    const REQUESTS: &str = "spec.devices.requests";
+    let asks = |item: &Value| item.truth("adminAccess");
+    let asks_exactly = |item: &Value| item.at("exactly").is_some_and(asks);
+    let (list, at) = match (new.text("kind"), old) {
+        ("ResourceClaim", None) => (REQUESTS, new.items(REQUESTS).iter().position(asks_exactly)),
+        // The place that is named is a claim's.
+        ("ResourceClaimTemplate", None) => {
+            (REQUESTS, new.items("spec.spec.devices.requests").iter().position(asks_exactly))
+        }
+        ("ResourceClaim", Some(old)) if !old.items(RESULTS).iter().any(asks) => {
+            (RESULTS, new.items(RESULTS).iter().position(asks))
+        }
+        _ => return None,
+    };
+    Some(Path::root(list).index(at?).child("adminAccess"))
 }
 
 /// Complaints about a class of devices.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::at::{At, Rule};
 use super::conditions::conditions;
 use super::devices;
-use super::workloads::immutable_of;
+use super::workloads::immutable_spec;
 use super::workloads::validation::{at_most_all, int_or_percent};
 use super::{Generation, Strategy, off};
 use crate::defaults::Defaults;
@@ -123,8 +123,8 @@ pub(super) const RESOURCE_CLAIM: Strategy = Strategy {
 
 pub(super) const RESOURCE_CLAIM_TEMPLATE: Strategy = Strategy {
     default: |template| default_requests(template, "spec.spec.devices.requests"),
-    validate_create: devices::template,
-    validate_update: |new, old, errors| immutable_of("ResourceClaimTemplateSpec", new, old, "spec", errors),
+    validate: devices::template,
+    validate_update: |new, old, errors| immutable_spec("ResourceClaimTemplateSpec", new, old, errors),
     returns_deleted: true,
     off: off::RESOURCE_CLAIM_TEMPLATE,
     ..Strategy::DEFAULT

@@ -19,6 +19,7 @@ pub(super) const INGRESS: Strategy = Strategy {
     validate_create: validation::new_ingress,
     validate_status: validation::ingress_status,
     warnings: warnings::ingress,
+    status_warnings: warnings::load_balancer,
     ..Strategy::DEFAULT
 };
 

@@ -81,7 +81,10 @@ pub(super) const MUTATING: Strategy = Strategy {
 pub(super) const MUTATING_BINDING: Strategy = Strategy {
     generation: Generation::Counted,
     defaults: Some(binding_defaults),
-    validate: validate_binding,
+    validate: |binding, errors| {
+        validate_binding(binding, errors);
+        validate_mutable(binding, "spec.matchResources.resourceRules", errors);
+    },
     unconditional_update: false,
     ..Strategy::DEFAULT
 };
@@ -92,8 +95,13 @@ fn spec() -> Path {
 
 fn validate_policy(policy: &Value, errors: &mut ErrorList) {
     let (names, variables) = validate_common(policy, Names { authorizer: true, ..Names::default() }, errors);
-    let environment = names.environment().with_lazy("variables", &variables);
-    let plain = Names { authorizer: false, ..names }.environment().with_lazy("variables", &variables);
+    // A policy without variables does not know the word.
+    let composed = |environment: cel::Environment| match policy.items("spec.variables") {
+        [] => environment,
+        _ => environment.with_lazy("variables", &variables),
+    };
+    let environment = composed(names.environment());
+    let plain = composed(Names { authorizer: false, ..names }.environment());
     let validations = policy.items("spec.validations");
     let annotations = policy.items("spec.auditAnnotations");
     if validations.is_empty() && annotations.is_empty() {
@@ -135,6 +143,7 @@ fn validate_mutating(policy: &Value, errors: &mut ErrorList) {
     if mutations.is_empty() {
         errors.push(Error::required(&spec().child("mutations"), "mutations must contain at least one item"));
     }
+    validate_mutable(policy, "spec.matchConstraints.resourceRules", errors);
     let (configuration, patch) = result_types();
     for (at, mutation) in mutations.iter().enumerate() {
         let path = spec().child("mutations").index(at);
@@ -178,13 +187,22 @@ fn validate_mutating(policy: &Value, errors: &mut ErrorList) {
     }
 }
 
+/// Only what makes or changes something can be mutated.
+fn validate_mutable(object: &Value, rules: &str, errors: &mut ErrorList) {
+    const OPERATIONS: [&str; 4] = ["*", "CONNECT", "CREATE", "UPDATE"];
+    let operations = object.items(rules).iter().flat_map(|rule| rule.items("operations")).filter_map(Value::as_str);
+    for operation in operations.filter(|operation| !OPERATIONS.contains(operation)) {
+        errors.push(Error::not_supported(&Path::root(rules).child("operations"), operation, &OPERATIONS));
+    }
+}
+
 /// What both kinds of policies have in common. Gives the names their expressions can use, and the variables with their types.
 fn validate_common(policy: &Value, names: Names, errors: &mut ErrorList) -> (Names, Vec<(std::sync::Arc<str>, Type)>) {
     let names = Names { params: policy.at("spec.paramKind").is_some(), ..names };
     const FAILURE: [&str; 2] = ["Fail", "Ignore"];
-    match policy.text("spec.failurePolicy") {
-        "" => errors.push(Error::required(&spec().child("failurePolicy"), "")),
-        said if !FAILURE.contains(&said) => {
+    match policy.at("spec.failurePolicy").and_then(Value::as_str) {
+        None => errors.push(Error::required(&spec().child("failurePolicy"), "")),
+        Some(said) if !FAILURE.contains(&said) => {
             errors.push(Error::not_supported(&spec().child("failurePolicy"), said, &FAILURE));
         }
         _ => {}
@@ -202,9 +220,10 @@ fn validate_common(policy: &Value, names: Names, errors: &mut ErrorList) -> (Nam
             }
         }
     }
-    let conditions = Names { objects: false, ..names };
-    validate_conditions(policy.items("spec.matchConditions"), conditions, &spec().child("matchConditions"), errors);
-    (names, validate_variables(policy.items("spec.variables"), names, errors))
+    // Only mutations make objects.
+    let plain = Names { objects: false, ..names };
+    validate_conditions(policy.items("spec.matchConditions"), plain, &spec().child("matchConditions"), errors);
+    (names, validate_variables(policy.items("spec.variables"), plain, errors))
 }
 
 fn validate_variables(variables: &[Value], names: Names, errors: &mut ErrorList) -> Vec<(std::sync::Arc<str>, Type)> {
@@ -263,14 +282,12 @@ fn validate_validation(
     }
     let message = validation.text("message");
     if !message.is_empty() && message.trim().is_empty() {
-        errors.push(Error::invalid(&path.child("message"), message, "message must be non-empty if specified"));
+        errors.push(Error::invalid(&path.child("message"), message, "must be non-empty if specified"));
     } else if message.trim().contains(['\n', '\r']) {
         errors.push(Error::invalid(&path.child("message"), message, "must not contain line breaks"));
     }
-    // Upstream takes one more than it names.
     const REASONS: [&str; 3] = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
-    let reason = validation.text("reason");
-    if !reason.is_empty() && reason != "Unauthorized" && !REASONS.contains(&reason) {
+    if let Some(reason) = validation.at("reason").and_then(Value::as_str).filter(|reason| !REASONS.contains(reason)) {
         errors.push(Error::not_supported(&path.child("reason"), reason, &REASONS));
     }
 }
@@ -338,9 +355,9 @@ fn validate_param_kind(kind: &Value, path: &Path, errors: &mut ErrorList) {
 
 fn validate_match_resources(resources: &Value, path: &Path, errors: &mut ErrorList) {
     const POLICIES: [&str; 2] = ["Equivalent", "Exact"];
-    match resources.text("matchPolicy") {
-        "" => errors.push(Error::required(&path.child("matchPolicy"), "")),
-        said if !POLICIES.contains(&said) => {
+    match resources.at("matchPolicy").and_then(Value::as_str) {
+        None => errors.push(Error::required(&path.child("matchPolicy"), "")),
+        Some(said) if !POLICIES.contains(&said) => {
             errors.push(Error::not_supported(&path.child("matchPolicy"), said, &POLICIES));
         }
         _ => {}

@@ -61,6 +61,7 @@ pub(super) const SERVICE: Strategy = Strategy {
     create_on_update: true,
     returns_deleted: true,
     warnings: warnings::service,
+    status_warnings: warnings::load_balancer,
     ..Strategy::DEFAULT
 };
 

@@ -6,12 +6,27 @@ mod validation;
 use serde_json::{Value, json};
 
 use super::warnings;
-use super::workloads::immutable_of;
+use super::workloads::immutable_spec;
 use super::{Generation, Strategy};
 use crate::defaults::Defaults;
 use crate::tree::Tree;
 
 pub(super) use validation::claim_spec as validate_claim_spec;
+
+/// What drivers within Kubernetes fill in, in the spec of a volume.
+const SOURCE_DEFAULTS: &[(&str, &str)] = &[
+    ("hostPath.type", r#""""#),
+    ("rbd.pool", r#""rbd""#),
+    ("rbd.user", r#""admin""#),
+    ("rbd.keyring", r#""/etc/ceph/keyring""#),
+    ("iscsi.iscsiInterface", r#""default""#),
+    ("azureDisk.cachingMode", r#""ReadWrite""#),
+    ("azureDisk.fsType", r#""ext4""#),
+    ("azureDisk.kind", r#""Shared""#),
+    ("azureDisk.readOnly", "false"),
+    ("scaleIO.storageMode", r#""ThinProvisioned""#),
+    ("scaleIO.fsType", r#""xfs""#),
+];
 
 pub(super) const VOLUME: Strategy = Strategy {
     status: Some(r#"{"phase":"Pending"}"#),
@@ -24,20 +39,10 @@ pub(super) const VOLUME: Strategy = Strategy {
             ("status.phase", r#""Pending""#),
             ("spec.persistentVolumeReclaimPolicy", r#""Retain""#),
             ("spec.volumeMode", r#""Filesystem""#),
-            ("spec.hostPath.type", r#""""#),
-            ("spec.rbd.pool", r#""rbd""#),
-            ("spec.rbd.user", r#""admin""#),
-            ("spec.rbd.keyring", r#""/etc/ceph/keyring""#),
-            ("spec.iscsi.iscsiInterface", r#""default""#),
-            ("spec.azureDisk.cachingMode", r#""ReadWrite""#),
-            ("spec.azureDisk.fsType", r#""ext4""#),
-            ("spec.azureDisk.kind", r#""Shared""#),
-            ("spec.azureDisk.readOnly", "false"),
-            ("spec.scaleIO.storageMode", r#""ThinProvisioned""#),
-            ("spec.scaleIO.fsType", r#""xfs""#),
             ("status", "{}"),
             ("status.phase", r#""Pending""#),
         ])
+        .with("spec", SOURCE_DEFAULTS)
     }),
     validate: validation::volume,
     validate_update: validation::volume_update,
@@ -152,9 +157,10 @@ pub(super) const ATTRIBUTES_CLASS: Strategy = Strategy {
 
 pub(super) const VOLUME_ATTACHMENT: Strategy = Strategy {
     status: Some(r#"{"attached":false}"#),
+    defaults: Some(|| Defaults::new(&[]).with("spec.source.inlineVolumeSpec", SOURCE_DEFAULTS)),
     validate: kinds::attachment,
     validate_create: kinds::new_attachment,
-    validate_update: |new, old, errors| immutable_of("VolumeAttachmentSpec", new, old, "spec", errors),
+    validate_update: |new, old, errors| immutable_spec("VolumeAttachmentSpec", new, old, errors),
     validate_status: kinds::attachment_status,
     returns_deleted: true,
     unconditional_update: false,

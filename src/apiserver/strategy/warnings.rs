@@ -146,8 +146,15 @@ pub(super) fn endpoints((new, old): About) -> Warnings {
         warnings.push("spec.addressType: FQDN endpoints are deprecated".to_owned());
     }
     let labels = new.at("metadata.labels");
-    let managed = |key: &str| labels.and_then(|labels| labels.get(key)).is_some();
-    if managed("endpoints.kubernetes.io/managed-by") || managed("endpointslice.kubernetes.io/managed-by") {
+    let by = |key: &str, names: &[&str]| {
+        let who = labels.and_then(|labels| labels.get(key)).and_then(Value::as_str);
+        who.is_some_and(|who| names.contains(&who))
+    };
+    // What our own controllers write is in order.
+    let slices = ["endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io"];
+    if by("endpoints.kubernetes.io/managed-by", &["endpoint-controller"])
+        || by("endpointslice.kubernetes.io/managed-by", &slices)
+    {
         return warnings;
     }
     for subset in root.each("subsets") {
@@ -155,10 +162,8 @@ pub(super) fn endpoints((new, old): About) -> Warnings {
             subset.each(list).for_each(|address| ip(&address.get("ip"), &mut warnings));
         }
     }
-    if matches!(new.text("addressType"), "IPv4" | "IPv6") {
-        for endpoint in root.each("endpoints") {
-            endpoint.each("addresses").for_each(|address| ip(&address, &mut warnings));
-        }
+    for endpoint in root.each("endpoints") {
+        endpoint.each("addresses").for_each(|address| ip(&address, &mut warnings));
     }
     warnings
 }
@@ -183,6 +188,15 @@ pub(super) fn ingress((new, old): About) -> Warnings {
     let words = format!("annotation \"{key}\" is deprecated, please use 'spec.ingressClassName' instead");
     let warned = said && old.is_none() && new.text("spec.ingressClassName").is_empty();
     warned.then_some(words).into_iter().collect()
+}
+
+/// Warnings about the addresses at which a load balancer is reached.
+pub(super) fn load_balancer(new: &Value) -> Warnings {
+    let mut warnings = Vec::new();
+    for point in At::root(new).each("status.loadBalancer.ingress") {
+        ip(&point.with(point.get("ip").value()), &mut warnings);
+    }
+    warnings
 }
 
 pub(super) fn node((new, _): About) -> Warnings {

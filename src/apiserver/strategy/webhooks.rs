@@ -218,8 +218,12 @@ pub(crate) fn validate_url(url: &str, path: &Path, errors: &mut ErrorList) {
     }
     let (before, fragment) = url.split_once('#').unwrap_or((url, ""));
     let (before, query) = before.split_once('?').unwrap_or((before, ""));
-    let (scheme, rest) = before.split_once("://").unwrap_or(("", before));
-    let authority = if scheme.is_empty() { "" } else { rest.split('/').next().unwrap_or_default() };
+    let named = |scheme: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(plain)
+    };
+    let (scheme, rest) = before.split_once(':').filter(|(scheme, _)| named(scheme)).unwrap_or(("", before));
+    let authority = rest.strip_prefix("//").map_or("", |rest| rest.split('/').next().unwrap_or_default());
     let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
     if scheme != "https" {
         errors.push(Error::invalid(path, scheme, format!("'https' is the only allowed URL scheme{FORM}")));
@@ -278,9 +282,10 @@ fn unparsable(url: &str) -> Option<String> {
 
 /// A webhook's service, in upstream's words.
 pub(crate) fn validate_service(service: &Value, path: &Path, errors: &mut ErrorList) {
-    for field in ["name", "namespace"] {
-        if service.text(field).is_empty() {
-            errors.push(Error::required(&path.child(field), ""));
+    // Upstream names the one when the other is missing.
+    for (missing, named) in [("namespace", "name"), ("name", "namespace")] {
+        if service.text(missing).is_empty() {
+            errors.push(Error::required(&path.child(named), ""));
         }
     }
     let port = service.int("port").unwrap_or(0);

@@ -274,6 +274,14 @@ pub(super) fn immutable_of(kind: &str, new: &Value, old: &Value, path: &str, err
     }
 }
 
+/// Complains about a change of a spec of the type `kind` that may not change.
+pub(super) fn immutable_spec(kind: &str, new: &Value, old: &Value, errors: &mut ErrorList) {
+    let [new, old] = [new, old].map(|object| upstream_form::of(kind, object.at("spec").unwrap_or(&Value::Null)));
+    if !semantic::same(&new, &old) {
+        errors.push(Error::immutable(&Path::root("spec"), new));
+    }
+}
+
 /// Complains about a change of a text that may not change.
 pub(super) fn immutable_text(new: &Value, old: &Value, path: &str, errors: &mut ErrorList) {
     if new.text(path) != old.text(path) {

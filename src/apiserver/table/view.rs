@@ -10,7 +10,7 @@ macro_rules! view {
         #[derive(serde::Deserialize, Default)]
         #[serde(default, rename_all = "camelCase")]
         struct $name {
-            $($(#[$meta])* #[serde(deserialize_with = "crate::table::view::or_default")] $field: $ty,)*
+            $($(#[$meta])* #[serde(deserialize_with = "api::meta::or_default")] $field: $ty,)*
         }
     )*};
 }
@@ -19,11 +19,6 @@ pub(super) use view;
 /// Reads a view. Tables never show the resource version, so the stored bytes will do as they are.
 pub(super) fn read<T: DeserializeOwned>(object: &Object) -> Result<T, ObjectError> {
     Ok(serde_json::from_slice(object.stored_bytes())?)
-}
-
-/// `null` reads as absent, as it does in Go.
-pub(super) fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 /// How many elements a list has, or members an object, whatever they are.

@@ -180,7 +180,11 @@ impl<'e> Coster<'e> {
         if matches!(self.checked.ty(operand), Type::Map(_) | Type::Object(_) | Type::Library(_) | Type::Param(_)) {
             sum = sum.plus(ONE);
         }
-        let field = self.declaration(operand).and_then(|decl| decl.field(field).map(|field| field.ty.clone()));
+        let field = self.declaration(operand).and_then(|decl| match decl.element_arc() {
+            // What a map holds under a name is known only where all of it is values of one size.
+            Some(element) if decl.keys.is_some() => Some(element.clone()).filter(|_| element.is_dynamic()),
+            _ => decl.field(field).map(|field| field.ty.clone()),
+        });
         self.declare(expr, field);
         sum
     }
@@ -223,7 +227,10 @@ impl<'e> Coster<'e> {
         let (size, declared) = match which {
             Which::Value => (entry.map(|entry| entry.value), element(decl)),
             Which::Single if list => (entry.map(|entry| entry.value), element(decl)),
-            _ => (entry.map(|entry| entry.key), decl.filter(|_| !list).map(|_| KEY.clone())),
+            _ => (
+                entry.map(|entry| entry.key),
+                decl.filter(|_| !list).map(|decl| decl.keys.clone().unwrap_or_else(|| KEY.clone())),
+            ),
         };
         self.locals.push(Local { name: name.clone(), declared, size, entry: None });
     }

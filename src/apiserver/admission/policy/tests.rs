@@ -87,7 +87,7 @@ async fn messages_reasons_and_variables() {
             {"expression": "variables.a != 'one'", "message": " said "},
             {"expression": "variables.a != 'two'", "messageExpression": "'got ' + variables.twice", "reason": "Forbidden"},
             {"expression": "variables.a != 'three'", "messageExpression": "'' + object.data.nothing", "message": "fallback"},
-            {"expression": "variables.a != 'four'", "messageExpression": "'two\\nlines'", "reason": "Unauthorized"},
+            {"expression": "variables.a != 'four'", "messageExpression": "'two\\nlines'", "reason": "RequestEntityTooLarge"},
         ],
     });
     let server = with_policy(spec, json!({})).await;
@@ -96,7 +96,7 @@ async fn messages_reasons_and_variables() {
         ("one", "said", 422),
         ("two", "got twotwo", 403),
         ("three", "fallback", 422),
-        ("four", "failed expression: variables.a != 'four'", 401),
+        ("four", "failed expression: variables.a != 'four'", 413),
     ] {
         let status = refusal(&server, map("bad", json!({"a": value}))).await;
         assert!(status.message.ends_with(&format!("denied request: {message}")), "{}", status.message);

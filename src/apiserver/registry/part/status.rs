@@ -4,7 +4,7 @@ use api::Resource;
 use serde_json::Value;
 
 use super::put_conditions;
-use crate::strategy::TEMPLATE_GENERATION;
+use crate::strategy::{self, TEMPLATE_GENERATION};
 use crate::tree::Tree;
 
 /// The metadata that `ResetObjectMetaForStatus` keeps upstream.
@@ -54,7 +54,11 @@ pub(super) fn merge(resource: &Resource, mut new: Value, old: &Value) -> Value {
         }
         ("", "persistentvolumes") => volume(&mut merged, old),
         ("certificates.k8s.io", "certificatesigningrequests") => signing_request(&mut merged, old),
-        ("resource.k8s.io", "resourceclaims") => claim(&mut merged, old),
+        ("resource.k8s.io", "resourceclaims") => {
+            // Shares of devices are a feature that is off, and no part of what tells them apart.
+            strategy::off::take_out(&mut merged, Some(old), strategy::of(resource).off);
+            claim(&mut merged, old);
+        }
         _ => {}
     }
     merged

@@ -114,8 +114,14 @@ async fn two_rows_show_the_same_events() {
     server.create("events", event).await.unwrap();
     let shown = server.get("events.events.k8s.io/e").await.unwrap();
     assert_eq!((&shown["apiVersion"], &shown["note"]), (&json!("events.k8s.io/v1"), &json!("hello")));
-    server.merge("events.events.k8s.io/e", json!({"note": "bye"})).await.unwrap();
-    assert_eq!(server.get("events/e").await.unwrap()["message"], "bye");
+    let series = json!({"count": 2, "lastObservedTime": "2024-01-02T00:00:00.000001Z"});
+    server.merge("events.events.k8s.io/e", json!({"series": series})).await.unwrap();
+    assert_eq!(server.get("events/e").await.unwrap()["series"], series);
+    // What the one group may change, the other may not.
+    let refused = server.merge("events.events.k8s.io/e", json!({"note": "bye"})).await.unwrap_err();
+    assert!(refused.message.contains("message: Invalid value: \"bye\": field is immutable"), "{}", refused.message);
+    server.merge("events/e", json!({"message": "bye"})).await.unwrap();
+    assert_eq!(server.get("events.events.k8s.io/e").await.unwrap()["note"], "bye");
     let options = ListOptions { field_selector: "involvedObject.name=p".into(), ..ListOptions::default() };
     assert_eq!(server.list("events", options).await.unwrap().items.len(), 1);
 }

@@ -2,7 +2,7 @@
 
 use api::quantity::Quantity;
 use api::validation::field::{Error, ErrorList};
-use api::validation::{dns1123_label, dns1123_subdomain, ip, qualified_name};
+use api::validation::{dns1123_label, ip, qualified_name};
 use serde_json::Value;
 
 use crate::strategy::at::At;
@@ -17,13 +17,26 @@ const SYSTEM: [(&str, i64); 2] = [("system-node-critical", 2_000_001_000), ("sys
 /// Complaints about a namespace.
 pub(super) fn namespace(object: &Value, errors: &mut ErrorList) {
     let root = At::root(object);
-    let list = root.get("spec.finalizers");
-    for finalizer in root.items("spec.finalizers").iter().filter_map(Value::as_str) {
-        qualified_name(finalizer).into_iter().for_each(|why| list.wrong(errors, finalizer, why));
-        if !finalizer.contains('/') && !is_standard_finalizer(finalizer) {
-            let why = "name is neither a standard finalizer name nor is it fully qualified";
-            list.wrong(errors, finalizer, why);
-        }
+    for finalizer in root.each("spec.finalizers") {
+        self::finalizer(&root.get("spec.finalizers").with(finalizer.value()), errors);
+    }
+}
+
+/// Complaints about a write of what a namespace waits for before it goes.
+pub(crate) fn finalize(namespace: &Value, errors: &mut ErrorList) {
+    At::root(namespace).each("spec.finalizers").for_each(|finalizer| self::finalizer(&finalizer, errors));
+}
+
+/// What an object waits for: one of the system's own, or one with a domain.
+pub(super) fn finalizer(at: &At, errors: &mut ErrorList) {
+    at.complain(errors, qualified_name(at.str()));
+    unqualified(at, errors);
+}
+
+/// The same for one that is a name already.
+pub(super) fn unqualified(at: &At, errors: &mut ErrorList) {
+    if !at.str().contains('/') && !is_standard_finalizer(at.str()) {
+        at.invalid(errors, "name is neither a standard finalizer name nor is it fully qualified");
     }
 }
 
@@ -64,18 +77,33 @@ pub(super) fn node(object: &Value, errors: &mut ErrorList) {
     }
 }
 
-/// Complaints about a node that is new.
-pub(super) fn new_node(object: &Value, errors: &mut ErrorList) {
+/// Complaints about a node that is made or changed as a whole.
+pub(super) fn whole_node(object: &Value, errors: &mut ErrorList) {
+    node(object, errors);
     let root = At::root(object);
-    let ranges = root.items("spec.podCIDRs");
-    root.each("spec.podCIDRs").for_each(|range| errors.extend(ip::legacy_cidr(&range.path(), range.str())));
-    let families: Vec<bool> = ranges
-        .iter()
-        .filter_map(|range| ip::parse_cidr(range.as_str()?))
-        .map(|(address, _)| address.is_ipv4())
-        .collect();
-    if families.len() > 2 || matches!(families.as_slice(), [one, other] if one == other) {
-        root.get("spec.podCIDRs").invalid(errors, "may specify no more than one CIDR for each IP family");
+    let at = root.get("spec.podCIDRs");
+    let mut families = Vec::new();
+    let mut bad = None;
+    for (index, range) in root.each("spec.podCIDRs").enumerate() {
+        errors.extend(ip::legacy_cidr(&range.path(), range.str()));
+        match ip::parse_cidr(range.str()) {
+            Some((address, _)) => families.push(address.is_ipv4()),
+            None if bad.is_none() => bad = Some((index, range.str())),
+            None => {}
+        }
+    }
+    let count = root.items("spec.podCIDRs").len();
+    if count < 2 {
+        return;
+    }
+    if let Some((index, text)) = bad {
+        let why = format!("invalid CIDR[{index}]: <nil> (invalid CIDR address: {text})");
+        let why = format!("invalid PodCIDRs. failed to check with dual stack with error:{why}");
+        errors.push(Error::internal(&at.path(), why));
+    }
+    let both = bad.is_none() && families.contains(&true) && families.contains(&false);
+    if !both || count > 2 {
+        at.invalid(errors, "may specify no more than one CIDR for each IP family");
     }
 }
 
@@ -171,42 +199,6 @@ pub(super) fn lease(object: &Value, errors: &mut ErrorList) {
         let why = "may only be specified if `strategy` is defined";
         spec.get("preferredHolder").forbidden(errors, why);
     }
-}
-
-/// Complaints about an event: new ones say who reports what, old ones only where.
-pub(super) fn event(object: &Value, errors: &mut ErrorList) {
-    let root = At::root(object);
-    let (namespace, about) = (root.text("metadata.namespace"), root.get("involvedObject.namespace"));
-    let is_new = !root.text("eventTime").is_empty();
-    let fits = match (about.str(), is_new) {
-        ("", false) => matches!(namespace, "" | "default"),
-        ("", true) => matches!(namespace, "default" | "kube-system"),
-        (other, false) => namespace == other,
-        (_, true) => true,
-    };
-    if !fits {
-        about.invalid(errors, "does not match event.namespace");
-    }
-    if is_new {
-        let reporter = root.get("reportingComponent");
-        if reporter.is_empty() {
-            reporter.required(errors, "");
-        }
-        reporter.complain(errors, qualified_name(reporter.str()));
-        for (field, most, needed) in
-            [("reportingInstance", 128, true), ("action", 128, true), ("reason", 128, true), ("message", 1024, false)]
-        {
-            let at = root.get(field);
-            if needed && at.is_empty() {
-                at.required(errors, "");
-            }
-            if at.str().len() > most {
-                at.wrong(errors, "", format!("can have at most {most} characters"));
-            }
-        }
-    }
-    let at = root.get("namespace");
-    dns1123_subdomain(namespace).into_iter().for_each(|why| at.wrong(errors, namespace, why));
 }
 
 /// Complaints about a RuntimeClass.

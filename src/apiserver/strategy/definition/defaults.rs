@@ -68,8 +68,16 @@ impl<'s> InHead<'s> {
 fn walk(schema: &Value, root: bool, head: Option<&InHead<'_>>, path: &Path, errors: &mut ErrorList) {
     let embedded = schema.truth("x-kubernetes-embedded-resource");
     let head = head.filter(|_| !embedded);
-    if let Some(default) = schema.at("default").filter(|_| !root) {
-        one(schema, default, head, &path.child("default"), errors);
+    if let Some(default) = schema.at("default") {
+        let path = path.child("default");
+        if root {
+            // That of an object has type and metadata whether it says so or not.
+            let mut whole = schema.clone();
+            whole.put("x-kubernetes-embedded-resource", true);
+            one(&whole, default, head, &path, errors);
+        } else {
+            one(schema, default, head, &path, errors);
+        }
     }
     if let Some(items) = schema.get("items").filter(|items| items.is_object()) {
         walk(items, false, head.map(|head| head.step(Step::Element)).as_ref(), &path.child("items"), errors);

@@ -160,7 +160,10 @@ impl Place<'_> {
             Ok(program) => pay("estimated rule cost", "rule", program.cost().max.saturating_mul(times), errors),
             Err(mistake) => errors.push(Error::invalid(&path.child("rule"), shown(rule), mistake.to_string())),
         }
+        // Behind a rule that is none, nothing is looked at.
+        let good = compiled.program.is_ok();
         match (&compiled.message_mistake, &compiled.message_program) {
+            _ if !good => {}
             (Some(mistake), _) => {
                 errors.push(Error::invalid(&path.child("messageExpression"), shown(rule), mistake.to_string()));
             }
@@ -169,12 +172,12 @@ impl Place<'_> {
             }
             (None, None) => {}
         }
-        if compiled.uses_old {
+        if compiled.uses_old && good {
             if let Some(apart) = &self.apart {
                 let why = format!("oldSelf cannot be used on the uncorrelatable portion of the schema within {apart}");
                 errors.push(Error::invalid(&path.child("rule"), rule.text("rule"), why));
             }
-        } else if let Some(optional) = rule.at("optionalOldSelf").filter(|_| compiled.program.is_ok()) {
+        } else if let Some(optional) = rule.at("optionalOldSelf") {
             let why = "may not be set if oldSelf is not used in rule";
             errors.push(Error::invalid(&path.child("optionalOldSelf"), optional.clone(), why));
         }
@@ -192,7 +195,7 @@ fn most_elements(schema: &Value) -> Option<u64> {
 }
 
 /// A rule as complaints show it.
-fn shown(rule: &Value) -> Value {
+pub(super) fn shown(rule: &Value) -> Value {
     json!({
         "Rule": rule.text("rule"),
         "Message": rule.text("message"),

@@ -4,7 +4,7 @@ use api::custom::{is_known_format, validate_structural};
 use api::validation::field::{Error, ErrorList, Path};
 use serde_json::Value;
 
-use super::{defaults, rules};
+use super::{defaults, rules, shown};
 use crate::tree::Tree;
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
@@ -43,17 +43,54 @@ pub(super) fn validate(schema: &Value, status: bool, unchanged: bool, path: &Pat
     if schema.truth("nullable") {
         found.push(Error::forbidden(&path.child("nullable"), "nullable cannot be true at the root"));
     }
-    let structural = validate_structural(schema, path);
-    match structural.is_empty() {
-        true => defaults::validate(schema, true, path, &mut found),
-        false => found.extend(structural),
+    let unreadable = unreadable(schema);
+    if unreadable.is_none() {
+        let structural = validate_structural(schema, path);
+        match structural.is_empty() {
+            true => defaults::validate(schema, true, path, &mut found),
+            false => found.extend(structural),
+        }
     }
     Walk { no_defaults: None, in_meta: false, root: true }.schema(schema, path, &mut found);
+    // Mostly that was said already, in other words.
+    if let Some(why) = unreadable.filter(|_| found.is_empty()) {
+        found.push(Error::invalid(path, "", why));
+    }
     // Of what is no schema, expressions cannot be understood.
     if found.is_empty() {
         rules::expressions(schema, unchanged, path, &mut found);
     }
     errors.extend(found);
+}
+
+/// Why a schema cannot be made a structural one at all.
+fn unreadable(schema: &Value) -> Option<String> {
+    let says = |name: &str| match schema.get(name) {
+        None | Some(Value::Null) => false,
+        Some(Value::String(text)) => !text.is_empty(),
+        Some(Value::Object(map)) => !map.is_empty(),
+        Some(_) => true,
+    };
+    let names = [
+        ("id", "id"),
+        ("$schema", "schema"),
+        ("$ref", "$ref"),
+        ("patternProperties", "patternProperties"),
+        ("dependencies", "dependencies"),
+        ("definitions", "definitions"),
+    ];
+    let unsupported = names.iter().find(|(name, _)| says(name)).map(|(_, shown)| *shown);
+    let unsupported = unsupported.or_else(|| schema.at("additionalItems").map(|_| "additionalItems"));
+    if let Some(name) = unsupported {
+        return Some(format!("OpenAPIV3Schema '{name}' is not supported"));
+    }
+    if schema.at("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(false)) {
+        return Some("internal error: 'x-kubernetes-preserve-unknown-fields' must be true or undefined".into());
+    }
+    if schema.at("items").and_then(Value::as_array).is_some_and(|items| !items.is_empty()) {
+        return Some("OpenAPIV3Schema 'items' must be a schema, but is an array".into());
+    }
+    inner(schema).find_map(unreadable)
 }
 
 fn root_with_status(schema: &Value, path: &Path, errors: &mut ErrorList) {
@@ -76,7 +113,7 @@ fn root_with_status(schema: &Value, path: &Path, errors: &mut ErrorList) {
             "only [{}] fields are allowed at the root of the schema if the status subresource is enabled",
             names.join(" ")
         );
-        errors.push(Error::invalid(path, schema.clone(), why));
+        errors.push(Error::invalid(path, shown::schema(schema), why));
     }
 }
 
@@ -146,7 +183,7 @@ impl Walk {
         for name in ["id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"] {
             let says = match schema.at(name) {
                 None => false,
-                Some(Value::Object(map)) => !map.is_empty(),
+                Some(Value::Object(map)) => !map.is_empty() || name == "additionalItems",
                 Some(Value::String(text)) => !text.is_empty(),
                 Some(_) => true,
             };
@@ -182,17 +219,17 @@ fn has_fields(schema: &Value) -> bool {
 }
 
 fn lists_and_maps(schema: &Value, path: &Path, errors: &mut ErrorList) {
-    let (ty, list, map) =
-        (schema.text("type"), schema.text("x-kubernetes-list-type"), schema.text("x-kubernetes-map-type"));
+    let (ty, list) = (schema.text("type"), schema.text("x-kubernetes-list-type"));
+    let map = schema.at("x-kubernetes-map-type").and_then(Value::as_str);
     let typed = |wanted: &str, word: &str, errors: &mut ErrorList| {
         let why = format!("must be {wanted} if {word} is specified");
         let path = path.child("type");
         errors.push(if ty.is_empty() { Error::required(&path, why) } else { Error::invalid(&path, ty, why) });
     };
-    if !map.is_empty() && ty != "object" {
+    if map.is_some() && ty != "object" {
         typed("object", "x-kubernetes-map-type", errors);
     }
-    if !map.is_empty() && !matches!(map, "atomic" | "granular") {
+    if let Some(map) = map.filter(|map| !matches!(*map, "atomic" | "granular")) {
         errors.push(Error::not_supported(&path.child("x-kubernetes-map-type"), map, &["atomic", "granular"]));
     }
     let items = schema.get("items").filter(|items| items.is_object());
@@ -329,6 +366,22 @@ pub(crate) fn field_path<'s>(schema: &'s Value, path: &str, brackets: bool) -> R
     Ok((found, named))
 }
 
+/// Whether a schema of the definition has a default somewhere.
+pub(super) fn any_defaults(definition: &Value) -> bool {
+    fn has(schema: &Value) -> bool {
+        schema.at("default").is_some() || inner(schema).any(has)
+    }
+    definition.items("spec.versions").iter().filter_map(|version| version.at("schema.openAPIV3Schema")).any(has)
+}
+
+/// The schemas inside a schema.
+fn inner(schema: &Value) -> impl Iterator<Item = &Value> {
+    let one = ["items", "additionalProperties", "not"].into_iter().filter_map(|name| schema.get(name));
+    let listed = ["allOf", "anyOf", "oneOf"].into_iter().filter_map(|name| schema.get(name)?.as_array()).flatten();
+    let named = schema.get("properties").and_then(Value::as_object).into_iter().flatten().map(|(_, schema)| schema);
+    one.chain(listed).chain(named).filter(|schema| schema.is_object())
+}
+
 /// Warnings about formats that nothing is held against.
 pub(super) fn warnings(definition: &Value) -> Vec<String> {
     let mut formats = Vec::new();
@@ -341,26 +394,12 @@ pub(super) fn warnings(definition: &Value) -> Vec<String> {
 }
 
 fn collect_formats(schema: &Value, warnings: &mut Vec<String>) {
-    let Some(members) = schema.as_object() else { return };
     let format = schema.text("format");
-    let known = match schema.text("type") {
-        "" | "string" => is_known_format(format),
-        "integer" => matches!(format, "int32" | "int64"),
-        "number" => matches!(format, "float" | "double"),
-        _ => false,
-    };
-    if !format.is_empty() && !known {
+    if schema.text("type") == "string" && !format.is_empty() && !is_known_format(format) {
         let warning = format!("unrecognized format {}", api::quote::quote(format));
         if !warnings.contains(&warning) {
             warnings.push(warning);
         }
     }
-    for (name, inner) in members {
-        match (name.as_str(), inner) {
-            ("items" | "additionalProperties" | "not", inner) => collect_formats(inner, warnings),
-            ("allOf" | "anyOf" | "oneOf", Value::Array(all)) => all.iter().for_each(|s| collect_formats(s, warnings)),
-            ("properties", Value::Object(fields)) => fields.values().for_each(|s| collect_formats(s, warnings)),
-            _ => {}
-        }
-    }
+    inner(schema).for_each(|inner| collect_formats(inner, warnings));
 }

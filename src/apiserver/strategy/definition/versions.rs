@@ -4,7 +4,7 @@ use api::validation::dns1035_label;
 use api::validation::field::{Error, ErrorList, Path};
 use serde_json::Value;
 
-use super::schema;
+use super::{schema, shown};
 use crate::tree::Tree;
 
 /// The most fields that objects can be selected by.
@@ -13,17 +13,21 @@ const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string
 const COLUMN_FORMATS: [&str; 8] = ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
 
 /// What a version says in one of its fields.
-struct Said<'v> {
+pub(super) struct Said<'v> {
     version: &'v Value,
     said: &'v Value,
     /// Whether the definition that is replaced said the same.
     unchanged: bool,
+    /// Whether all versions say it.
+    common: bool,
+    /// Whether that is so for the schema as well.
+    with_schema: bool,
 }
 
 /// What every version may say, the field at the top that stands for it, and what is asked of it.
-type Part = (&'static str, &'static str, fn(&Said<'_>, &Path, &mut ErrorList));
+pub(super) type Part = (&'static str, &'static str, fn(&Said<'_>, &Path, &mut ErrorList));
 
-const PARTS: [Part; 4] = [
+pub(super) const PARTS: [Part; 4] = [
     ("schema", "validation", |said, path, errors| {
         if let Some(schema) = said.said.at("openAPIV3Schema") {
             let status = said.version.at("subresources.status").is_some();
@@ -38,7 +42,8 @@ const PARTS: [Part; 4] = [
     }),
     ("selectableFields", "selectableFields", |said, path, errors| {
         let fields = said.said.as_array().map_or(&[] as &[Value], Vec::as_slice);
-        match said.version.at("schema.openAPIV3Schema") {
+        // The schema stands where the fields stand: in the version, or at the top.
+        match said.version.at("schema.openAPIV3Schema").filter(|_| said.with_schema) {
             Some(schema) => {
                 let count = selectable(fields, schema, path, errors);
                 if count > SELECTABLE_MAX && !said.unchanged {
@@ -46,6 +51,9 @@ const PARTS: [Part; 4] = [
                 }
             }
             None if fields.is_empty() => {}
+            None if said.common => {
+                errors.push(Error::invalid(path, "", "may only be set when validations.schema is included"));
+            }
             None => {
                 let why = "may only be set when `version.schema.openAPIV3Schema` is not included";
                 errors.push(Error::invalid(path, "", why));
@@ -55,9 +63,8 @@ const PARTS: [Part; 4] = [
 ];
 
 /// Whether all versions say the same: then they are complained about once.
-fn is_common(versions: &[Value], part: &str) -> bool {
-    let first = versions.first().and_then(|version| version.at(part));
-    first.is_some() && versions.iter().all(|version| version.at(part) == first)
+pub(super) fn is_common(versions: &[Value], part: &str) -> bool {
+    versions.windows(2).all(|pair| pair[0].at(part) == pair[1].at(part))
 }
 
 /// What the definition that is replaced said in a field of a version.
@@ -86,17 +93,24 @@ pub(super) fn validate(definition: &Value, old: Option<&Value>, errors: &mut Err
         for (part, _, check) in PARTS.iter().filter(|(part, ..)| !is_common(versions, part)) {
             if let Some(said) = version.at(part) {
                 let unchanged = before(old, version, part) == Some(said);
-                check(&Said { version, said, unchanged }, &path.child(part), errors);
+                let with_schema = !is_common(versions, "schema");
+                let said = Said { version, said, unchanged, common: false, with_schema };
+                check(&said, &path.child(part), errors);
             }
         }
     }
     let names: Vec<&str> = versions.iter().map(|version| version.text("name")).collect();
     if (1..names.len()).any(|at| names[..at].contains(&names[at])) {
-        errors.push(Error::invalid(&path, versions.to_vec(), "must contain unique version names"));
+        errors.push(Error::invalid(&path, shown::versions(definition), "must contain unique version names"));
     }
     if versions.iter().filter(|version| version.truth("storage")).count() != 1 {
         let why = "must have exactly one version marked as storage version";
-        errors.push(Error::invalid(&path, versions.to_vec(), why));
+        errors.push(Error::invalid(&path, shown::versions(definition), why));
+    }
+    // The first one's name stands at the top as well.
+    let complaints = dns1035_label(names.first().copied().unwrap_or_default());
+    if let Some(first) = names.first().filter(|first| !first.is_empty() && !complaints.is_empty()) {
+        errors.push(Error::invalid(&Path::root("spec.version"), *first, complaints.join(",")));
     }
 }
 
@@ -107,9 +121,10 @@ pub(super) fn validate_common(definition: &Value, old: Option<&Value>, errors: &
     for (part, name, check) in PARTS.iter().filter(|(part, ..)| is_common(versions, part)) {
         // Status as a subresource of any version restricts the schema of all.
         let version = versions.iter().find(|version| version.at("subresources.status").is_some()).unwrap_or(first);
-        let said = &first[*part];
+        let Some(said) = first.at(part) else { continue };
         let unchanged = before(old, first, part) == Some(said);
-        check(&Said { version, said, unchanged }, &Path::root("spec").child(name), errors);
+        let said = Said { version, said, unchanged, common: true, with_schema: is_common(versions, "schema") };
+        check(&said, &Path::root("spec").child(name), errors);
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{EFFECTS, MOST, binding_conditions, bounded, driver_name, named, names_once, pool_name, short_name};
 use crate::strategy::at::At;
 use crate::strategy::pod_validation::node_selector;
+use crate::strategy::upstream_form;
 use crate::strategy::workloads::immutable;
 use crate::tree::Tree;
 
@@ -30,11 +31,11 @@ pub(in crate::strategy) fn slice(object: &Value, errors: &mut ErrorList) {
     for device in bounded(&spec, "devices", most, errors).collect::<Vec<_>>() {
         self::device(&device, spec.truth("perDeviceNodeSelection"), errors);
     }
-    names_once(&spec, "devices", errors);
+    names_once(&spec, "devices", most, errors);
     for set in bounded(&spec, "sharedCounters", 8, errors).collect::<Vec<_>>() {
         counters(&set, "name", errors);
     }
-    names_once(&spec, "sharedCounters", errors);
+    names_once(&spec, "sharedCounters", 8, errors);
 }
 
 pub(in crate::strategy) fn slice_update(new: &Value, old: &Value, errors: &mut ErrorList) {
@@ -51,7 +52,9 @@ fn slice_nodes(spec: &At, errors: &mut ErrorList) {
     let terms = spec.items("nodeSelector.nodeSelectorTerms");
     if spec.has("nodeSelector") && terms.len() != 1 {
         let at = spec.get("nodeSelector.nodeSelectorTerms");
-        at.wrong(errors, terms.to_vec(), "must have exactly one node selector term");
+        let shown = terms.iter().map(|term| upstream_form::of("NodeSelectorTerm", term)).collect::<Vec<_>>();
+        let shown = if at.is_set() { shown.into() } else { Value::Null };
+        at.wrong(errors, shown, "must have exactly one node selector term");
     }
     let each = spec.get("perDeviceNodeSelection");
     match each.value().as_bool() {
@@ -100,8 +103,8 @@ fn counters(set: &At, name: &str, errors: &mut ErrorList) {
     if counters.is_empty() {
         counters.required(errors, "");
     }
-    for (name, _) in set.entries("counters") {
-        dns1123_label(name).into_iter().for_each(|why| counters.wrong(errors, name, why));
+    for (name, counter) in set.entries("counters") {
+        dns1123_label(name).into_iter().for_each(|why| counter.wrong(errors, name, why));
     }
 }
 
@@ -111,14 +114,12 @@ fn device(device: &At, chooses_nodes: bool, errors: &mut ErrorList) {
     if count > MOST {
         device.wrong(errors, count, format!("the total number of attributes and capacities must not exceed {MOST}"));
     }
-    let attributes = device.get("attributes");
     for (name, attribute) in device.entries("attributes") {
-        short_name(name, &attributes, errors);
+        short_name(name, &attribute, errors);
         self::attribute(&attribute, errors);
     }
-    let capacities = device.get("capacity");
     for (name, capacity) in device.entries("capacity") {
-        short_name(name, &capacities, errors);
+        short_name(name, &capacity, errors);
         let policy = capacity.get("requestPolicy");
         if policy.is_set() && device.truth("allowMultipleAllocations") {
             request_policy(&policy, capacity.quantity("value"), errors);
@@ -189,7 +190,10 @@ fn attribute(attribute: &At, errors: &mut ErrorList) {
     match values {
         0 => attribute.wrong(errors, "", "exactly one value must be specified"),
         1 => {}
-        _ => attribute.invalid(errors, "exactly one value must be specified"),
+        _ => {
+            let shown = attribute.as_upstream("DeviceAttribute");
+            attribute.wrong(errors, shown, "exactly one value must be specified");
+        }
     }
 }
 
@@ -309,7 +313,7 @@ mod tests {
             (
                 json!({"devices": [{"name": "d", "attributes": {"a": {"version": "1.01.0", "int": 1}}}]}),
                 "spec.devices[0].attributes[a].version: Invalid value: \"1.01.0\": must be a string compatible with semver.org \
-              spec 2.0.0; spec.devices[0].attributes[a]: Invalid value: {\"version\":\"1.01.0\",\"int\":1}: exactly one value \
+              spec 2.0.0; spec.devices[0].attributes[a]: Invalid value: {\"IntValue\":1,\"BoolValue\":null,\"StringValue\":null,\"VersionValue\":\"1.01.0\"}: exactly one value \
               must be specified",
             ),
             (

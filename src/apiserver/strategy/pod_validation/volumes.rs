@@ -111,14 +111,7 @@ fn inside(volume: &At, at: &At, field: &str, pod: &str, errors: &mut ErrorList) 
 }
 
 fn claim_template(template: &At, errors: &mut ErrorList) {
-    let metadata = template.get("metadata");
-    metadata.get("annotations").annotations(errors);
-    metadata.get("labels").labels(errors);
-    for field in metadata.value().as_object().into_iter().flatten().map(|(field, _)| field) {
-        if !matches!(field.as_str(), "annotations" | "labels") && !metadata.get(field).is_empty() {
-            metadata.get(field).forbidden(errors, "cannot be set");
-        }
-    }
+    template.get("metadata").template_metadata(errors);
     storage::validate_claim_spec(&template.get("spec"), errors);
 }
 

@@ -1,5 +1,7 @@
 //! What is asked of the kinds of `storage.k8s.io`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use api::validation::field::{Error, ErrorList};
 use api::validation::{dns1123_subdomain, qualified_name};
 use serde_json::Value;
@@ -33,9 +35,10 @@ pub(super) fn storage_class(object: &Value, errors: &mut ErrorList) {
 }
 
 fn topologies(root: &At, errors: &mut ErrorList) {
-    let mut seen: Vec<&Value> = Vec::new();
+    let mut seen = Vec::new();
     for term in root.each("allowedTopologies") {
         let mut keys: Vec<&str> = Vec::new();
+        let mut means: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for expression in term.each("matchLabelExpressions") {
             expression.check(&[("values", Rule::Need)], errors);
             let values = expression.items("values");
@@ -50,20 +53,24 @@ fn topologies(root: &At, errors: &mut ErrorList) {
                 key.duplicate(errors);
             }
             keys.push(key.str());
+            means.insert(key.str(), values.iter().filter_map(Value::as_str).collect());
         }
         let expressions = term.get("matchLabelExpressions");
         // Upstream finds a term that says nothing twice, even alone.
-        if expressions.is_empty() || seen.contains(&expressions.value()) {
+        if expressions.is_empty() || seen.contains(&means) {
             errors.push(Error::duplicate(&expressions.path(), ""));
         }
-        seen.push(expressions.value());
+        seen.push(means);
     }
 }
 
 fn provisioner(at: &At, errors: &mut ErrorList) {
     match at.str() {
         "" => at.required(errors, ""),
-        name => at.complain(errors, qualified_name(&name.to_lowercase())),
+        name => {
+            let name = name.to_lowercase();
+            qualified_name(&name).into_iter().for_each(|why| at.wrong(errors, name.as_str(), why));
+        }
     }
 }
 
