@@ -51,7 +51,8 @@ impl Differences {
             say(&format!("{:6} {name}", group.count));
             say(&format!("         {}", group.example.chars().take(600).collect::<String>()));
             if let Some(mut file) = file.as_ref() {
-                writeln!(file, "{}", json!({"difference": name, "case": group.case})).expect("the file for examples");
+                writeln!(file, "{}", json!({"difference": name, "text": group.example, "case": group.case}))
+                    .expect("the file for examples");
             }
         }
     }

@@ -23,7 +23,18 @@ impl Ours {
             ..RegistryConfig::default()
         };
         let registry = Registry::start(store.clone(), config).await.expect("an empty store");
-        Self { store, registry }
+        let ours = Self { store, registry };
+        // As upstream's strategies are told: it has no labels.
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}});
+        ours.put("/registry/namespaces/a".to_owned(), &namespace).await;
+        ours
+    }
+
+    /// Stores an object, and says at which revision.
+    async fn put(&self, key: String, object: &Value) -> u64 {
+        let change = Change::Put(object.to_string().into());
+        let write = Write { key, expect: Expect::Any, change, durability: Durability::Synced };
+        self.store.write(write).await.expect("the memory store takes it").entry.revision
     }
 
     /// What isopod says of the write, where the store holds `before`.
@@ -37,14 +48,8 @@ impl Ours {
             Some(before) => {
                 let mut before = before.clone();
                 before["metadata"].as_object_mut().map(|metadata| metadata.shift_remove("resourceVersion"));
-                let write = Write {
-                    key: storage.store_key(case.namespace(), &name),
-                    expect: Expect::Any,
-                    change: Change::Put(before.to_string().into()),
-                    durability: Durability::Synced,
-                };
-                let written = self.store.write(write).await.expect("the memory store takes it");
-                new["metadata"]["resourceVersion"] = json!(written.entry.revision.to_string());
+                let revision = self.put(storage.store_key(case.namespace(), &name), &before).await;
+                new["metadata"]["resourceVersion"] = json!(revision.to_string());
                 Operation::Update(new, options)
             }
         };

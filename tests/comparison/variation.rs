@@ -67,7 +67,7 @@ pub(crate) fn varied(
         let root = place.is_empty();
         change(target, message, root, part, specimens, random);
     }
-    object
+    crate::case::owned_once(object)
 }
 
 #[derive(Clone, Debug)]
