@@ -56,6 +56,7 @@ pub(super) const NODE: Strategy = Strategy {
             node.put_or_remove("status.allocatable", node.at("status.capacity").cloned());
         }
     },
+    prepare_create: |node, _| off::take_out(node, None, off::NEW_NODE),
     validate: validation::whole_node,
     validate_update: validation::node_update,
     validate_status: validation::node_status,

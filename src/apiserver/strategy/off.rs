@@ -41,7 +41,9 @@ pub(super) const STATEFUL_SET: Features =
     of_pod_spec!("spec.template.spec", &["spec.updateStrategy.rollingUpdate.maxUnavailable"]);
 pub(super) const CRON_JOB: Features = of_pod_spec!("spec.jobTemplate.spec.template.spec");
 
-pub(super) const NODE: Features = &[&["spec.configSource"], &["status.config"], &["status.declaredFeatures"]];
+pub(super) const NODE: Features = &[&["spec.configSource"], &["status.config"]];
+/// Who writes the status of a node may say these all the same.
+pub(super) const NEW_NODE: Features = &[&["status.declaredFeatures"]];
 pub(super) const LEASE: Features = &[&["spec.strategy"], &["spec.preferredHolder"]];
 
 pub(super) const DEVICE_CLASS: Features = &[&["spec.extendedResourceName"]];

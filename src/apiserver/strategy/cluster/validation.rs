@@ -66,6 +66,7 @@ pub(super) fn node(object: &Value, errors: &mut ErrorList) {
     // Upstream looks for the taints of the spec under `metadata`.
     let metadata = root.get("metadata");
     pod_validation::taints(&metadata.with(root.get("spec").value()), "taints", errors);
+    declared_features(&root, errors);
     for list in ["capacity", "allocatable"] {
         let status = root.get("status");
         for (name, at) in status.entries(list) {
@@ -73,6 +74,31 @@ pub(super) fn node(object: &Value, errors: &mut ErrorList) {
                 let place = status.get(list);
                 names::amount(name, &amount, &place.get(name).with(at.value()), errors);
             }
+        }
+    }
+}
+
+/// Names of features of the node agent: sorted, and each once.
+fn declared_features(root: &At, errors: &mut ErrorList) {
+    let good = |name: &str| {
+        let word = |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric());
+        let begins = |part: &str| part.starts_with(|c: char| c.is_ascii_alphabetic());
+        name.starts_with(|c: char| c.is_ascii_uppercase()) && name.split('/').all(|part| begins(part) && word(part))
+    };
+    let mut before = None;
+    for feature in root.each("status.declaredFeatures") {
+        let name = api::quote::quote(feature.str());
+        if feature.str().len() > 253 {
+            feature.invalid(errors, format!("invalid feature name {name}: must be no more than 253 characters"));
+        } else if !good(feature.str()) {
+            let why = "must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature or \
+                       MyFeature/mySubFeature), and contain only alphanumeric characters and slashes";
+            feature.invalid(errors, format!("invalid feature name {name}: {why}"));
+        }
+        match before.replace(feature.str()) {
+            Some(before) if before == feature.str() => feature.duplicate(errors),
+            Some(before) if before > feature.str() => feature.invalid(errors, "list must be sorted alphabetically"),
+            _ => {}
         }
     }
 }

@@ -249,7 +249,7 @@ pub(super) fn volume_spec(spec: &At, inline: bool, errors: &mut ErrorList) {
     } else if affinity.is_set() {
         required.required(errors, "must specify required node constraints");
     }
-    sources(spec, errors);
+    sources(spec, inline, errors);
     let path = spec.text("hostPath.path");
     let is_root = path.starts_with('/') && path.split('/').all(|step| matches!(step, "" | "."));
     if spec.has("hostPath") && is_root && policy.str() == "Recycle" {
@@ -269,7 +269,7 @@ pub(super) fn volume_spec(spec: &At, inline: bool, errors: &mut ErrorList) {
         spec.check(&[("volumeMode", Rule::MaybeOneOf(&VOLUME_MODES))], errors);
     }
     let class = spec.get("volumeAttributesClassName");
-    if class.is_set() {
+    if class.is_set() && !inline {
         match class.str() {
             "" => class.required(errors, "an empty string is disallowed"),
             name => class.complain(errors, dns1123_subdomain(name)),
@@ -297,7 +297,7 @@ fn capacity(spec: &At, errors: &mut ErrorList) {
     }
 }
 
-fn sources(spec: &At, errors: &mut ErrorList) {
+fn sources(spec: &At, inline: bool, errors: &mut ErrorList) {
     let mut found = false;
     for field in pod_validation::OF_VOLUMES {
         let at = spec.get(field);
@@ -311,7 +311,8 @@ fn sources(spec: &At, errors: &mut ErrorList) {
         }
         found = true;
         pod_validation::validate_source(spec, field, true, errors);
-        if field == "local" && !spec.has("nodeAffinity") {
+        // Affinity of a volume that stands in another object is refused, and does not count.
+        if field == "local" && (inline || !spec.has("nodeAffinity")) {
             spec.get("nodeAffinity").required(errors, "Local volume requires node affinity");
         }
     }
