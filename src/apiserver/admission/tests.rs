@@ -179,6 +179,9 @@ async fn storage_is_classed_and_protected() {
         (made.text("spec.storageClassName"), &made["metadata"]["finalizers"]),
         ("fast", &json!(["kubernetes.io/pvc-protection"]))
     );
+    let class = json!({"metadata": {"name": "gold"}, "driverName": "x.io", "parameters": {"iops": "1"}});
+    let made = server.create("volumeattributesclasses", class).await.unwrap();
+    assert_eq!(made["metadata"]["finalizers"], json!(["kubernetes.io/vac-protection"]));
     let mut none = claim("d");
     none["spec"]["storageClassName"] = "".into();
     assert_eq!(server.create("persistentvolumeclaims", none).await.unwrap().text("spec.storageClassName"), "");

@@ -283,3 +283,33 @@ async fn bindings_and_evictions_name_their_pod() {
         assert!(status.code == code && status.message.contains(why), "{body}: {status}");
     }
 }
+
+#[tokio::test]
+async fn devices_are_used_as_an_administrator_where_the_namespace_lets_it_be() {
+    let server = server().await;
+    let request = |admin: bool| {
+        let exactly = json!({"deviceClassName": "gpu", "adminAccess": admin});
+        json!({"devices": {"requests": [{"name": "r", "exactly": exactly}]}})
+    };
+    let claim = |name: &str, admin: bool| json!({"metadata": {"name": name}, "spec": request(admin)});
+    let template = json!({"metadata": {"name": "t"}, "spec": {"spec": request(true)}});
+    let got = json!({"status": {"allocation": {"devices": {"results": [
+        {"request": "r", "driver": "d.io", "pool": "p", "device": "d", "adminAccess": true},
+    ]}}}});
+    server.create("resourceclaims", claim("plain", false)).await.unwrap();
+    let why = "adminAccess: Forbidden: admin access to devices requires the `resource.kubernetes.io/admin-access: true` \
+               label on the containing namespace";
+    for (status, place) in [
+        (server.create("resourceclaims", claim("c", true)).await, "spec.devices.requests[0]"),
+        (server.create("resourceclaimtemplates", template.clone()).await, "spec.devices.requests[0]"),
+        (server.merge("resourceclaims/plain/status", got.clone()).await, "status.allocation.devices.results[0]"),
+    ] {
+        let message = status.unwrap_err().message;
+        assert!(message.ends_with(&format!("{place}.{why}")), "{message}");
+    }
+    let label = json!({"metadata": {"labels": {"resource.kubernetes.io/admin-access": "true"}}});
+    server.merge("namespaces/a", label).await.unwrap();
+    server.create("resourceclaims", claim("c", true)).await.unwrap();
+    server.create("resourceclaimtemplates", template).await.unwrap();
+    server.merge("resourceclaims/plain/status", got).await.unwrap();
+}
