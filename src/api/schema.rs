@@ -241,12 +241,8 @@ impl Type {
     /// What Go has in a field nobody has set, as far as upstream's documents say it.
     pub fn zero(&self) -> Option<Value> {
         Some(match self.resolved() {
-            Type::Message(_)
-            | Type::Quantity
-            | Type::Time
-            | Type::MicroTime
-            | Type::IntOrString
-            | Type::RawExtension => Value::Object(serde_json::Map::new()),
+            // Types that describe themselves, such as times and quantities, have none.
+            Type::Message(_) => Value::Object(serde_json::Map::new()),
             Type::String => "".into(),
             Type::Bool => false.into(),
             Type::Int32 | Type::Int64 | Type::Float64 => 0.into(),

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::document::{Document, Version};
 use super::schemas::{Kind, kind_value, meta};
 use crate::discovery::subresource;
+use crate::strategy;
 
 /// The names of a resource's schemas.
 pub(super) struct Names {
@@ -61,6 +62,11 @@ const WATCH: &[Parameter] = &[
 const DELETE: &[Parameter] = &[
     DRY_RUN,
     ("gracePeriodSeconds", "integer", "Seconds until the object is deleted; 0 deletes at once."),
+    (
+        "ignoreStoreReadErrorWithClusterBreakingPotential",
+        "boolean",
+        "Deletes an object that cannot be read from the store, without what its deletion would have to wait for.",
+    ),
     ("orphanDependents", "boolean", "Deprecated: use propagationPolicy."),
     ("propagationPolicy", "string", "What becomes of dependents: 'Orphan', 'Background' or 'Foreground'."),
 ];
@@ -242,15 +248,23 @@ impl<'a> Writer<'a> {
                 codes: &[200, 201],
                 ..self.operation("patch", "patch", "patch", "partially update")
             },
-            "delete" => Operation {
-                parameters: DELETE.to_vec(),
-                body: Some((ANY, meta("DeleteOptions"))),
-                codes: &[200, 202],
-                answer: STATUS,
-                ..self.operation("delete", "delete", "delete", "delete")
-            },
+            "delete" => {
+                let operation = self.operation("delete", "delete", "delete", "delete");
+                Operation {
+                    parameters: DELETE.to_vec(),
+                    body: Some((ANY, meta("DeleteOptions"))),
+                    codes: &[200, 202],
+                    answer: if self.shows_what_it_deletes() { operation.answer } else { STATUS },
+                    ..operation
+                }
+            }
             _ => return None,
         })
+    }
+
+    /// Whether a deletion is answered with the object. That namespaces are, upstream's documents do not say.
+    fn shows_what_it_deletes(&self) -> bool {
+        strategy::of(self.resource).returns_deleted && &*self.resource.kind != "Namespace"
     }
 
     fn create(&self) -> Operation<'a> {

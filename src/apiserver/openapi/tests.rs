@@ -479,3 +479,31 @@ fn schemas_of_others_that_say_something_else_have_another_name() {
     assert_eq!(things, ["Thing", "Thing_v2", "Thing_v3", "Thing_v4"]);
     assert_eq!(groups.map(metadata), ["ListMeta", "ListMeta_v2", "ListMeta_v2", "ListMeta_v3"]);
 }
+
+#[test]
+fn deletions_are_documented_as_they_are_answered() {
+    for (version, path, answer) in [
+        ("api/v1", "/api/v1/namespaces/{namespace}/pods/{name}", "io.k8s.api.core.v1.Pod"),
+        ("api/v1", "/api/v1/namespaces/{name}", "io.k8s.apimachinery.pkg.apis.meta.v1.Status"),
+        (
+            "apis/apps/v1",
+            "/apis/apps/v1/namespaces/{namespace}/deployments/{name}",
+            "io.k8s.apimachinery.pkg.apis.meta.v1.Status",
+        ),
+    ] {
+        let delete = document(version, &Published::default())["paths"][path]["delete"].clone();
+        let shown = delete["responses"]["202"]["content"]["application/json"]["schema"]["$ref"].as_str();
+        assert_eq!(shown, Some(format!("#/components/schemas/{answer}").as_str()), "{path}");
+    }
+}
+
+#[test]
+fn types_that_describe_themselves_have_no_default() {
+    let document = document("api/v1", &Published::default());
+    let of =
+        |kind: &str, field: &str| document["components"]["schemas"][kind]["properties"][field].get("default").cloned();
+    assert_eq!(of("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta", "creationTimestamp"), None);
+    assert_eq!(of("io.k8s.api.core.v1.ServicePort", "targetPort"), None);
+    assert_eq!(of("io.k8s.api.core.v1.Pod", "metadata"), Some(json!({})));
+    assert_eq!(of("io.k8s.api.core.v1.ServicePort", "port"), Some(json!(0)));
+}
