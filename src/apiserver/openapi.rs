@@ -9,6 +9,7 @@ mod custom;
 mod descriptions;
 mod digest;
 mod document;
+mod enumerations;
 mod gnostic;
 mod paths;
 mod schemas;

@@ -7,28 +7,13 @@ use serde_json::{Map, Value, json};
 
 use super::descriptions::Descriptions;
 use super::document::{Document, Version};
+use super::enumerations;
 
 /// A group, a version and a kind.
 pub(super) type Kind = (String, String, String);
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 const EXTENSIONS: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1";
-
-/// Types whose constants are the known values, not the only ones, and so no enumeration.
-const OPEN: &[&str] = &[
-    "core/v1.ConditionStatus",
-    "core/v1.FinalizerName",
-    "core/v1.LimitType",
-    "core/v1.NodeAddressType",
-    "core/v1.ResourceName",
-    "core/v1.SecretType",
-    "core/v1.StorageMedium",
-    "meta/v1.CauseType",
-    "meta/v1.ConditionStatus",
-    "meta/v1.DeletionPropagation",
-    "meta/v1.ManagedFieldsOperationType",
-    "meta/v1.StatusReason",
-];
 
 /// A type with a schema of its own in the documents.
 enum Named {
@@ -234,7 +219,7 @@ impl Writer<'_> {
             Type::Bytes => json!({ "type": "string", "format": "byte" }),
             Type::List(element) => json!({ "type": "array", "items": self.element(element) }),
             Type::Map(value) => json!({ "type": "object", "additionalProperties": self.element(value) }),
-            _ => match enumeration(ty) {
+            _ => match enumerations::values(ty) {
                 Some(values) => json!({ "type": "string", "enum": values }),
                 None => json!({ "type": "string" }),
             },
@@ -312,15 +297,6 @@ fn special(ty: &Type) -> Option<&'static str> {
         }
         _ => return None,
     })
-}
-
-/// The values of a closed enumeration, sorted.
-fn enumeration(ty: &Type) -> Option<Vec<&str>> {
-    let Type::Alias(alias) = ty else { return None };
-    let closed = !alias.name.ends_with("ConditionType") && !OPEN.contains(&&*alias.name);
-    let mut values: Vec<&str> = ty.enum_values().iter().map(|value| &**value).collect();
-    values.sort_unstable();
-    (closed && !values.is_empty()).then_some(values)
 }
 
 /// The OpenAPI name of a type of the API machinery.

@@ -507,3 +507,26 @@ fn types_that_describe_themselves_have_no_default() {
     assert_eq!(of("io.k8s.api.core.v1.Pod", "metadata"), Some(json!({})));
     assert_eq!(of("io.k8s.api.core.v1.ServicePort", "port"), Some(json!(0)));
 }
+
+#[test]
+fn enumerations_are_those_of_upstreams_documents() {
+    for (version, kind, field, expect) in [
+        ("api/v1", "io.k8s.api.core.v1.Container", "imagePullPolicy", json!(["Always", "IfNotPresent", "Never"])),
+        // More may come.
+        ("api/v1", "io.k8s.api.core.v1.Container", "restartPolicy", Value::Null),
+        (
+            "apis/networking.k8s.io/v1",
+            "io.k8s.api.networking.v1.HTTPIngressPath",
+            "pathType",
+            json!(["Exact", "ImplementationSpecific", "Prefix"]),
+        ),
+    ] {
+        let document = document(version, &Published::default());
+        let shown = &document["components"]["schemas"][kind]["properties"][field]["enum"];
+        assert_eq!(*shown, expect, "{kind}.{field}");
+    }
+    let document = document("apis/certificates.k8s.io/v1", &Published::default());
+    let spec = &document["components"]["schemas"]["io.k8s.api.certificates.v1.CertificateSigningRequestSpec"];
+    let usages = spec["properties"]["usages"]["items"]["enum"].as_array().unwrap();
+    assert!(usages.len() == 23 && usages.contains(&json!("client auth")), "{usages:?}");
+}
