@@ -117,6 +117,11 @@ impl Quantity {
         self.number.is_zero()
     }
 
+    /// Whether nothing is left of the amount behind the point.
+    pub fn is_whole(&self) -> bool {
+        self.exponent >= 0 || self.number.div_pow10_away(self.exponent.unsigned_abs()).1
+    }
+
     /// -1, 0 or 1.
     pub fn signum(&self) -> i32 {
         self.number.signum()

@@ -58,6 +58,15 @@ fn canonical_forms() {
 }
 
 #[test]
+fn whole_amounts_leave_nothing_behind_the_point() {
+    for (text, expect) in
+        [("1", true), ("1000m", true), ("1e30", true), ("-2Ki", true), ("1500m", false), ("1u", false)]
+    {
+        assert_eq!(q(text).is_whole(), expect, "{text}");
+    }
+}
+
+#[test]
 fn refuses_what_upstream_refuses() {
     use QuantityError::{Format as F, Suffix as S};
     let long = "1".repeat(257);

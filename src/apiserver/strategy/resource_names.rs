@@ -115,9 +115,7 @@ pub(super) fn amount(name: &str, amount: &Quantity, at: &At, errors: &mut ErrorL
         at.wrong(errors, amount.to_string(), super::at::NEGATIVE);
     }
     let counted = COUNTS.contains(&name) || is_extended(name);
-    // More thousandths than can be counted are none to Go, and the amount is whole.
-    let thousandths = amount.milli_value();
-    if counted && thousandths % 1000 != 0 && !matches!(thousandths, i64::MIN | i64::MAX) {
+    if counted && !amount.is_whole() {
         at.wrong(errors, amount.to_string(), "must be an integer");
     }
 }

@@ -269,7 +269,7 @@ fn claim_spec(place: &At, spec: &Value, warnings: &mut Warnings) {
     for list in ["resources.requests", "resources.limits"] {
         let storage = spec.entry(list, "storage");
         let Ok(quantity) = Quantity::from_json(storage.value()) else { continue };
-        if quantity.milli_value() % 1000 != 0 {
+        if !quantity.is_whole() {
             let message = format!("fractional byte value \"{quantity}\" is invalid, must be an integer");
             warn(&storage, &message, warnings);
         }
