@@ -36,7 +36,22 @@ fn interval(text: &str, completions: i64) -> Result<(i64, i64), String> {
     }
 }
 
-/// The first index that two sets have in common.
-pub(super) fn overlap(one: &[(i64, i64)], other: &[(i64, i64)]) -> Option<i64> {
-    one.iter().find_map(|(a, b)| other.iter().find(|(c, d)| a <= d && c <= b).map(|(c, _)| *a.max(c)))
+/// The first index that two sets have in common, as upstream finds it: parts that are malformed are passed over.
+pub(super) fn overlap(one: &str, other: &str, completions: i64) -> Option<i64> {
+    let intervals = |text: &str| -> Vec<(i64, i64)> {
+        text.split(',').filter_map(|part| interval(part, completions).ok()).collect()
+    };
+    let (one, other) = (intervals(one), intervals(other));
+    let (mut at, mut place) = (0, 0);
+    while let (Some((a, b)), Some((c, d))) = (one.get(at), other.get(place)) {
+        if a <= d && c <= b {
+            return Some(*a.max(c));
+        }
+        if a <= c {
+            at += 1;
+        } else {
+            place += 1;
+        }
+    }
+    None
 }

@@ -3,7 +3,7 @@
 //! until the controller has seen the change.
 
 use api::validation::field::ErrorList;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::indexes;
 use super::validation::omitted;
@@ -148,7 +148,9 @@ fn finished(root: &At, status: &At, change: &Change, errors: &mut ErrorList) {
     let uncounted = status.get("uncountedTerminatedPods");
     let left = !uncounted.items("succeeded").is_empty() || !uncounted.items("failed").is_empty();
     if applies(&["uncountedTerminatedPods"]) && left {
-        uncounted.invalid(errors, "must be empty for finished job");
+        let shown = |list: &str| uncounted.get(list).value().clone();
+        let all = json!({"Succeeded": shown("succeeded"), "Failed": shown("failed")});
+        uncounted.wrong(errors, all, "must be empty for finished job");
     }
     if applies(&["terminating"]) && status.int("terminating").unwrap_or(0) > 0 {
         status.get("terminating").invalid(errors, "terminating>0 is invalid for finished job");
@@ -159,24 +161,17 @@ fn index_sets(root: &At, status: &At, change: &Change, errors: &mut ErrorList) {
     let (complete, failed) = (status.get("completedIndexes"), status.get("failedIndexes"));
     let (complete_changed, failed_changed) = (change.of(&["completedIndexes"]), change.of(&["failedIndexes"]));
     let limits = root.has("spec.backoffLimitPerIndex");
-    let mut sets = (None, None);
-    if let Some(completions) = root.int("spec.completions") {
-        match indexes::parse(complete.str(), completions) {
-            Ok(set) => sets.0 = Some(set),
-            Err(why) if complete_changed => {
-                complete.invalid(errors, format!("error parsing completedIndexes: {why}"));
-            }
-            Err(_) => {}
-        }
-        if limits && failed.is_set() {
-            match indexes::parse(failed.str(), completions) {
-                Ok(set) => sets.1 = Some(set),
-                Err(why) if failed_changed => {
-                    failed.invalid(errors, format!("error parsing failedIndexes: {why}"));
-                }
-                Err(_) => {}
-            }
-        }
+    let completions = root.int("spec.completions");
+    if let Some(Err(why)) =
+        completions.filter(|_| complete_changed).map(|completions| indexes::parse(complete.str(), completions))
+    {
+        complete.invalid(errors, format!("error parsing completedIndexes: {why}"));
+    }
+    if let Some(Err(why)) = completions
+        .filter(|_| failed_changed && limits && failed.is_set())
+        .map(|completions| indexes::parse(failed.str(), completions))
+    {
+        failed.invalid(errors, format!("error parsing failedIndexes: {why}"));
     }
     if complete_changed && !complete.is_empty() && root.text("spec.completionMode") != "Indexed" {
         complete.invalid(errors, "cannot set non-empty completedIndexes when non-indexed completion mode");
@@ -184,9 +179,9 @@ fn index_sets(root: &At, status: &At, change: &Change, errors: &mut ErrorList) {
     if failed_changed && failed.is_set() && !limits {
         failed.invalid(errors, "cannot set non-null failedIndexes when backoffLimitPerIndex is null");
     }
-    if let (Some(complete), Some(set)) = sets
-        && (complete_changed || failed_changed)
-        && let Some(at) = indexes::overlap(&complete, &set)
+    if (complete_changed || failed_changed)
+        && let Some(completions) = completions
+        && let Some(at) = indexes::overlap(complete.str(), failed.str(), completions)
     {
         failed.invalid(errors, format!("failedIndexes and completedIndexes overlap at index: {at}"));
     }

@@ -104,7 +104,7 @@ fn job_spec(spec: &At, errors: &mut ErrorList) {
     let indexed = mode.str() == "Indexed";
     if indexed {
         indexed_counts(spec, errors);
-    } else if matches!(mode.str(), "" | "NonIndexed") {
+    } else if !mode.is_set() || mode.str() == "NonIndexed" {
         for field in ["backoffLimitPerIndex", "maxFailedIndexes"] {
             if spec.has(field) {
                 spec.get(field).invalid(errors, "requires indexed completion mode");
