@@ -90,6 +90,10 @@ pub(super) const DEPLOYMENT: Strategy = Strategy {
         default_template(object);
         if matches!(object.text("spec.strategy.type"), "" | "RollingUpdate") {
             object.default_to("spec.strategy.rollingUpdate", json!({}));
+        } else if object.at("spec.strategy.rollingUpdate").is_some() {
+            // Where nothing rolls, nothing is zero.
+            object.default_to("spec.strategy.rollingUpdate.maxUnavailable", 0);
+            object.default_to("spec.strategy.rollingUpdate.maxSurge", 0);
         }
     },
     defaults: Some(|| {
@@ -122,7 +126,7 @@ pub(super) const DAEMON_SET: Strategy = Strategy {
         if matches!(object.text("spec.updateStrategy.type"), "" | "RollingUpdate") {
             object.default_to("spec.updateStrategy.rollingUpdate", json!({}));
         } else if object.at("spec.updateStrategy.rollingUpdate").is_some() {
-            // Where nothing rolls, nothing is zero.
+            // As for deployments.
             object.default_to("spec.updateStrategy.rollingUpdate.maxUnavailable", 0);
         }
         // Who leaves it out has written it, too: it shows in what they own.
@@ -148,7 +152,10 @@ pub(super) const DAEMON_SET: Strategy = Strategy {
     validate: validation::daemon_set,
     validate_status: |new, old, errors| validation::status(&validation::DAEMON_SET, new, old, errors),
     validate_update: |new, old, errors| immutable_of("LabelSelector", new, old, "spec.selector", errors),
-    warnings: |about| warnings::workload(about, "spec.template"),
+    warnings: |(set, old)| match old.is_some_and(|old| template_generation(old) == template_generation(set)) {
+        true => Vec::new(),
+        false => warnings::workload((set, None), "spec.template"),
+    },
     off: off::WORKLOAD,
     ..Strategy::DEFAULT
 };
