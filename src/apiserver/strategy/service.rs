@@ -91,7 +91,8 @@ fn is_checked(service: &Value) -> bool {
 fn keep_allocated(new: &mut Value, old: &Value) {
     if has_addresses(new) && has_addresses(old) {
         for field in [ADDRESS, ADDRESSES, "spec.ipFamilies", "spec.ipFamilyPolicy"] {
-            if new.at(field).is_none_or(|given| given == "" || given == &json!([])) {
+            let unsaid = |given: &Value| field != "spec.ipFamilyPolicy" && (given == "" || given == &json!([]));
+            if new.at(field).is_none_or(unsaid) {
                 new.put_or_remove(field, old.at(field).cloned());
             }
         }

@@ -340,7 +340,7 @@ fn renamed(before: &Value, now: &Value) -> Value {
             // Upstream finds the name of a label that has no new one to be empty.
             let kept = key.is_empty() && RENAMED.iter().all(|(old, _)| *old != expression.text("key"));
             if kept || RENAMED.contains(&(expression.text("key"), key)) {
-                expression.put("key", key);
+                expression.put_or_remove("key", (!key.is_empty()).then(|| key.into()));
             }
         }
     }
