@@ -102,7 +102,7 @@ fn validate_spec(spec: &At, pod: &str, errors: &mut ErrorList) {
     }
     let context = Context {
         volumes: volumes::validate(spec, pod, errors),
-        claims: spec.items("resourceClaims").iter().filter_map(|claim| claim.get("name")?.as_str()).collect(),
+        claims: claim_names(spec),
         grace,
         restart_policy: spec.text("restartPolicy"),
         os: spec.has("os").then(|| spec.text("os.name")),
@@ -110,7 +110,7 @@ fn validate_spec(spec: &At, pod: &str, errors: &mut ErrorList) {
     };
     resource_claims(spec, errors);
     containers::validate(spec, &context, errors);
-    resources::of_pod(spec, errors);
+    resources::of_pod(spec, &context.claims, errors);
     host_network(spec, !pod.is_empty(), errors);
     spec.check(
         &[
@@ -157,6 +157,16 @@ fn validate_spec(spec: &At, pod: &str, errors: &mut ErrorList) {
     }
     security::of_system(spec, errors);
     env::file_volumes(spec, errors);
+}
+
+/// The names of a pod's claims, each once and in order.
+fn claim_names<'v>(spec: &At<'_, 'v>) -> Vec<&'v str> {
+    let mut names: Vec<&str> =
+        spec.items("resourceClaims").iter().filter_map(|claim| claim.get("name")?.as_str()).collect();
+    names.retain(|name| !name.is_empty());
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// Complaints about `preemptionPolicy`.

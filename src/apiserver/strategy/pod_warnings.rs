@@ -124,10 +124,10 @@ fn nodes(spec: &At, warnings: &mut Vec<String>) {
     }
     let affinity = spec.get("affinity.nodeAffinity");
     for term in affinity.each("requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms") {
-        node_term(&term, warnings);
+        node_term(&term, false, warnings);
     }
     for term in affinity.each("preferredDuringSchedulingIgnoredDuringExecution") {
-        node_term(&term.get("preference"), warnings);
+        node_term(&term.get("preference"), true, warnings);
     }
     for constraint in spec.each("topologySpreadConstraints") {
         let key = constraint.get("topologyKey");
@@ -138,11 +138,17 @@ fn nodes(spec: &At, warnings: &mut Vec<String>) {
     }
 }
 
-fn node_term(term: &At, warnings: &mut Vec<String>) {
+/// What is required of labels is validated, what is preferred is only commented.
+fn node_term(term: &At, preferred: bool, warnings: &mut Vec<String>) {
     for expression in term.each("matchExpressions") {
         let key = expression.get("key");
         if let Some(message) = deprecated(key.str()) {
             warn(&key, &format!("{} is {message}", key.str()), warnings);
+        }
+        for value in expression.each("values").filter(|_| preferred) {
+            for message in api::validation::label_value(value.str()) {
+                warn(&value, &format!("{} is invalid, {message}", value.str()), warnings);
+            }
         }
     }
 }
@@ -163,7 +169,7 @@ fn fractions(resources: &At, list: &str, warnings: &mut Vec<String>) {
     for name in ["memory", "ephemeral-storage"] {
         let at = resources.entry(list, name);
         let Ok(amount) = Quantity::from_json(at.value()) else { continue };
-        if amount.milli_value() % 1000 != 0 {
+        if !amount.is_whole() {
             let shown = quote(&amount.to_string());
             warn(&at, &format!("fractional byte value {shown} is invalid, must be an integer"), warnings);
         }

@@ -26,16 +26,17 @@ fn parts(image: &str) -> Option<(Option<&str>, bool)> {
         return None;
     }
     // What stands before the first slash is a host only if it looks like one.
-    let path = match name.split_once('/') {
+    let (path, official) = match name.split_once('/') {
         Some((host, path)) if host.contains(['.', ':']) || host == "localhost" || host.to_lowercase() != host => {
             if !is_host(host) {
                 return None;
             }
-            path
+            (path, "")
         }
-        _ => name,
+        Some(_) => (name, ""),
+        None => (name, "library/"),
     };
-    let fits = name.len() <= 255 && path.split('/').all(is_component);
+    let fits = official.len() + path.len() <= 255 && path.split('/').all(is_component);
     fits.then_some((tag, digest.is_some()))
 }
 
@@ -110,6 +111,8 @@ mod tests {
             ("example.com/", "IfNotPresent"),
             ("example.com/a:", "IfNotPresent"),
             (&"0".repeat(64), "IfNotPresent"),
+            (&"a".repeat(247), "Always"),
+            (&"a".repeat(248), "IfNotPresent"),
         ] {
             assert_eq!(pull_policy(image), expect, "{image}");
         }

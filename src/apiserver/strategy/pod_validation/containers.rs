@@ -69,7 +69,10 @@ fn initial(spec: &At, context: &Context, errors: &mut ErrorList) {
         if !container.text("name").is_empty() {
             unique(&container, &mut names, errors);
         }
-        host_ports(&container, &mut Vec::new(), errors);
+        // They run one by one. Upstream calls each the first.
+        if let Some(first) = spec.each("initContainers").next() {
+            host_ports(&first.with(container.value()), &mut Vec::new(), errors);
+        }
         if sidecar {
             handlers::validate(&container, context, errors);
             continue;
@@ -97,7 +100,7 @@ fn ephemeral(spec: &At, context: &Context, errors: &mut ErrorList) {
         }
         for (field, value) in container.value().as_object().into_iter().flatten() {
             let at = container.get(field);
-            let empty = at.is_empty() || field == "resources" && value.as_object().is_some_and(|r| r.is_empty());
+            let empty = field == "resources" && value.as_object().is_some_and(|r| r.is_empty());
             if !EPHEMERAL.contains(&field.as_str()) && !empty {
                 at.forbidden(errors, "cannot be set for an Ephemeral Container");
             }

@@ -98,7 +98,7 @@ fn claim_names(resources: &At, claims: &[&str], errors: &mut ErrorList) {
 }
 
 /// Complaints about the resources of a pod as a whole.
-pub(super) fn of_pod(spec: &At, errors: &mut ErrorList) {
+pub(super) fn of_pod(spec: &At, claims: &[&str], errors: &mut ErrorList) {
     let resources = spec.get("resources");
     if !resources.is_set() {
         return;
@@ -110,7 +110,7 @@ pub(super) fn of_pod(spec: &At, errors: &mut ErrorList) {
     if resources.has("claims") {
         resources.get("claims").forbidden(errors, "claims may not be set for Resources at pod-level");
     }
-    requirements(&resources, names::pod, &[], errors);
+    requirements(&resources, names::pod, claims, errors);
     let (asked, held) = (quota::containers(spec.value(), "requests"), quota::containers(spec.value(), "limits"));
     for (name, at) in resources.entries("requests") {
         let (Ok(of_pod), Some(asked)) = (Quantity::from_json(at.value()), asked.get(name)) else { continue };

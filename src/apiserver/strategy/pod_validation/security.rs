@@ -137,11 +137,11 @@ pub(super) fn of_container(context: &At, host_users: bool, errors: &mut ErrorLis
     if context.has("allowPrivilegeEscalation") && !context.truth("allowPrivilegeEscalation") {
         if context.truth("privileged") {
             let why = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
-            context.invalid(errors, why);
+            context.wrong(errors, context.as_upstream("SecurityContext"), why);
         }
         if context.items("capabilities.add").iter().any(|capability| capability == "CAP_SYS_ADMIN") {
             let why = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
-            context.invalid(errors, why);
+            context.wrong(errors, context.as_upstream("SecurityContext"), why);
         }
     }
     windows_options(&context.get("windowsOptions"), errors);
