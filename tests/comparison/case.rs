@@ -87,17 +87,6 @@ pub(crate) fn same_identity(new: &mut Value, old: &Value) {
     }
 }
 
-/// Takes out owners that are named twice: upstream's handlers do so before a strategy sees the object.
-pub(crate) fn without_twins(object: &mut Value) {
-    let Some(Value::Array(owners)) = object.pointer_mut("/metadata/ownerReferences") else { return };
-    let mut kept: Vec<Value> = Vec::new();
-    owners.retain(|owner| {
-        let new = !kept.contains(owner);
-        kept.extend(new.then(|| owner.clone()));
-        new
-    });
-}
-
 /// A verdict without what differs from one moment to the next: identifiers made up, times of the day, and the order in which
 /// upstream meets the volumes that stateful sets claim, which is that of a map.
 pub(crate) fn comparable(case: &Case, verdict: Verdict) -> Verdict {
