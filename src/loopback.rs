@@ -45,6 +45,15 @@ impl Transport for Loopback {
         self.api().map(|api| api.registry().catalog().changed())
     }
 
+    fn settled(&self) -> BoxFuture<'_, Result<(), Status>> {
+        Box::pin(async move {
+            match self.api() {
+                Some(api) => api.settled().await,
+                None => Err(Status::unavailable("the API server is starting")),
+            }
+        })
+    }
+
     fn elsewhere(&self) -> Elsewhere {
         let (resources, stale) = self.api().map(ApiServer::elsewhere).unwrap_or_default();
         Elsewhere { resources, stale }

@@ -12,6 +12,7 @@ mod authorization;
 mod bootstrap_objects;
 pub mod catalog;
 mod chain;
+mod charges;
 mod custom;
 mod defaults;
 mod digest_cache;

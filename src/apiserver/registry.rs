@@ -40,6 +40,7 @@ use crate::aggregation::Aggregator;
 use crate::allocator::Allocators;
 use crate::authorization::Authorizer;
 use crate::catalog::{Catalog, CustomKind};
+use crate::charges::Charges;
 use crate::encryption::Encryption;
 use crate::endpoints::ServiceEndpoints;
 use crate::feed::Feed;
@@ -120,6 +121,7 @@ pub struct Registry {
     catalog: Catalog,
     plugins: Vec<Plugin>,
     allocators: Allocators,
+    charges: Charges,
     webhooks: Arc<webhook::Client>,
     maintenance: parking_lot::Mutex<Option<tokio::task::AbortHandle>>,
     authorizer: OnceLock<Arc<Authorizer>>,
@@ -152,6 +154,7 @@ impl Registry {
         let registry = Arc::new(Self {
             webhooks,
             allocators: Allocators::new(config.service_cidr, &config.node_ports),
+            charges: Charges::default(),
             plugins: admission::plugins(&config.plugins, &disabled_plugins),
             store: Handle(store),
             disk,
@@ -339,6 +342,17 @@ impl Registry {
     /// What the registry was told at its start.
     pub fn config(&self) -> &RegistryConfig {
         &self.config
+    }
+
+    /// The charges of quotas that are underway.
+    pub(crate) fn charges(&self) -> &Charges {
+        &self.charges
+    }
+
+    /// Waits until the caches show everything that was charged to a quota before the call.
+    pub async fn settled(&self) -> Result<(), Status> {
+        self.charges.settled().await;
+        self.catch_up().await
     }
 
     /// Waits until the caches show everything that was written before the call.

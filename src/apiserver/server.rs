@@ -294,6 +294,11 @@ impl ApiServer {
         self.server.aggregator.elsewhere_changed()
     }
 
+    /// Waits until the caches show everything that was charged to a quota before the call.
+    pub async fn settled(&self) -> Result<(), Status> {
+        self.registry().settled().await
+    }
+
     /// The registry behind the chain, for its caches and its catalog.
     pub fn registry(&self) -> &Arc<Registry> {
         &self.server.chain.registry

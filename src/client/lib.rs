@@ -60,6 +60,11 @@ pub trait Transport: Send + Sync + 'static {
         None
     }
 
+    /// Waits until the caches show everything that was charged to a quota before the call; not at all where nobody can tell.
+    fn settled(&self) -> BoxFuture<'_, Result<(), Status>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// What other API servers serve behind this one. Nobody, unless the transport knows of some.
     fn elsewhere(&self) -> Elsewhere {
         Elsewhere::default()
@@ -132,6 +137,11 @@ impl Client {
     /// Every kind served at the moment.
     pub fn resources(&self) -> Vec<Arc<Resource>> {
         self.transport.resources()
+    }
+
+    /// Waits until the caches show everything that was charged to a quota before the call.
+    pub async fn settled(&self) -> Result<(), Status> {
+        self.transport.settled().await
     }
 
     /// What other API servers serve behind this one.

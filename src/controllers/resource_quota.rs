@@ -70,8 +70,7 @@ pub(crate) struct Quotas {
 /// The kinds of which quotas limit more than the number: what one counts for may change while it lives.
 const MEASURED: [&str; 3] = ["pods", "services", "persistentvolumeclaims"];
 
-/// A quota itself, at once when its limits are new. A sum made right after admission has charged the quota would not have the
-/// object yet that it was charged for, and take the charge back: two more would come in than may.
+/// A quota itself, at once when its limits are new. Admission changes it with every charge, which need not be checked one by one.
 fn of_quota(_: &Quotas, change: &Change, keys: &mut Keys<'_>) {
     let quota = change.object.to_value();
     let in_step = quota.is_ok_and(|quota| quota.pointer("/spec/hard") == quota.pointer("/status/hard"));
@@ -105,8 +104,13 @@ fn of_measured(state: &Quotas, change: &Change, keys: &mut Keys<'_>) {
 async fn reconcile(state: Arc<Quotas>, key: Key) -> Result {
     let Some(quota) = state.quotas.get_key(&key) else { return Ok(Outcome::Done) };
     let value = quota.to_value()?;
-    let used = state.used(&value, &quota.meta.namespace)?;
-    let Some(status) = correction(&value, &used) else { return Ok(Outcome::Done) };
+    let sum = || state.used(&value, &quota.meta.namespace);
+    if correction(&value, &sum()?).is_none() {
+        return Ok(Outcome::Done);
+    }
+    // What the quota was charged for and is not there yet would be missing in the sum.
+    state.client.settled().await?;
+    let Some(status) = correction(&value, &sum()?) else { return Ok(Outcome::Done) };
     // Admission may have charged the quota meanwhile: then the sum is made anew.
     let metadata = json!({ "resourceVersion": quota.meta.resource_version.to_string() });
     let patch = Patch::Merge(json!({ "metadata": metadata, "status": status }));

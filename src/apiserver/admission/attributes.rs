@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use api::{DeleteOptions, FieldValidation, Propagation, Request, Resource, Status, User, WriteOptions};
 use serde_json::{Map, Value, json};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::Owners;
 
@@ -80,6 +81,8 @@ pub struct Attributes {
     pub warnings: Vec<String>,
     /// Whether the mutating turns are taken once more.
     pub reinvocation: Reinvocation,
+    /// That quotas were charged for this write; kept until it is made.
+    pub(crate) charge: Option<TaskTrackerToken>,
 }
 
 /// Plugins that call others' code (webhooks, policies) may ask for a second round of the mutating turns, because what one
@@ -135,6 +138,7 @@ impl Attributes {
             dry_run,
             warnings: Vec::new(),
             reinvocation: Reinvocation::default(),
+            charge: None,
         }
     }
 

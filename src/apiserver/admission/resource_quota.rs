@@ -1,5 +1,5 @@
 //! ResourceQuota: a namespace's sum of what it asks for stays within its quotas. Each charge is a compare-and-swap of the
-//! quota's status, so that writes side by side cannot both take the last of it; the quota controller corrects the sums.
+//! quota's status, so that writes side by side cannot both take the last of it; the quota controller corrects the sums when no charge is underway.
 
 use std::sync::Arc;
 
@@ -35,6 +35,9 @@ async fn admit(registry: &Registry, attributes: &mut Attributes) -> Result<(), S
         Verb::Update => usage::of(&attributes.resource, &attributes.old),
         _ => Amounts::new(),
     };
+    if !attributes.dry_run {
+        attributes.charge = Some(registry.charges().begin());
+    }
     for quota in quotas {
         charge(registry, attributes, &quota, &asked, &before).await?;
     }

@@ -73,7 +73,8 @@ impl Registry {
         attributes.warnings.extend(custom::warnings(&storage, &attributes.object, None));
         let mut hold = self.allocate(&storage, &mut attributes.object, None)?;
         admission::validate(self, &mut attributes).await?;
-        let Attributes { mut object, owners, warnings, .. } = attributes;
+        // The charge is underway until the object is written.
+        let Attributes { mut object, owners, warnings, charge: _charge, .. } = attributes;
         let owners = Owners { text: owners.new.as_ref().map_or_else(Vec::new, ownership::write), needed: false };
         if options.dry_run {
             return Ok((Arc::new(custom::would_be(&storage, &object, &owners).await?), warnings));
