@@ -138,11 +138,14 @@ pub(crate) async fn delete(client: &Client, revisions: &Cache, revision: &Revisi
     Ok(())
 }
 
-/// The patch that puts a workload's present template in place of another.
+/// The patch that puts a workload's present template in place of another, its keys in order: clients compare the bytes with
+/// those they make of the workload themselves.
 fn patch_of(value: &Value) -> Value {
     let mut template = value["spec"]["template"].clone();
     template["$patch"] = "replace".into();
-    json!({ "spec": { "template": template } })
+    let mut patch = json!({ "spec": { "template": template } });
+    patch.sort_all_objects();
+    patch
 }
 
 /// `None` when the name is taken by a revision of another template.
