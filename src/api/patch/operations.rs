@@ -5,6 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::PatchError;
+use crate::quote::json_type;
 
 /// Most operations in a JSON patch, as upstream.
 const MAX_OPERATIONS: usize = 10_000;
@@ -16,7 +17,8 @@ const MAX_VALUES: usize = 1_000_000;
 /// Carries out the operations one after the other; when one fails, the object is left as it was then.
 pub(super) fn apply(object: &mut Value, operations: &Value) -> Result<(), PatchError> {
     let Value::Array(operations) = operations else {
-        let why = format!("json: cannot unmarshal {} into Go value of type []handlers.jsonPatchOp", kind(operations));
+        let why =
+            format!("json: cannot unmarshal {} into Go value of type []handlers.jsonPatchOp", json_type(operations));
         return Err(PatchError::Malformed(format!("error decoding patch: {why}")));
     };
     if operations.len() > MAX_OPERATIONS {
@@ -32,25 +34,14 @@ pub(super) fn apply(object: &mut Value, operations: &Value) -> Result<(), PatchE
             Value::Object(fields) => fields,
             Value::Null => &nothing,
             other => {
-                let why = format!("json: cannot unmarshal {} into Go value of type handlers.jsonPatchOp", kind(other));
+                let why =
+                    format!("json: cannot unmarshal {} into Go value of type handlers.jsonPatchOp", json_type(other));
                 return Err(PatchError::Malformed(format!("error decoding patch: {why}")));
             }
         };
         carry_out(object, fields, &mut budget)?;
     }
     Ok(())
-}
-
-/// The kind of a JSON value, as Go names it.
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
 }
 
 fn carry_out(object: &mut Value, fields: &Map<String, Value>, budget: &mut usize) -> Result<(), PatchError> {

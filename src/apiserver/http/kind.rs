@@ -1,5 +1,6 @@
 //! Of which kind a body has to be, by its path.
 
+use api::quote::json_type;
 use api::validation::field::{Error, ErrorList, Path};
 use api::{Resource, Status, schema};
 use serde_json::{Map, Value};
@@ -57,7 +58,7 @@ impl<'a> Expected<'a> {
             )
         };
         let Some(object) = body.as_object_mut() else {
-            let said = go_type(&body);
+            let said = json_type(&body);
             return Err(unread(&format!(
                 "{said} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \
                  \"json:\\\"kind,omitempty\\\"\" }}"
@@ -66,7 +67,7 @@ impl<'a> Expected<'a> {
         for field in ["apiVersion", "kind"] {
             let said = object.get(field).filter(|said| !matches!(said, Value::String(_) | Value::Null));
             if let Some(said) = said {
-                return Err(unread(&format!("{} into Go struct field .{field} of type string", go_type(said))));
+                return Err(unread(&format!("{} into Go struct field .{field} of type string", json_type(said))));
             }
         }
         let expected_version =
@@ -140,17 +141,5 @@ fn summary(sent: &[u8]) -> String {
             let hex: String = shown.iter().map(|byte| format!("{byte:02x}")).collect();
             format!("{hex}{more}")
         }
-    }
-}
-
-/// What Go's decoder calls a value.
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
     }
 }

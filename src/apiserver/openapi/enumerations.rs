@@ -3,6 +3,8 @@
 
 use api::schema::Type;
 
+use crate::strategy::certificates::USAGES;
+
 /// Types whose constants are the known values, not the only ones, and so no enumeration.
 const OPEN: &[&str] = &[
     "admissionregistration/v1.ParameterNotFoundActionType",
@@ -54,34 +56,7 @@ const OPEN: &[&str] = &[
 
 /// Enumerations whose values are not in the table, or not as they are: there they end at a space.
 const CLOSED: &[(&str, &[&str])] = &[
-    (
-        "certificates/v1.KeyUsage",
-        &[
-            "any",
-            "cert sign",
-            "client auth",
-            "code signing",
-            "content commitment",
-            "crl sign",
-            "data encipherment",
-            "decipher only",
-            "digital signature",
-            "email protection",
-            "encipher only",
-            "ipsec end system",
-            "ipsec tunnel",
-            "ipsec user",
-            "key agreement",
-            "key encipherment",
-            "microsoft sgc",
-            "netscape sgc",
-            "ocsp signing",
-            "s/mime",
-            "server auth",
-            "signing",
-            "timestamping",
-        ],
-    ),
+    ("certificates/v1.KeyUsage", &USAGES),
     ("discovery/v1.AddressType", &["FQDN", "IPv4", "IPv6"]),
     ("networking/v1.PathType", &["Exact", "ImplementationSpecific", "Prefix"]),
     ("resource/v1.DeviceAllocationMode", &["All", "ExactCount"]),

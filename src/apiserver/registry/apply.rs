@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use api::apply::{self, ApplyError, Conflict, Kind};
 use api::managed_fields::{ManagedFields, Operation};
+use api::quote::json_type;
 use api::status::Details;
 use api::{Cause, FieldValidation, Reply, Request, Status, WriteOptions, prune, schema};
 use jiff::Timestamp;
@@ -145,17 +146,11 @@ impl Registry {
 
 /// An applied configuration has to say what it is.
 fn check_kind(body: &Value, group: &str, version: &str, kind: &str) -> Result<(), Status> {
-    let other = match body {
-        Value::Array(_) => "array",
-        Value::String(_) => "string",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::Object(_) | Value::Null => "",
-    };
-    if !other.is_empty() {
+    if !matches!(body, Value::Object(_) | Value::Null) {
         return Err(Status::bad_request(format!(
-            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {other} into Go \
-             value of type map[string]interface {{}}"
+            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go \
+             value of type map[string]interface {{}}",
+            json_type(body)
         )));
     }
     let expected = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };

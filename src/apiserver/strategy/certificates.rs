@@ -16,7 +16,8 @@ const SUBDOMAIN_MAX: usize = 253;
 /// A domain, a slash, and a name of a resource in a namespace.
 const SIGNER_MAX: usize = SUBDOMAIN_MAX + 1 + SUBDOMAIN_MAX + 1 + 63;
 
-const USAGES: [&str; 23] = [
+/// What a certificate may be for, sorted.
+pub(crate) const USAGES: [&str; 23] = [
     "any",
     "cert sign",
     "client auth",
