@@ -167,6 +167,15 @@ impl Store for DurableStore {
         .boxed()
     }
 
+    fn settle(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        async move {
+            let (reply, answer) = oneshot::channel();
+            self.send(Message::Settle(reply))?;
+            answer.await.unwrap_or(Err(StoreError::Closed))
+        }
+        .boxed()
+    }
+
     fn watch(&self, prefix: &str, after: Revision) -> BoxFuture<'_, Result<Watch, StoreError>> {
         ready(self.index.watch(prefix, after)).boxed()
     }

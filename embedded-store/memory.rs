@@ -63,6 +63,10 @@ impl Store for MemoryStore {
         .boxed()
     }
 
+    fn settle(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        ready(Ok(())).boxed()
+    }
+
     fn watch(&self, prefix: &str, after: Revision) -> BoxFuture<'_, Result<Watch, StoreError>> {
         ready(self.index.watch(prefix, after)).boxed()
     }

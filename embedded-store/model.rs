@@ -88,6 +88,7 @@ impl Model {
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     Write { key: usize, expect: u8, put: Option<(u8, u16)>, deferred: bool },
+    Abandon { key: usize, put: Option<(u8, u16)> },
     List { prefix: usize, limit: usize, back: u64 },
     Watch { prefix: usize, back: u64 },
     Drain,
@@ -113,6 +114,8 @@ pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         .prop_map(|(key, expect, put, deferred)| Step::Write { key, expect, put, deferred });
     let step = prop_oneof![
         12 => write,
+        2 => (0..KEYS.len(), proptest::option::weighted(0.75, (any::<u8>(), 0..600u16)))
+            .prop_map(|(key, put)| Step::Abandon { key, put }),
         4 => (0..PREFIXES.len(), 0..4usize, 0..8u64)
             .prop_map(|(prefix, limit, back)| Step::List { prefix, limit, back }),
         2 => (0..PREFIXES.len(), 0..8u64).prop_map(|(prefix, back)| Step::Watch { prefix, back }),
@@ -153,6 +156,16 @@ pub(crate) async fn check(
     let mut watches: Vec<Watched> = Vec::new();
     for step in steps {
         match *step {
+            Step::Abandon { key, put } => {
+                let write = write(model.state(), key, 0, put, false);
+                let _ = model.write(&write);
+                // Whoever asked has gone, but the store was asked.
+                drop(store.write(write).now_or_never());
+                store.settle().await.expect("settle");
+                assert_eq!(store.revision().await.expect("revision"), model.revision);
+                let current = store.get(KEYS[key]).await.expect("get");
+                assert_eq!(current.as_ref(), model.state().get(KEYS[key]));
+            }
             Step::Write { key, expect, put, deferred } => {
                 let write = write(model.state(), key, expect, put, deferred);
                 let expected = model.write(&write);

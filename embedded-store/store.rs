@@ -26,6 +26,10 @@ pub trait Store: Send + Sync + 'static {
     /// is durable (with `Durability::Synced`).
     fn write(&self, write: Write) -> BoxFuture<'_, Result<Written, StoreError>>;
 
+    /// Waits until every write that was begun before the call has happened or never will, those that nobody waits for any
+    /// more included: what happened is counted by the next [`revision`](Store::revision).
+    fn settle(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+
     /// The writes to keys with `prefix` after revision `after`: those of the past at once, then each as it happens.
     /// `after` is between [`oldest`](Store::oldest) and the current revision.
     fn watch(&self, prefix: &str, after: Revision) -> BoxFuture<'_, Result<Watch, StoreError>>;

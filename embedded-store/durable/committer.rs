@@ -39,6 +39,8 @@ type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 /// What the committer is asked.
 pub(super) enum Message {
     Write(Write, Reply<Written>),
+    /// To be answered when all that came before is.
+    Settle(Reply<()>),
     Close(Reply<()>),
 }
 
@@ -96,6 +98,7 @@ struct Batch {
     /// The last event of each key, as a position in `events`.
     last: HashMap<Arc<str>, usize>,
     replies: Vec<(Reply<Written>, Result<Written, StoreError>)>,
+    settled: Vec<Reply<()>>,
     bytes: usize,
     synced: bool,
     deferred: bool,
@@ -141,6 +144,8 @@ impl Committer {
             select! {
                 recv(messages) -> message => match message {
                     Ok(Message::Write(write, reply)) => self.commit(write, reply),
+                    // The writes before it are committed, batch by batch.
+                    Ok(Message::Settle(reply)) => answer(reply, Ok(())),
                     Ok(Message::Close(reply)) => self.closing = Some(reply),
                     Err(_) => break,
                 },
@@ -159,6 +164,7 @@ impl Committer {
         while batch.bytes < BATCH_BYTES && batch.events.len() < BATCH_WRITES {
             match self.messages.try_recv() {
                 Ok(Message::Write(write, reply)) => self.decide(&mut batch, write, reply),
+                Ok(Message::Settle(reply)) => batch.settled.push(reply),
                 Ok(Message::Close(reply)) => {
                     self.closing = Some(reply);
                     break;
@@ -166,9 +172,15 @@ impl Committer {
                 Err(_) => break,
             }
         }
-        if batch.events.is_empty() {
-            return;
+        let settled = take(&mut batch.settled);
+        if !batch.events.is_empty() {
+            self.happen(batch);
         }
+        settled.into_iter().for_each(|reply| answer(reply, Ok(())));
+    }
+
+    /// Logs and publishes a batch, or refuses it as a whole.
+    fn happen(&mut self, batch: Batch) {
         self.deferring |= batch.deferred;
         let revision = self.revision + batch.events.len() as u64;
         let defer = !batch.synced && revision <= self.ceiling && self.deferred_bytes + batch.bytes <= DEFERRED_BYTES;

@@ -352,6 +352,8 @@ impl Registry {
     /// Waits until the caches show everything that was charged to a quota before the call.
     pub async fn settled(&self) -> Result<(), Status> {
         self.charges.settled().await;
+        // A client that hung up took its token along, while the store may have been asked to write already.
+        self.store.0.settle().await.map_err(error::store)?;
         self.catch_up().await
     }
 

@@ -95,6 +95,10 @@ impl Store for EncryptedStore {
         })
     }
 
+    fn settle(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.settle()
+    }
+
     fn watch(&self, prefix: &str, after: Revision) -> BoxFuture<'_, Result<Watch, StoreError>> {
         let prefix = prefix.to_owned();
         Box::pin(async move {
