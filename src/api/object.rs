@@ -7,16 +7,18 @@
 //! at a place remembered per object, whenever the bytes leave the process.
 
 mod parse;
+mod remembered;
 #[cfg(test)]
 mod tests;
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use self::remembered::{Place, Remembered};
 use crate::{Meta, Resource};
 
 /// Why bytes are no object.
@@ -32,18 +34,9 @@ pub struct Object {
     bytes: Bytes,
     /// Where `"resourceVersion":"…",` belongs; `None` when the bytes already carry it.
     splice: Option<NonZeroU32>,
-    protobuf_len: Remembered,
-}
-
-/// A number that is found out once and is not part of the object; 0 as long as nobody has. A copy has to find out anew: it may
-/// be at another revision.
-#[derive(Debug, Default)]
-struct Remembered(AtomicU32);
-
-impl Clone for Remembered {
-    fn clone(&self) -> Self {
-        Self::default()
-    }
+    /// Where the metadata ends, in bytes of our own form.
+    metadata_end: Place,
+    protobuf: Remembered,
 }
 
 impl Object {
@@ -67,13 +60,13 @@ impl Object {
         };
         let mut meta = parse::meta(&bytes, resource)?;
         meta.resource_version = revision;
-        Ok(Self { meta, bytes, splice: Some(splice), protobuf_len: Remembered::default() })
+        Ok(Self { meta, bytes, splice: Some(splice), metadata_end: Place::default(), protobuf: Remembered::default() })
     }
 
     /// An object as it came over the wire, `resourceVersion` and all.
     pub fn received(bytes: Bytes, resource: &Resource) -> Result<Self, ObjectError> {
         let meta = parse::meta(&bytes, resource)?;
-        Ok(Self { meta, bytes, splice: None, protobuf_len: Remembered::default() })
+        Ok(Self { meta, bytes, splice: None, metadata_end: Place::default(), protobuf: Remembered::default() })
     }
 
     /// The same object at another revision: what a deletion leaves behind.
@@ -106,12 +99,32 @@ impl Object {
             out.extend_from_slice(parse::metadata(&self.bytes)?.as_bytes());
             return Ok(());
         };
-        let metadata = parse::leading(&self.bytes[at - 1..])?.as_bytes();
+        let metadata = &self.bytes[at - 1..self.metadata_end(at)?];
         match self.meta.resource_version {
             0 => out.extend_from_slice(metadata),
             revision => splice(revision, &metadata[..1], &metadata[1..], out),
         }
         Ok(())
+    }
+
+    /// Reads a view of what stands beside the metadata, which is often the longest part and is skipped without a look.
+    pub fn view_beside_metadata<T: DeserializeOwned>(&self) -> Result<T, ObjectError> {
+        let Some(at) = self.splice.map(|at| at.get() as usize) else { return self.view() };
+        let rest = &self.bytes[self.metadata_end(at)?..];
+        let mut beside = Vec::with_capacity(rest.len() + 1);
+        beside.push(b'{');
+        beside.extend_from_slice(rest.strip_prefix(b",").unwrap_or(rest));
+        Ok(serde_json::from_slice(&beside)?)
+    }
+
+    /// Behind the brace that closes the metadata, which is opened right before `at`.
+    fn metadata_end(&self, at: usize) -> Result<usize, ObjectError> {
+        if let Some(end) = self.metadata_end.get() {
+            return Ok(end.get() as usize);
+        }
+        let end = at - 1 + parse::leading(&self.bytes[at - 1..])?.len();
+        self.metadata_end.set(end);
+        Ok(end)
     }
 
     /// The JSON of the object, `resourceVersion` included.
@@ -129,12 +142,28 @@ impl Object {
     /// How long the object is as a protobuf message, if that was found out before ([`Object::remember_protobuf_len`]): lists
     /// say how long they are before they are written.
     pub fn protobuf_len(&self) -> Option<usize> {
-        Some(self.protobuf_len.0.load(Ordering::Relaxed) as usize).filter(|length| *length > 0)
+        self.protobuf.len()
     }
 
-    /// Keeps what [`Object::protobuf_len`] then says. What is longer than a number of 32 bits says is found out every time.
+    /// Keeps what [`Object::protobuf_len`] then says.
     pub fn remember_protobuf_len(&self, length: usize) {
-        self.protobuf_len.0.store(length.try_into().unwrap_or(0), Ordering::Relaxed);
+        self.protobuf.set_len(length);
+    }
+
+    /// The object as a protobuf message, if somebody made it and keeps it here ([`Object::keep_protobuf`]).
+    pub fn protobuf(&self) -> Option<Arc<[u8]>> {
+        self.protobuf.whole()
+    }
+
+    /// Keeps what [`Object::protobuf`] then gives, for as long as the object lives: whoever keeps much bounds it, and lets go
+    /// of it ([`Object::let_go_of_protobuf`]).
+    pub fn keep_protobuf(&self, form: Arc<[u8]>) {
+        self.protobuf.set_whole(form);
+    }
+
+    /// Forgets the message; its length stays known.
+    pub fn let_go_of_protobuf(&self) {
+        self.protobuf.let_go();
     }
 
     /// The object as a tree, `resourceVersion` included. Transient: drop it soon.

@@ -30,6 +30,7 @@ use crate::digest_cache::DigestCache;
 use crate::discovery::Discovery;
 use crate::fairness::{self, Fairness, Flows, InFlight};
 use crate::health::HealthCheck;
+use crate::http::kept::Kept;
 use crate::http::tls::{self, ServingCertificate};
 use crate::http::{Extra, listen};
 use crate::metrics::Metrics;
@@ -109,6 +110,7 @@ pub(crate) struct Server {
     pub(crate) client_ca: Arc<ClientCa>,
     pub(crate) front_proxy_ca: Option<Arc<ClientCa>>,
     pub(crate) jwks_uri: String,
+    pub(crate) kept: Kept,
     /// Watches and connections end when it is cancelled.
     pub(crate) draining: CancellationToken,
     background: Vec<JoinHandle<()>>,
@@ -250,6 +252,7 @@ impl ApiServer {
             chain: Chain { authorizer, metrics: Arc::new(metrics), registry, authenticator, fairness, audit },
             jwks_uri: config.jwks_uri.unwrap_or_else(|| format!("https://{}/openid/v1/jwks", config.advertised)),
             discovery: Discovery::new(config.advertised),
+            kept: Kept::default(),
             openapi,
             checks,
             extra: config.extra_routes.map(|(prefixes, router)| Extra { prefixes, router }),

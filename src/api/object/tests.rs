@@ -48,6 +48,12 @@ fn metadata_is_shown_with_the_revision() {
     let check = |object: Object, expect: &str| {
         let mut out = Vec::new();
         object.write_metadata(&mut out).unwrap();
+        // The second time it is known where the metadata ends; a copy knows it, too.
+        for object in [&object, &object.at_revision(object.meta.resource_version)] {
+            let mut again = Vec::new();
+            object.write_metadata(&mut again).unwrap();
+            assert_eq!(again, out);
+        }
         assert_eq!(String::from_utf8(out).unwrap(), expect);
     };
     let stored = |metadata: &str, revision| {
@@ -60,4 +66,24 @@ fn metadata_is_shown_with_the_revision() {
     check(stored(r#"{"name":"x"}"#, 0), r#"{"name":"x"}"#);
     let received = br#"{"spec":{},"metadata":{"resourceVersion":"3","name":"x"}}"#;
     check(Object::received(Bytes::from_static(received), pods).unwrap(), r#"{"resourceVersion":"3","name":"x"}"#);
+}
+
+#[test]
+fn a_view_of_the_rest_is_the_same_as_one_of_the_whole() {
+    let pods = resource::find("", "v1", "pods").unwrap();
+    let check = |object: Result<Object, ObjectError>, expect: Value| {
+        let object = object.unwrap();
+        let mut whole: Value = object.view().unwrap();
+        let rest: Value = object.view_beside_metadata().unwrap();
+        for name in ["kind", "apiVersion", "metadata"] {
+            whole.as_object_mut().unwrap().remove(name);
+        }
+        assert_eq!(whole, expect);
+        assert!(rest == expect || rest == object.view::<Value>().unwrap(), "{rest}");
+    };
+    let stored = |json: &'static [u8]| Object::stored(Bytes::from_static(json), 7, pods);
+    check(stored(br#"{"metadata":{"name":"x"},"spec":{"a":1},"status":{}}"#), json!({"spec": {"a": 1}, "status": {}}));
+    check(stored(br#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"x"}}"#), json!({}));
+    let received = Bytes::from_static(br#"{"spec":{},"metadata":{"name":"x"}}"#);
+    check(Object::received(received, pods), json!({"spec": {}}));
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::accept::Shape;
+use super::kept::Kept;
 use super::pieces::{ItemWriter, PIECE, Pieces};
 use super::shape::{self, ListHead};
 
@@ -60,10 +61,10 @@ pub(crate) fn watch_frame(event: &str, json: &[u8]) -> Bytes {
 
 /// A page of a collection: a body in pieces, each of which is made when the one before it was taken.
 ///
-/// How long the whole is stands before it, so objects whose length is not known yet are written twice, first only to be
-/// measured. An object remembers its length, and most lists are not the first to show it. The first piece is made at once:
-/// a list that fits into it is written once.
-pub(super) async fn list(resource: &Resource, list: List, shape: &Shape) -> Result<Pieces<Items>, Status> {
+/// How long the whole is stands before it, so what is behind the first piece is made before it is sent, and kept for the lists
+/// to come as far as `kept` has room. For more than that objects remember how long they are, and are written again. The first
+/// piece is made at once: a list that fits into it needs neither.
+pub(super) async fn list(resource: &Resource, list: List, shape: &Shape, kept: &Kept) -> Result<Pieces<Items>, Status> {
     let (api_version, kind, message) = match shape {
         Shape::Metadata => {
             let message = schema::for_kind("meta.k8s.io", "v1", "PartialObjectMetadata").ok_or_else(unacceptable)?;
@@ -83,19 +84,20 @@ pub(super) async fn list(resource: &Resource, list: List, shape: &Shape) -> Resu
     }
     let mut promised = 0;
     for (at, object) in items.as_slice().iter().enumerate() {
-        // What is remembered is how long the whole is.
-        let length = match object.protobuf_len().filter(|_| *shape != Shape::Metadata) {
+        // What is remembered is about the whole.
+        let known = object.protobuf_len().filter(|_| *shape != Shape::Metadata);
+        let length = match known.filter(|_| kept.is_full() || object.protobuf().is_some()) {
             Some(length) => length,
             None => {
                 // Others have something to do as well.
                 if at % MEASURED_AT_ONCE == 0 {
                     tokio::task::yield_now().await;
                 }
-                let length = encoder.encode(object).map_err(|error| unwritable(&error))?.len();
+                let form = encoder.encode(object).map_err(|error| unwritable(&error))?;
                 if *shape != Shape::Metadata {
-                    object.remember_protobuf_len(length);
+                    kept.keep(object, form);
                 }
-                length
+                form.len()
             }
         };
         promised += api::protobuf::item_len(length);
@@ -134,11 +136,16 @@ impl ItemWriter for Items {
 
     fn item(&mut self, object: &Arc<Object>, _last: bool, out: &mut Vec<u8>) -> io::Result<()> {
         let before = out.len();
-        let item = self.encoder.encode(object).map_err(|error| {
-            unwritable(&error);
-            broken()
-        })?;
-        api::protobuf::list_item(out, item);
+        match object.protobuf().filter(|_| self.encoder.shape != Shape::Metadata) {
+            Some(form) => api::protobuf::list_item(out, &form),
+            None => {
+                let item = self.encoder.encode(object).map_err(|error| {
+                    unwritable(&error);
+                    broken()
+                })?;
+                api::protobuf::list_item(out, item);
+            }
+        }
         self.promised = self.promised.checked_sub(out.len() - before).ok_or_else(broken)?;
         Ok(())
     }

@@ -8,6 +8,7 @@ use http::{Method, Response, header};
 use serde_json::Value;
 
 use super::accept::Offer;
+use super::kept::Kept;
 use super::kind::Expected;
 use super::respond::{self, Form};
 use super::{Incoming, body, failure_form, form, protobuf, warn, watch};
@@ -65,7 +66,7 @@ pub(super) async fn serve(
     if let Some(trail) = trail {
         trail.reply(&reply, &row);
     }
-    Ok(answer(&row, reply, creates, &form, &plain).await)
+    Ok(answer(&row, reply, creates, (&form, &plain), &server.kept).await)
 }
 
 /// What is said with every answer about a kind that has been replaced.
@@ -80,7 +81,13 @@ fn deprecated(row: &Resource) -> Option<&str> {
     }
 }
 
-async fn answer(row: &Arc<Resource>, reply: Reply, creates: bool, form: &Form, plain: &Form) -> Response<Body> {
+async fn answer(
+    row: &Arc<Resource>,
+    reply: Reply,
+    creates: bool,
+    (form, plain): (&Form, &Form),
+    kept: &Kept,
+) -> Response<Body> {
     match reply {
         Reply::Object { object, created, warnings } => {
             let code = if created { 201 } else { 200 };
@@ -88,7 +95,7 @@ async fn answer(row: &Arc<Resource>, reply: Reply, creates: bool, form: &Form, p
             warn(response.headers_mut(), &warnings);
             response
         }
-        Reply::List(list) => respond::list(row, list, form).await,
+        Reply::List(list) => respond::list(row, list, form, kept).await,
         Reply::Status(status) => {
             let code = match status.code {
                 0 if creates => 201,

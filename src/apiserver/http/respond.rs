@@ -14,6 +14,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::Value;
 
 use super::accept::{Accepted, Encoding, Shape};
+use super::kept::Kept;
 use super::pieces::{ItemWriter, Pieces, room};
 use super::pretty::Indenter;
 use super::shape;
@@ -107,9 +108,9 @@ pub(crate) fn object(code: u16, resource: &Resource, object: &Arc<Object>, form:
 }
 
 /// A page of a collection. No part of it is made before the client takes it; what was sent is let go of.
-pub(crate) async fn list(resource: &Arc<Resource>, list: List, form: &Form) -> Response<Body> {
+pub(crate) async fn list(resource: &Arc<Resource>, list: List, form: &Form, kept: &Kept) -> Response<Body> {
     match form.accepted.encoding {
-        Encoding::Protobuf => match super::protobuf::list(resource, list, &form.accepted.shape).await {
+        Encoding::Protobuf => match super::protobuf::list(resource, list, &form.accepted.shape, kept).await {
             Ok(chunks) => pieces(form, chunks),
             Err(failure) => status(&failure),
         },

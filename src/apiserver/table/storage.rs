@@ -75,7 +75,7 @@ pub(super) const PERSISTENT_VOLUME: Kind = (
             Claim { namespace: String, name: String }
             Status { phase: String, reason: String }
         }
-        let PersistentVolume { metadata, spec, status } = view::read(object)?;
+        let PersistentVolume { metadata, spec, status } = view::read_whole(object)?;
         let claim = spec.claim_ref.map(|claim| format!("{}/{}", claim.namespace, claim.name));
         row![
             name(object),
@@ -116,7 +116,7 @@ pub(super) const PERSISTENT_VOLUME_CLAIM: Kind = (
             }
             Status { phase: String, capacity: BTreeMap<String, Value>, access_modes: Vec<String> }
         }
-        let PersistentVolumeClaim { metadata, spec, status } = view::read(object)?;
+        let PersistentVolumeClaim { metadata, spec, status } = view::read_whole(object)?;
         let (capacity, modes) = match &*spec.volume_name {
             "" => (String::new(), String::new()),
             _ => (storage(&status.capacity), access_modes(&status.access_modes)),
@@ -154,7 +154,7 @@ pub(super) const STORAGE_CLASS: Kind = (
                 allow_volume_expansion: bool,
             }
         }
-        let class: StorageClass = view::read(object)?;
+        let class: StorageClass = view::read_whole(object)?;
         let default =
             ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
         row![
@@ -171,7 +171,7 @@ pub(super) const STORAGE_CLASS: Kind = (
 pub(super) const VOLUME_ATTRIBUTES_CLASS: Kind =
     (&[NAME, text("DriverName", "The driver that knows the attributes."), AGE], |object, now| {
         view! { VolumeAttributesClass { metadata: Meta, driver_name: String } }
-        let class: VolumeAttributesClass = view::read(object)?;
+        let class: VolumeAttributesClass = view::read_whole(object)?;
         let default = class.metadata.is(&["storageclass.kubernetes.io/is-default-class"]);
         row![with_default(object, default), class.driver_name, age(object, now)]
     });

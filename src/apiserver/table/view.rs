@@ -16,8 +16,14 @@ macro_rules! view {
 }
 pub(super) use view;
 
-/// Reads a view. Tables never show the resource version, so the stored bytes will do as they are.
+/// Reads a view of what stands beside the metadata.
 pub(super) fn read<T: DeserializeOwned>(object: &Object) -> Result<T, ObjectError> {
+    object.view_beside_metadata()
+}
+
+/// Reads a view that shows something of the metadata as well. Tables never show the resource version, so the stored bytes will
+/// do as they are.
+pub(super) fn read_whole<T: DeserializeOwned>(object: &Object) -> Result<T, ObjectError> {
     Ok(serde_json::from_slice(object.stored_bytes())?)
 }
 
