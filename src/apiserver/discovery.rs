@@ -9,10 +9,10 @@ mod tests;
 
 use std::sync::Arc;
 
-use api::Resource;
 use api::version::rank as version_rank;
+use api::{Resource, Status};
 use arc_swap::ArcSwapOption;
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{SHA256, SHA512, digest};
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header};
@@ -20,8 +20,9 @@ use http::{HeaderMap, HeaderValue, Response, header};
 use crate::Catalog;
 use crate::aggregation::discovered::{Discovered, RemoteVersion};
 use crate::aggregation::priorities;
-use crate::http::accept::{self, Clause, Encoding};
+use crate::http::accept::{self, Accepted, Encoding};
 use crate::http::respond::{self, Form};
+use crate::http::{protobuf, yaml};
 
 /// One group, and its versions in order of preference.
 pub(crate) struct Group {
@@ -79,31 +80,33 @@ impl Discovery {
         path: &str,
         headers: &HeaderMap,
         form: &Form,
-    ) -> Option<Response<Body>> {
+    ) -> Option<Result<Response<Body>, Status>> {
         let documents = self.documents(catalog, others);
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
-        let document = match parts.as_slice() {
-            ["api" | "apis"] => {
-                let (aggregated, plain) = if parts == ["api"] {
-                    (&documents.core, legacy::versions(&self.advertised))
-                } else {
-                    (&documents.rest, legacy::group_list(&documents.groups))
-                };
-                let accepted = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-                let mut response = match preferred(accepted) {
-                    Preferred::Aggregated => aggregated.response(headers),
-                    Preferred::Plain => respond::value(200, &plain, form),
-                    Preferred::Neither => respond::status(&api::Status::not_acceptable("application/json")),
-                };
-                response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
-                return Some(response);
+        let (document, routed, aggregated) = match parts.as_slice() {
+            ["api"] => (legacy::versions(&self.advertised), true, Some(&documents.core)),
+            ["apis"] => (legacy::group_list(&documents.groups), false, Some(&documents.rest)),
+            ["apis", group] => (legacy::group(documents.group(group)?), false, None),
+            ["api", version] => (legacy::resources(documents.rows("", version)?, "", version), true, None),
+            ["apis", group, version] => {
+                let rows = documents.rows(group, version)?;
+                let routed = rows.iter().any(|row| row.builtin);
+                (legacy::resources(rows, group, version), routed, None)
             }
-            ["api", version] => legacy::resources(documents.rows("", version)?, "", version),
-            ["apis", group] => legacy::group(documents.group(group)?),
-            ["apis", group, version] => legacy::resources(documents.rows(group, version)?, group, version),
             _ => return None,
         };
-        Some(respond::value(200, &document, form))
+        let accepted = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        Some(match (preferred(accepted, aggregated.is_some()), aggregated) {
+            (Some(Preferred::Aggregated(encoding)), Some(aggregated)) => aggregated.response(encoding, headers),
+            (Some(Preferred::Plain(encoding) | Preferred::Aggregated(encoding)), _) => {
+                let accepted = Accepted { encoding, ..Accepted::JSON };
+                Ok(respond::value(200, &document, &Form { accepted, ..form.clone() }))
+            }
+            (None, _) => {
+                let known = accept::clauses(accepted).iter().any(|c| accept::known_encoding(c.media_type).is_some());
+                Err(accept::refusal(known || !routed))
+            }
+        })
     }
 
     fn documents(&self, catalog: &Catalog, others: &Discovered) -> Arc<Documents> {
@@ -138,48 +141,52 @@ impl Documents {
 
 impl Aggregated {
     fn new(groups: &[&Group]) -> Self {
-        let json = Bytes::from(aggregated::document(groups).to_string());
-        let hash = digest(&SHA256, &json);
+        let (json, content) = aggregated::document(groups);
+        let hash = digest(&SHA512, content.as_bytes());
         let hex: String = hash.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
         let etag = HeaderValue::from_str(&format!("\"{hex}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"\""));
-        Self { json, etag }
+        Self { json: json.into(), etag }
     }
 
-    fn response(&self, headers: &HeaderMap) -> Response<Body> {
+    /// The tag is the same for all encodings.
+    fn response(&self, encoding: Encoding, headers: &HeaderMap) -> Result<Response<Body>, Status> {
         let known = headers.get(header::IF_NONE_MATCH).and_then(|v| v.to_str().ok()).unwrap_or_default();
         let same = known.split(',').any(|tag| tag.trim().as_bytes() == self.etag.as_bytes());
-        let (code, body) = if same { (304, Bytes::new()) } else { (200, self.json.clone()) };
-        let mut response = respond::whole(code, aggregated::CONTENT_TYPE, body);
+        let body = match encoding {
+            _ if same => Bytes::new(),
+            Encoding::Json => self.json.clone(),
+            Encoding::Protobuf => protobuf::encode(&self.json)?,
+            Encoding::Yaml => {
+                let text = yaml::text(serde_json::from_slice(&self.json).unwrap_or_default());
+                text.map_err(|_| Status::internal("the answer cannot be written as YAML"))?.into()
+            }
+        };
+        let content_type = format!("{};{}", encoding.content_type(), aggregated::PARAMETERS);
+        let mut response = respond::whole(if same { 304 } else { 200 }, &content_type, body);
         response.headers_mut().insert(header::ETAG, self.etag.clone());
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
-        response
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+        Ok(response)
     }
 }
 
 enum Preferred {
-    Aggregated,
-    Plain,
-    Neither,
+    Aggregated(Encoding),
+    Plain(Encoding),
 }
 
-/// `v2` is served; `v2beta1` is no more, and who asks for it takes plain JSON.
-fn preferred(accepted: &str) -> Preferred {
-    for clause in accept::clauses(accepted) {
-        let json = matches!(clause.media_type, "application/json" | "*/*" | "application/*");
-        let discovery = |c: &Clause<'_>| {
-            (c.param("g"), c.param("v"), c.param("as")) == ("apidiscovery.k8s.io", "v2", "APIGroupDiscoveryList")
-        };
-        match clause.param("as") {
-            "" if json || clause.media_type == "application/yaml" => return Preferred::Plain,
-            _ if json && discovery(&clause) => return Preferred::Aggregated,
-            _ => {}
+/// What is accepted first of what there is; `v2beta1` is served no more, and who asks for it takes the plain form.
+fn preferred(accepted: &str, aggregated: bool) -> Option<Preferred> {
+    accept::clauses(accepted).into_iter().find_map(|clause| {
+        let encoding = accept::known_encoding(clause.media_type)?;
+        match (clause.param("g"), clause.param("v"), clause.param("as")) {
+            (_, _, "") => Some(Preferred::Plain(encoding)),
+            ("apidiscovery.k8s.io", "v2", "APIGroupDiscoveryList") if aggregated => {
+                Some(Preferred::Aggregated(encoding))
+            }
+            _ => None,
         }
-    }
-    // A client that knows nothing else gets what everybody understands.
-    match accept::negotiate(accepted, accept::Offer { protobuf: false, shapes: false }) {
-        Ok(accepted) if accepted.encoding == Encoding::Json => Preferred::Plain,
-        _ => Preferred::Neither,
-    }
+    })
 }
 
 /// The catalog's rows and what others serve by group and version, in the order of preference.
@@ -230,14 +237,28 @@ fn version<'a>(groups: &'a mut Vec<Group>, group: &str, version: &str) -> &'a mu
     &mut versions[at].1
 }
 
+/// What can be done with a resource. Those of custom kinds come in another order.
+fn verbs(resource: &Resource) -> Vec<&'static str> {
+    const OF_CUSTOM: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
+    match resource.builtin {
+        true => resource.verbs.to_vec(),
+        false => OF_CUSTOM.into_iter().filter(|verb| resource.verbs.contains(verb)).collect(),
+    }
+}
+
+/// Kinds that upstream keeps in another version than those that are served, and so are their hashes.
+const KEPT_AS: [(&str, &str); 2] = [("CustomResourceDefinition", "v1beta1"), ("VolumeAttributesClass", "v1beta1")];
+
 /// What changes when the stored form of a kind does: clients compare it.
 fn storage_version_hash(resource: &Resource) -> String {
     use base64::Engine;
-    let version = resource.custom.as_ref().map_or(&resource.version, |custom| &custom.definition.storage);
-    let stored = match resource.stored_as {
-        Some((group, version, _)) => format!("{group}/{version}/{}", resource.kind),
-        None => format!("{}/{version}/{}", resource.group, resource.kind),
+    let version = match &resource.custom {
+        Some(custom) => &*custom.definition.storage,
+        None => KEPT_AS.iter().find(|(kind, _)| *kind == &*resource.kind).map_or(&*resource.version, |(_, kept)| *kept),
     };
+    let (group, version) =
+        resource.stored_as.map_or((&*resource.group, version), |(group, version, _)| (group, version));
+    let stored = format!("{group}/{version}/{}", resource.kind);
     base64::engine::general_purpose::STANDARD.encode(&digest(&SHA256, stored.as_bytes()).as_ref()[..8])
 }
 

@@ -3,13 +3,17 @@
 use api::{Resource, Scope};
 use serde_json::{Value, json};
 
-use super::{Content, Group, storage_version_hash, subresource};
+use super::{Content, Group, subresource, verbs};
 
-pub(super) const CONTENT_TYPE: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+/// What stands behind the encoding in the type of the content.
+pub(super) const PARAMETERS: &str = "g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
-pub(super) fn document(groups: &[&Group]) -> Value {
+/// The document, and what of it upstream's tags are made from.
+pub(super) fn document(groups: &[&Group]) -> (String, String) {
     let items: Vec<Value> = groups.iter().map(|group| entry(group)).collect();
-    json!({ "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items })
+    let content = json!({ "metadata": {}, "items": items }).to_string();
+    let kind = r#"{"kind":"APIGroupDiscoveryList","apiVersion":"apidiscovery.k8s.io/v2","#;
+    (format!("{kind}{}\n", &content[1..]), content)
 }
 
 fn entry(group: &Group) -> Value {
@@ -28,13 +32,14 @@ fn entry(group: &Group) -> Value {
 
 fn resource(row: &Resource) -> Value {
     let kind = |group: &str, version: &str, kind: &str| json!({ "group": group, "version": version, "kind": kind });
-    let own = kind(&row.group, &row.version, &row.kind);
+    // Upstream says no more than the kind of what is of the same group and version, but for custom kinds.
+    let own = if row.builtin { kind("", "", &row.kind) } else { kind(&row.group, &row.version, &row.kind) };
     let mut entry = json!({
         "resource": row.plural,
         "responseKind": own,
         "scope": if row.scope == Scope::Namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": row.singular,
-        "verbs": row.verbs,
+        "verbs": verbs(row),
     });
     if !row.short_names.is_empty() {
         entry["shortNames"] = json!(row.short_names);
@@ -42,15 +47,16 @@ fn resource(row: &Resource) -> Value {
     if !row.categories.is_empty() {
         entry["categories"] = json!(row.categories);
     }
-    if row.stored {
-        entry["storageVersionHash"] = json!(storage_version_hash(row));
-    }
     let subresources: Vec<Value> = row
         .subresources
         .iter()
         .map(|name| {
             let sub = subresource::describe(row, name);
-            let response = sub.kind.map_or_else(|| own.clone(), |(g, v, k)| kind(g, v, k));
+            let response = match sub.kind {
+                None => own.clone(),
+                Some((g, v, k)) if *g == *row.group && *v == *row.version => kind("", "", k),
+                Some((g, v, k)) => kind(g, v, k),
+            };
             json!({ "subresource": name, "responseKind": response, "verbs": sub.verbs })
         })
         .collect();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::Resource;
 use serde_json::{Value, json};
 
-use super::{Group, storage_version_hash, subresource};
+use super::{Group, storage_version_hash, subresource, verbs};
 
 pub(super) fn versions(advertised: &str) -> Value {
     json!({
@@ -43,7 +43,7 @@ pub(super) fn resources(rows: &[Arc<Resource>], group: &str, version: &str) -> V
             "singularName": row.singular,
             "namespaced": row.is_namespaced(),
             "kind": row.kind,
-            "verbs": row.verbs,
+            "verbs": verbs(row),
         });
         if !row.short_names.is_empty() {
             whole["shortNames"] = json!(row.short_names);

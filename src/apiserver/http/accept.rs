@@ -98,7 +98,7 @@ pub(crate) fn encoding(header: &str) -> Encoding {
     clauses(header).iter().find_map(known).unwrap_or(Encoding::Json)
 }
 
-fn known_encoding(media_type: &str) -> Option<Encoding> {
+pub(crate) fn known_encoding(media_type: &str) -> Option<Encoding> {
     match &*media_type.to_ascii_lowercase() {
         "application/json" | "*/*" | "application/*" => Some(Encoding::Json),
         "application/yaml" | "text/yaml" => Some(Encoding::Yaml),
@@ -131,11 +131,16 @@ pub(crate) fn negotiate(header: &str, offer: Offer) -> Result<Accepted, Status> 
         }
         return Ok(Accepted { encoding, shape });
     }
+    Err(refusal(known || !offer.protobuf))
+}
+
+/// What is said when nothing on offer is accepted. Upstream's routes for built-in kinds ask first, and know of encodings alone:
+/// where one of those is accepted, or there is no route, others say it.
+pub(crate) fn refusal(passed_routes: bool) -> Status {
     const ACCEPTED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
-    if known || !offer.protobuf {
-        return Err(Status::not_acceptable(ACCEPTED));
+    if passed_routes {
+        return Status::not_acceptable(ACCEPTED);
     }
-    // Of built-in kinds upstream's routes ask first.
     let why = format!("406: Not Acceptable\n\nAvailable representations: {ACCEPTED}");
-    Err(Status { details: Some(api::status::Details::default()), ..Status::failure(406, "NotAcceptable", why) })
+    Status { details: Some(api::status::Details::default()), ..Status::failure(406, "NotAcceptable", why) }
 }

@@ -14,8 +14,8 @@ use crate::server::Server;
 use crate::{aggregation, discovery, health};
 
 /// What the version says of itself: the API is that of Kubernetes 1.35.
-const MAJOR: &str = "1";
-const MINOR: &str = "35";
+pub(crate) const MAJOR: &str = "1";
+pub(crate) const MINOR: &str = "35";
 
 pub(super) async fn serve(server: &Arc<Server>, incoming: Incoming<'_>) -> Result<Response<Body>, Status> {
     let (path, query) = (&*incoming.info.path, incoming.query);
@@ -68,7 +68,8 @@ pub(super) async fn serve(server: &Arc<Server>, incoming: Incoming<'_>) -> Resul
         path => {
             let catalog = server.chain.registry.catalog();
             let others = server.aggregator.discovered();
-            server.discovery.answer(catalog, &others, path, headers, &form).ok_or_else(Status::no_such_path)?
+            let answer = server.discovery.answer(catalog, &others, path, headers, &form);
+            return answer.ok_or_else(Status::no_such_path)?;
         }
     };
     Ok(answer)

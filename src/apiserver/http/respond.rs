@@ -59,7 +59,11 @@ pub(crate) fn failure(status: &Status, plain: &Form) -> Response<Body> {
         (0, _) => 200,
         (code, _) => code,
     };
-    let form = Form { gzip: false, ..plain.clone() };
+    // Who accepts nothing there is gets what people read.
+    let form = match code {
+        406 => Form { pretty: true, ..Form::PLAIN },
+        _ => plain.clone(),
+    };
     let mut response = value(code, &serde_json::to_value(status).unwrap_or_default(), &form);
     let headers = response.headers_mut();
     if let Some(seconds) = status.details.as_ref().map(|d| d.retry_after_seconds).filter(|s| *s > 0) {
@@ -104,7 +108,7 @@ pub(crate) fn object(code: u16, resource: &Resource, object: &Arc<Object>, form:
             out.extend_from_slice(b"]}");
         }
     }
-    render(code, std::iter::once(out), form)
+    whole_json(code, out, form)
 }
 
 /// A page of a collection. No part of it is made before the client takes it; what was sent is let go of.
@@ -147,7 +151,13 @@ pub(crate) fn value(code: u16, value: &Value, form: &Form) -> Response<Body> {
     {
         return whole(code, form.accepted.encoding.content_type(), bytes);
     }
-    render(code, std::iter::once(serde_json::to_vec(value).unwrap_or_default()), form)
+    whole_json(code, serde_json::to_vec(value).unwrap_or_default(), form)
+}
+
+/// JSON that is there already, in the form accepted: compressed if that is worth it.
+fn whole_json(code: u16, json: Vec<u8>, form: &Form) -> Response<Body> {
+    let form = Form { gzip: form.gzip && json.len() >= GZIP_MIN, ..form.clone() };
+    render(code, std::iter::once(json), &form)
 }
 
 /// Items as JSON.

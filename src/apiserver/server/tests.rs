@@ -318,6 +318,30 @@ async fn discovery_is_aggregated_for_those_who_ask() {
     assert!(apps["versions"][0]["resources"].as_array().unwrap().iter().any(|r| r["resource"] == "deployments"));
     let old = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
     assert_eq!(server.admin().with("accept", old).get("/apis").await.json()["kind"], "APIGroupList");
+    assert_eq!(apps["versions"][0]["resources"][0]["responseKind"]["group"], "", "{apps}");
+}
+
+#[tokio::test]
+async fn discovery_speaks_every_encoding() {
+    let server = TestServer::start().await;
+    const AGGREGATED: &str = ";g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    let aggregated = |encoding: &str| format!("{encoding}{AGGREGATED}");
+    let (yaml, protobuf) = ("application/yaml", "application/vnd.kubernetes.protobuf");
+    for (path, accept, code, content_type, start) in [
+        ("/apis", yaml.to_owned(), 200, yaml.to_owned(), "apiVersion: v1\ngroups:\n- name: apiregistration.k8s.io"),
+        ("/api", yaml.into(), 200, yaml.into(), "kind: APIVersions\n"),
+        ("/apis/apps", protobuf.into(), 200, protobuf.into(), "k8s\0\n\u{e}\n\u{2}v1\u{12}\u{8}APIGroup"),
+        ("/api/v1", protobuf.into(), 200, protobuf.into(), "k8s\0\n\u{13}\n\0\u{12}\u{f}APIResourceList"),
+        ("/apis", aggregated(yaml), 200, aggregated(yaml), "apiVersion: apidiscovery.k8s.io/v2\nitems:\n- metadata:"),
+        ("/api", aggregated(protobuf), 200, aggregated(protobuf), "k8s\0\n/\n\u{16}apidiscovery.k8s.io/v2\u{12}"),
+        ("/apis/apps/v1", "text/html".into(), 406, "application/json".into(), "{\n  \"kind\": \"Status\","),
+        ("/apis/apps", aggregated("application/json"), 406, "application/json".into(), "{\n  \"kind\": \"Status\","),
+        ("/apis", "application/cbor".into(), 406, "application/json".into(), "{\n  \"kind\": \"Status\","),
+    ] {
+        let answer = server.admin().with("accept", &accept).get(path).await;
+        assert_eq!((answer.code, answer.headers["content-type"].to_str().unwrap()), (code, &*content_type), "{path}");
+        assert!(answer.body.starts_with(start.as_bytes()), "{path} {accept}: {:?}", answer.text());
+    }
 }
 
 #[tokio::test]
