@@ -11,6 +11,7 @@ mod digest;
 mod document;
 mod enumerations;
 mod gnostic;
+mod operation;
 mod paths;
 mod schemas;
 #[cfg(test)]
@@ -281,7 +282,10 @@ impl Inner {
 impl Asked {
     /// Whether the client has the document already.
     fn has(&self, hash: &str) -> bool {
-        self.etag.split(',').map(|etag| etag.trim().trim_start_matches("W/").trim_matches('"')).any(|etag| etag == hash)
+        self.etag
+            .split(',')
+            .map(|etag| etag.trim().trim_start_matches("W/").trim_matches('"'))
+            .any(|etag| etag == hash || etag == "*")
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api::{Resource, resource, schema};
+use api::{Resource, schema};
 use serde_json::{Map, Value, json};
 
 use super::OtherDocuments;
@@ -11,13 +11,16 @@ use super::custom::{CustomResource, Published};
 use super::descriptions::Descriptions;
 use super::digest::digest;
 use super::document::{Document, Encoding, Version};
-use super::paths::{self, Names, group_word, tag};
+use super::paths::{self, Discovery, Names, group_word, tag};
 use super::schemas::{Kinds, Types, meta};
 use crate::discovery::subresource;
 
-/// What every group-version's document needs beside its kinds.
-const EVERYWHERE: &[&str] =
-    &["meta/v1.APIResourceList", "meta/v1.DeleteOptions", "meta/v1.Status", "meta/v1.WatchEvent"];
+/// What documents need for what can be done: a verb, and the messages that it takes and gives.
+const BY_VERB: &[(&str, &[&str])] = &[
+    ("delete", &["meta/v1.DeleteOptions", "meta/v1.Status"]),
+    ("deletecollection", &["meta/v1.DeleteOptions", "meta/v1.Status"]),
+    ("watch", &["meta/v1.WatchEvent"]),
+];
 const VERSION_INFO: &str = "io.k8s.apimachinery.pkg.version.Info";
 
 /// The kinds that documents are about.
@@ -33,7 +36,8 @@ pub(super) fn names(served: Served<'_>) -> BTreeSet<String> {
         [".well-known/openid-configuration", "api", "apis", "openid/v1/jwks", "version"].map(str::to_owned).into();
     for (group, version) in group_versions(served) {
         names.insert(paths::root(&group, &version).trim_start_matches('/').to_owned());
-        if !group.is_empty() {
+        // What there is of a group of custom kinds is told by no document.
+        if !group.is_empty() && served.builtin.iter().any(|row| *row.group == *group) {
             names.insert(format!("apis/{group}"));
         }
     }
@@ -43,16 +47,23 @@ pub(super) fn names(served: Served<'_>) -> BTreeSet<String> {
 /// What tells a state of a document from others, if it holds custom resources alone: making it to see would take long.
 pub(super) fn only_custom(name: &str, served: Served<'_>) -> Option<String> {
     let (group, version) = name.strip_prefix("apis/")?.split_once('/')?;
-    if served.builtin.iter().any(|row| &*row.group == group && &*row.version == version) {
+    if is_built_in(served, group, version) {
         return None;
     }
     let fingerprints: String = served.custom.of(group, version).iter().map(CustomResource::fingerprint).collect();
     Some(format!("{} {fingerprints}", env!("CARGO_PKG_VERSION")))
 }
 
+fn is_built_in(served: Served<'_>, group: &str, version: &str) -> bool {
+    served.builtin.iter().any(|row| &*row.group == group && &*row.version == version)
+}
+
 /// One document of version 3. The name must be one of [`names`].
 pub(super) fn document(name: &str, served: Served<'_>, encoding: Encoding) -> Vec<u8> {
     let mut document = Document::new(Version::V3, encoding);
+    if only_custom(name, served).is_some() {
+        document = document.of_custom_kinds();
+    }
     write(name, served, &mut BTreeSet::new(), &mut document);
     document.finish()
 }
@@ -82,6 +93,8 @@ fn merge(other: &OtherDocuments, written: &mut BTreeSet<String>, document: &mut 
     let root = format!("{}/", paths::root(&other.group, &other.version));
     let mut paths = take(&mut theirs, "paths");
     paths.retain(|path, _| path.starts_with(&root));
+    let parameters = take(&mut theirs, "parameters");
+    paths.values_mut().for_each(|item| write_out(item, &parameters));
     let mut definitions = take(&mut theirs, "definitions");
     let mut needed = Vec::new();
     paths.values().for_each(|item| references(item, &mut needed));
@@ -143,6 +156,20 @@ fn rename(part: &mut Value, names: &BTreeMap<String, String>) {
     }
 }
 
+/// Writes out the parameters that a path of theirs refers to: this document has none to refer to.
+fn write_out(part: &mut Value, parameters: &Map<String, Value>) {
+    let named = part.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix("#/parameters/"));
+    if let Some(parameter) = named.and_then(|name| parameters.get(name)) {
+        *part = parameter.clone();
+        return;
+    }
+    match part {
+        Value::Object(members) => members.values_mut().for_each(|member| write_out(member, parameters)),
+        Value::Array(elements) => elements.iter_mut().for_each(|element| write_out(element, parameters)),
+        _ => {}
+    }
+}
+
 /// The schemas that a part of a document of version 2 names.
 fn references<'a>(part: &'a Value, found: &mut Vec<&'a str>) {
     match part {
@@ -161,37 +188,40 @@ fn write(name: &str, served: Served<'_>, written: &mut BTreeSet<String>, documen
     match parts.as_slice() {
         ["api", version] => group_version("", version, served, written, document),
         ["apis", group, version] => group_version(group, version, served, written, document),
-        ["api"] => discovery("/api/", "getCoreAPIVersions", "core", "APIVersions", written, document),
-        ["apis"] => discovery("/apis/", "getAPIVersions", "apis", "APIGroupList", written, document),
+        ["api"] => versions("/api/", "getCoreAPIVersions", "core", "APIVersions", written, document),
+        ["apis"] => versions("/apis/", "getAPIVersions", "apis", "APIGroupList", written, document),
         ["apis", group] => {
-            let word = group_word(group);
+            let id = format!("get{}APIGroup", group_word(group));
             let tag = tag(group, "");
-            let tag = tag.trim_end_matches('_');
-            discovery(&format!("/apis/{group}/"), &format!("get{word}APIGroup"), tag, "APIGroup", written, document);
+            versions(&format!("/apis/{group}/"), &id, tag.trim_end_matches('_'), "APIGroup", written, document);
         }
         ["version"] => {
-            paths::write_discovery("/version/", "getCodeVersion", "version", VERSION_INFO, document);
+            let description = "get the version information for this server";
+            let (path, tag) = ("/version/", "version");
+            Discovery { path, id: "getCodeVersion", tag, description, answer: VERSION_INFO }.write(document);
             if written.insert(VERSION_INFO.to_owned()) {
-                document.schema(VERSION_INFO, &version_info());
+                document.schema(VERSION_INFO, &version_info(document.version));
             }
         }
         [".well-known", _] => {
-            paths::write_discovery(
-                "/.well-known/openid-configuration/",
-                "getServiceAccountIssuerOpenIDConfiguration",
-                "WellKnown",
-                "",
-                document,
-            );
+            let path = "/.well-known/openid-configuration/";
+            let id = "getServiceAccountIssuerOpenIDConfiguration";
+            let description = "get the OpenID configuration of who issues the tokens of service accounts";
+            Discovery { path, id, tag: "WellKnown", description, answer: "" }.write(document);
         }
-        _ => paths::write_discovery("/openid/v1/jwks/", "getServiceAccountIssuerOpenIDKeyset", "openid", "", document),
+        _ => {
+            let (path, id) = ("/openid/v1/jwks/", "getServiceAccountIssuerOpenIDKeyset");
+            let description = "get the public keys that tokens of service accounts are verified with";
+            Discovery { path, id, tag: "openid", description, answer: "" }.write(document);
+        }
     }
 }
 
-fn discovery(path: &str, id: &str, tag: &str, kind: &str, written: &mut BTreeSet<String>, document: &mut Document) {
-    paths::write_discovery(path, id, tag, &meta(kind), document);
+fn versions(path: &str, id: &str, tag: &str, kind: &str, written: &mut BTreeSet<String>, document: &mut Document) {
+    let description = if kind == "APIGroup" { "get information of a group" } else { "get available API versions" };
+    Discovery { path, id, tag, description, answer: &meta(kind) }.write(document);
     let types = Types::from([&*format!("meta/v1.{kind}")]);
-    types.write(&Descriptions::of("", ""), &kinds(), written, document);
+    types.write(&Descriptions::of("", ""), &Kinds::new(), written, document);
 }
 
 fn group_version(
@@ -205,15 +235,13 @@ fn group_version(
     let rows = || served.builtin.iter().filter(|row| is_here(row));
     let custom = served.custom.of(group, version);
 
-    let word = group_word(group) + &paths::capital(version);
-    let root = format!("{}/", paths::root(group, version));
-    paths::write_discovery(
-        &root,
-        &format!("get{word}APIResources"),
-        &tag(group, version),
-        &meta("APIResourceList"),
-        document,
-    );
+    let built_in = is_built_in(served, group, version);
+    if built_in {
+        let id = format!("get{}{}APIResources", group_word(group), paths::capital(version));
+        let (path, tag) = (format!("{}/", paths::root(group, version)), tag(group, version));
+        let (path, id, tag, answer) = (&*path, &*id, &*tag, &*meta("APIResourceList"));
+        Discovery { path, id, tag, description: "get available resources", answer }.write(document);
+    }
     for row in rows() {
         let name =
             |kind: &str| schema::for_kind(group, version, kind).map(schema::Message::openapi_name).unwrap_or_default();
@@ -225,11 +253,15 @@ fn group_version(
 
     let descriptions = Descriptions::of(group, version);
     let messages = rows().flat_map(|row| messages(row)).chain(custom.iter().flat_map(|custom| parts(&custom.resource)));
-    let messages: BTreeSet<&str> = messages.map(|message| &*message.name).chain(EVERYWHERE.iter().copied()).collect();
-    let metadata = if !custom.is_empty() { &["meta/v1.ObjectMeta", "meta/v1.ListMeta"] as &[&str] } else { &[] };
-    let types = Types::from(messages.into_iter().chain(metadata.iter().copied()));
-    types.write(&descriptions, &kinds(), written, document);
-    if written.insert(meta("Patch")) {
+    let verbs: BTreeSet<&str> = rows().flat_map(|row| row.verbs.iter().copied()).collect();
+    let does = |verb: &str| verbs.contains(verb) || !custom.is_empty() && verb != "watch";
+    let of_verbs = BY_VERB.iter().filter(|(verb, _)| does(verb)).flat_map(|(_, messages)| messages.iter().copied());
+    let of_custom: &[&str] = if custom.is_empty() { &[] } else { &["meta/v1.ObjectMeta", "meta/v1.ListMeta"] };
+    let listed = built_in.then_some("meta/v1.APIResourceList");
+    let messages: BTreeSet<&str> = messages.map(|message| &*message.name).chain(of_verbs).chain(listed).collect();
+    let types = Types::from(messages.into_iter().chain(of_custom.iter().copied()));
+    types.write(&descriptions, &Kinds::new(), written, document);
+    if does("patch") && written.insert(meta("Patch")) {
         let description = descriptions.of_type(&meta("Patch"));
         document.schema(&meta("Patch"), &json!({ "type": "object", "description": description }));
     }
@@ -251,22 +283,22 @@ fn parts(row: &Resource) -> impl Iterator<Item = &'static schema::Message> {
     kinds.filter_map(|(group, version, kind)| schema::for_kind(group, version, kind))
 }
 
-fn kinds() -> Kinds {
-    let custom = Published::default();
-    Kinds::new(group_versions(Served { builtin: resource::builtin(), custom: &custom }).into_iter().collect())
-}
-
 fn group_versions(served: Served<'_>) -> BTreeSet<(String, String)> {
     let rows = served.builtin.iter().chain(served.custom.iter().map(|custom| &custom.resource));
     rows.map(|row| (row.group.to_string(), row.version.to_string())).collect()
 }
 
-fn version_info() -> Value {
+fn version_info(version: Version) -> Value {
     let words =
         ["major", "minor", "gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler", "platform"];
     let more = ["emulationMajor", "emulationMinor", "minCompatibilityMajor", "minCompatibilityMinor"];
-    let text = |word: &&str| ((*word).to_owned(), json!({ "type": "string" }));
-    let properties: Map<_, _> = words.iter().chain(&more).map(text).collect();
+    let always = match version {
+        Version::V2 => json!({ "type": "string" }),
+        Version::V3 => json!({ "type": "string", "default": "" }),
+    };
+    let always = words.map(|word| (word.to_owned(), always.clone()));
+    let properties: Map<_, _> =
+        always.into_iter().chain(more.map(|word| (word.to_owned(), json!({ "type": "string" })))).collect();
     json!({
         "description": "Info contains versioning information: how the binary was built and which API it serves.",
         "type": "object",

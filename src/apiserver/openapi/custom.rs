@@ -76,6 +76,7 @@ impl CustomResource {
         let kind = |kind: &str| json!([{ "group": row.group, "version": row.version, "kind": kind }]);
         let mut schema = self.schema();
         let whole = version == Version::V3 || !is(&schema, "x-kubernetes-preserve-unknown-fields");
+        publish(&mut schema, version);
         if version == Version::V2 {
             simplify(&mut schema);
         }
@@ -182,7 +183,7 @@ fn simplify(schema: &mut Value) {
         .collect();
     let null_values = schema.get("additionalProperties").is_some_and(nullable);
     let Some(members) = schema.as_object_mut() else { return };
-    for key in ["allOf", "oneOf", "anyOf", "not", "nullable"] {
+    for key in ["allOf", "oneOf", "anyOf", "not", "nullable", "default"] {
         members.shift_remove(key);
     }
     if absent || open {
@@ -200,6 +201,19 @@ fn simplify(schema: &mut Value) {
         }
     }
     inner(schema).for_each(simplify);
+}
+
+/// Takes away what upstream does not keep of a schema, and says what an integer or a string is where only the extension does.
+fn publish(schema: &mut Value, version: Version) {
+    let Some(members) = schema.as_object_mut() else { return };
+    for key in ["example", "externalDocs"] {
+        members.shift_remove(key);
+    }
+    let either = members.get("x-kubernetes-int-or-string").and_then(Value::as_bool).unwrap_or_default();
+    if either && version == Version::V3 && !["anyOf", "allOf"].iter().any(|key| members.contains_key(*key)) {
+        members.insert("anyOf".into(), json!([{ "type": "integer" }, { "type": "string" }]));
+    }
+    inner(schema).for_each(|inner| publish(inner, version));
 }
 
 fn is(schema: &Value, key: &str) -> bool {

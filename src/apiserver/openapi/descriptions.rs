@@ -31,6 +31,9 @@ impl Descriptions {
         description(name).or_else(|| match field {
             "apiVersion" | "kind" => description("io.k8s.apimachinery.pkg.apis.meta.v1.Status"),
             "items" if name.ends_with("List") => Some("The objects."),
+            "object" if name.ends_with(".WatchEvent") => {
+                Some("The object as it is now, or was; for an error its Status.")
+            }
             "metadata" if name.ends_with("List") => description("io.k8s.apimachinery.pkg.apis.meta.v1.Status"),
             _ => None,
         })

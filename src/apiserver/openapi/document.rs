@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::digest::{Digest, digest};
 use super::gnostic::{self, v2, v3};
+use crate::http::other::{MAJOR, MINOR};
 
 /// The version of OpenAPI a document is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,16 +40,23 @@ pub(super) struct Document {
     schemas: Vec<u8>,
     /// What schemas say, by name, where somebody will ask.
     said: Option<HashMap<String, Digest>>,
+    /// Whether it is about custom kinds alone, whose documents upstream makes elsewhere.
+    custom: bool,
 }
 
 impl Document {
     pub(super) fn new(version: Version, encoding: Encoding) -> Self {
-        Self { version, encoding, paths: Vec::new(), schemas: Vec::new(), said: None }
+        Self { version, encoding, paths: Vec::new(), schemas: Vec::new(), said: None, custom: false }
     }
 
     /// The same, and it remembers what schemas say.
     pub(super) fn remembering(self) -> Self {
         Self { said: Some(HashMap::new()), ..self }
+    }
+
+    /// The same, about custom kinds alone.
+    pub(super) fn of_custom_kinds(self) -> Self {
+        Self { custom: true, ..self }
     }
 
     /// What the schema of the name says, if there is one and the document remembers.
@@ -80,13 +88,17 @@ impl Document {
     /// The whole document.
     pub(super) fn finish(self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.paths.len() + self.schemas.len() + 512);
+        let info = match self.custom {
+            false => json!({ "title": "Kubernetes", "version": format!("{MAJOR}.{MINOR}") }),
+            true => json!({ "title": "Kubernetes CRD Swagger", "version": "v0.1.0" }),
+        };
         let bearer = json!({ "BearerToken": {
             "type": "apiKey", "name": "authorization", "in": "header", "description": "Bearer Token authentication",
         }});
         match (self.version, self.encoding) {
             (Version::V2, Encoding::Json) => {
                 out.extend_from_slice(b"{\"swagger\":\"2.0\",\"info\":");
-                out.extend_from_slice(info("v1.35.0").to_string().as_bytes());
+                out.extend_from_slice(info.to_string().as_bytes());
                 json_object(b",\"paths\":", &self.paths, &mut out);
                 json_object(b",\"definitions\":", &self.schemas, &mut out);
                 out.extend_from_slice(b",\"securityDefinitions\":");
@@ -95,16 +107,22 @@ impl Document {
             }
             (Version::V3, Encoding::Json) => {
                 out.extend_from_slice(b"{\"openapi\":\"3.0.0\",\"info\":");
-                out.extend_from_slice(info("unversioned").to_string().as_bytes());
+                out.extend_from_slice(info.to_string().as_bytes());
                 json_object(b",\"paths\":", &self.paths, &mut out);
-                json_object(b",\"components\":{\"schemas\":", &self.schemas, &mut out);
-                out.extend_from_slice(b",\"securitySchemes\":");
-                out.extend_from_slice(bearer.to_string().as_bytes());
+                out.extend_from_slice(b",\"components\":{");
+                if !self.schemas.is_empty() {
+                    json_object(b"\"schemas\":", &self.schemas, &mut out);
+                }
+                if !self.custom {
+                    out.extend_from_slice(if self.schemas.is_empty() { b"" } else { b"," });
+                    out.extend_from_slice(b"\"securitySchemes\":");
+                    out.extend_from_slice(bearer.to_string().as_bytes());
+                }
                 out.extend_from_slice(b"}}");
             }
             (Version::V2, Encoding::Protobuf) => {
                 let rest = json!({
-                    "swagger": "2.0", "info": info("v1.35.0"),
+                    "swagger": "2.0", "info": info,
                     "securityDefinitions": bearer, "security": [{ "BearerToken": [] }],
                 });
                 gnostic::encode(&v2::DOCUMENT, &rest, &mut out);
@@ -112,21 +130,18 @@ impl Document {
                 gnostic::bytes(9, &self.schemas, &mut out);
             }
             (Version::V3, Encoding::Protobuf) => {
-                let rest = json!({ "openapi": "3.0.0", "info": info("unversioned") });
-                gnostic::encode(&v3::DOCUMENT, &rest, &mut out);
+                gnostic::encode(&v3::DOCUMENT, &json!({ "openapi": "3.0.0", "info": info }), &mut out);
                 gnostic::bytes(4, &self.paths, &mut out);
                 let mut components = Vec::with_capacity(self.schemas.len() + 256);
                 gnostic::bytes(1, &self.schemas, &mut components);
-                gnostic::encode(&v3::COMPONENTS, &json!({ "securitySchemes": bearer }), &mut components);
+                if !self.custom {
+                    gnostic::encode(&v3::COMPONENTS, &json!({ "securitySchemes": bearer }), &mut components);
+                }
                 gnostic::bytes(5, &components, &mut out);
             }
         }
         out
     }
-}
-
-fn info(version: &str) -> Value {
-    json!({ "title": "Kubernetes", "version": version })
 }
 
 fn json_member(name: &str, value: &Value, out: &mut Vec<u8>) {

@@ -1,10 +1,11 @@
 //! The paths of resources and what can be done there, out of the resource table.
 
 use api::{Resource, schema};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::document::{Document, Version};
-use super::schemas::{Kind, kind_value, meta};
+use super::operation::{self, Operation, Parameter, options};
+use super::schemas::{Kind, meta};
 use crate::discovery::subresource;
 use crate::strategy;
 
@@ -14,16 +15,18 @@ pub(super) struct Names {
     pub(super) list: String,
 }
 
+const ONLY_JSON: &[&str] = &["application/json"];
 const JSON: &[&str] = &["application/json", "application/yaml"];
-const JSON_LIST: &[&str] = &["application/json", "application/json;stream=watch", "application/yaml"];
-const ALL: &[&str] = &["application/json", "application/vnd.kubernetes.protobuf", "application/yaml"];
+const ALL: &[&str] = &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
 const ALL_LIST: &[&str] = &[
     "application/json",
-    "application/json;stream=watch",
-    "application/vnd.kubernetes.protobuf",
-    "application/vnd.kubernetes.protobuf;stream=watch",
     "application/yaml",
+    "application/vnd.kubernetes.protobuf",
+    "application/json;stream=watch",
+    "application/vnd.kubernetes.protobuf;stream=watch",
 ];
+const LOGS: &[&str] = &["text/plain", "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+const KEYS: &[&str] = &["application/jwk-set+json"];
 const ANY: &[&str] = &["*/*"];
 /// Strategic merge stands last: custom resources go without.
 const PATCHES: &[&str] = &[
@@ -33,9 +36,7 @@ const PATCHES: &[&str] = &[
     "application/strategic-merge-patch+json",
 ];
 
-/// A parameter of the query: its name, its type, what it does.
-type Parameter = (&'static str, &'static str, &'static str);
-
+const PRETTY: Parameter = ("pretty", "string", "Indents the answer for people.");
 const DRY_RUN: Parameter = ("dryRun", "string", "With 'All' the request is carried out but for storing its outcome.");
 const FIELD_MANAGER: Parameter =
     ("fieldManager", "string", "Who makes the change: at most 128 printable characters, required for apply patches.");
@@ -45,12 +46,13 @@ const FIELD_VALIDATION: Parameter = (
     "What to do about unknown and duplicate fields: 'Ignore' them, 'Warn' about them, or refuse them with 'Strict'.",
 );
 const FORCE: Parameter = ("force", "boolean", "Takes fields over from other managers. For apply patches only.");
+const RESOURCE_VERSION: Parameter = ("resourceVersion", "string", "Which state of the cluster to answer from.");
 const SELECT: &[Parameter] = &[
     ("continue", "string", "The token of the previous page, to read the one after it."),
     ("fieldSelector", "string", "Restricts the objects by their fields."),
     ("labelSelector", "string", "Restricts the objects by their labels."),
     ("limit", "integer", "How many objects a page holds at most."),
-    ("resourceVersion", "string", "Which state of the cluster to answer from."),
+    RESOURCE_VERSION,
     ("resourceVersionMatch", "string", "How resourceVersion is understood: 'Exact' or 'NotOlderThan'."),
     ("sendInitialEvents", "boolean", "Starts a watch with the objects there are, and a bookmark behind them."),
     ("timeoutSeconds", "integer", "How long the call may take."),
@@ -72,19 +74,14 @@ const DELETE: &[Parameter] = &[
 ];
 const WRITE: &[Parameter] = &[DRY_RUN, FIELD_MANAGER, FIELD_VALIDATION];
 
-/// Writes the paths of one resource, those of its subresources included.
+/// Writes the paths of one resource, those of its subresources and of its old watches included.
 pub(super) fn write(resource: &Resource, names: &Names, document: &mut Document) {
     let root = root(&resource.group, &resource.version);
-    let all = format!("{root}/{}", resource.plural);
-    let collection = match resource.is_namespaced() {
-        true => format!("{root}/namespaces/{{namespace}}/{}", resource.plural),
-        false => all.clone(),
-    };
+    let (all, collection) = collections(&root, resource);
     let writer =
         Writer { resource, names, version: document.version, part: "", connects: false, kind: own_kind(resource) };
     if resource.is_namespaced() && resource.verbs.contains(&"list") {
-        let item = writer.item([writer.list("ForAllNamespaces")], &[]);
-        document.path(&all, &item);
+        document.path(&all, &writer.item(vec![writer.list("ForAllNamespaces")], &[]));
     }
     let namespace: &[&str] = if resource.is_namespaced() { &["namespace"] } else { &[] };
     let operations = resource.verbs.iter().filter_map(|verb| match *verb {
@@ -93,16 +90,34 @@ pub(super) fn write(resource: &Resource, names: &Names, document: &mut Document)
         "deletecollection" => Some(writer.delete_collection()),
         _ => None,
     });
-    document.path(&collection, &writer.item(operations, namespace));
+    document.path(&collection, &writer.item(operations.collect(), namespace));
     let named = [&["name"], namespace].concat();
     let object = format!("{collection}/{{name}}");
-    let item = writer.item(resource.verbs.iter().filter_map(|verb| writer.on_object(verb)), &named);
-    if item.as_object().is_some_and(|item| item.len() > 1) {
-        document.path(&object, &item);
+    let operations: Vec<_> = resource.verbs.iter().filter_map(|verb| writer.on_object(verb)).collect();
+    if !operations.is_empty() {
+        document.path(&object, &writer.item(operations, &named));
     }
     for name in &resource.subresources {
         write_part(resource, names, name, &object, &named, document);
     }
+    if resource.builtin && resource.verbs.contains(&"watch") {
+        let (all, collection) = collections(&format!("{root}/watch"), resource);
+        if resource.is_namespaced() {
+            document.path(&all, &writer.item(vec![writer.watch("ListForAllNamespaces")], &[]));
+        }
+        document.path(&collection, &writer.item(vec![writer.watch("List")], namespace));
+        document.path(&format!("{collection}/{{name}}"), &writer.item(vec![writer.watch("")], &named));
+    }
+}
+
+/// Where a resource's objects are, those of all namespaces and those of one.
+fn collections(root: &str, resource: &Resource) -> (String, String) {
+    let all = format!("{root}/{}", resource.plural);
+    let one = match resource.is_namespaced() {
+        true => format!("{root}/namespaces/{{namespace}}/{}", resource.plural),
+        false => all.clone(),
+    };
+    (all, one)
 }
 
 fn write_part(resource: &Resource, names: &Names, name: &str, object: &str, named: &[&str], document: &mut Document) {
@@ -113,19 +128,20 @@ fn write_part(resource: &Resource, names: &Names, name: &str, object: &str, name
         Some((group, version, kind)) => {
             let object = schema::for_kind(group, version, kind).map_or_else(String::new, schema::Message::openapi_name);
             let kind = (group.to_owned(), version.to_owned(), kind.to_owned());
-            (kind, Names { object, list: String::new() })
+            // Custom resources are scaled under their own name.
+            (if resource.builtin { kind } else { own_kind(resource) }, Names { object, list: String::new() })
         }
     };
     let writer = Writer { resource, names: &names, version: document.version, part: name, connects, kind };
-    let operations = part
-        .verbs
-        .iter()
-        .filter_map(|verb| if *verb == "create" { Some(writer.create()) } else { writer.on_object(verb) });
-    document.path(&format!("{object}/{name}"), &writer.item(operations, named));
+    let of = |verb: &&str| if *verb == "create" { Some(writer.create()) } else { writer.on_object(verb) };
+    // What proxies pass on besides is no verb of anybody's role.
+    let more: &[&str] = if name == "proxy" { &["head", "options"] } else { &[] };
+    let operations = || part.verbs.iter().chain(more).filter_map(of);
+    document.path(&format!("{object}/{name}"), &writer.item(operations().collect(), named));
     if name == "proxy" {
-        let operations = part.verbs.iter().filter_map(|verb| writer.on_object(verb));
-        let operations = operations.map(|operation| Operation { id: operation.id + "WithPath", ..operation });
-        document.path(&format!("{object}/{name}/{{path}}"), &writer.item(operations, &[named, &["path"]].concat()));
+        let operations = operations().map(|operation| Operation { id: operation.id + "WithPath", ..operation });
+        let item = writer.item(operations.collect(), &[named, &["path"]].concat());
+        document.path(&format!("{object}/{name}/{{path}}"), &item);
     }
 }
 
@@ -134,21 +150,39 @@ pub(super) fn connects(resource: &Resource, name: &str) -> bool {
     name != "log" && subresource::is_connect(resource, name)
 }
 
-/// Writes the path of a group-version's own list of resources, or of another document of discovery.
-pub(super) fn write_discovery(path: &str, id: &str, tag: &str, schema: &str, document: &mut Document) {
-    let operation = Operation {
-        method: "get",
-        action: "",
-        id: id.to_owned(),
-        description: "get available resources".to_owned(),
-        parameters: Vec::new(),
-        body: None,
-        produces: ALL,
-        codes: &[200],
-        answer: schema,
-    };
-    let item = Map::from_iter([("get".to_owned(), operation.value(document.version, tag, None))]);
-    document.path(path, &item.into());
+/// A path that tells what there is.
+pub(super) struct Discovery<'a> {
+    pub(super) path: &'a str,
+    pub(super) id: &'a str,
+    pub(super) tag: &'a str,
+    pub(super) description: &'static str,
+    /// The schema of the answer; empty for text.
+    pub(super) answer: &'a str,
+}
+
+impl Discovery<'_> {
+    /// Writes the path. What is no list of the API's is JSON and nothing else.
+    pub(super) fn write(&self, document: &mut Document) {
+        let (consumes, produces): (&[&str], &[&str]) = match self.tag {
+            "WellKnown" => (&[], ONLY_JSON),
+            "openid" => (&[], KEYS),
+            "version" => (ONLY_JSON, ONLY_JSON),
+            _ => (ALL, ALL),
+        };
+        let operation = Operation {
+            method: "get",
+            action: "",
+            id: self.id.to_owned(),
+            description: self.description.to_owned(),
+            parameters: Vec::new(),
+            body: None,
+            consumes,
+            produces,
+            codes: &[200],
+            answer: self.answer,
+        };
+        document.path(self.path, &operation::item(document.version, vec![operation], self.tag, None, &[]));
+    }
 }
 
 /// `/api/v1`, `/apis/apps/v1`.
@@ -189,35 +223,20 @@ struct Writer<'a> {
     kind: Kind,
 }
 
-/// One operation, before it is written in either version.
-struct Operation<'a> {
-    method: &'static str,
-    action: &'static str,
-    id: String,
-    description: String,
-    parameters: Vec<Parameter>,
-    body: Option<(&'static [&'static str], String)>,
-    produces: &'static [&'static str],
-    codes: &'static [u16],
-    /// The schema of the answer; empty for text.
-    answer: &'a str,
-}
-
 impl<'a> Writer<'a> {
     /// A path: operations, and the parameters that they share.
-    fn item(&self, operations: impl IntoIterator<Item = Operation<'a>>, in_path: &[&str]) -> Value {
+    fn item(&self, mut operations: Vec<Operation<'a>>, in_path: &[&str]) -> Value {
         let tag = tag(&self.resource.group, &self.resource.version);
-        let mut item = Map::new();
-        for operation in operations {
-            item.insert(operation.method.to_owned(), operation.value(self.version, &tag, Some(&self.kind)));
-        }
-        let mut parameters: Vec<Value> =
-            in_path.iter().map(|name| path_parameter(self.version, name, &self.resource.kind)).collect();
+        let describe = |name: &str| match name {
+            "name" => format!("name of the {}", self.kind.2),
+            "namespace" => "object name and auth scope, such as for teams and projects".to_owned(),
+            _ => "path to the resource".to_owned(),
+        };
+        let in_path: Vec<_> = in_path.iter().map(|name| (*name, describe(name))).collect();
         if !self.connects {
-            parameters.push(query_parameter(self.version, &("pretty", "string", "Indents the answer for people.")));
+            operations.iter_mut().for_each(|operation| operation.parameters.push(PRETTY));
         }
-        item.insert("parameters".to_owned(), parameters.into());
-        item.into()
+        operation::item(self.version, operations, &tag, Some(&self.kind), &in_path)
     }
 
     fn on_object(&self, verb: &str) -> Option<Operation<'a>> {
@@ -227,32 +246,38 @@ impl<'a> Writer<'a> {
                 "create" => "post",
                 "update" => "put",
                 "patch" => "patch",
+                "head" => "head",
+                "options" => "options",
                 _ => "delete",
             }),
             "get" if self.part == "log" => Operation {
                 parameters: options("core/v1.PodLogOptions"),
-                produces: &["text/plain", "application/json", "application/yaml"],
+                produces: LOGS,
                 answer: "",
-                ..self.operation("get", "get", "read", "read")
+                ..self.operation("get", "get", "read", "read {}the specified")
             },
-            "get" => self.operation("get", "get", "read", "read"),
+            "get" => Operation {
+                parameters: if self.resource.builtin { Vec::new() } else { vec![RESOURCE_VERSION] },
+                ..self.operation("get", "get", "read", "read {}the specified")
+            },
             "update" => Operation {
                 parameters: WRITE.to_vec(),
-                body: Some((ANY, self.names.object.clone())),
+                body: Some(self.names.object.clone()),
                 codes: &[200, 201],
-                ..self.operation("put", "put", "replace", "replace")
+                ..self.operation("put", "put", "replace", "replace {}the specified")
             },
             "patch" => Operation {
                 parameters: [WRITE, &[FORCE]].concat(),
-                body: Some((if self.resource.builtin { PATCHES } else { &PATCHES[..3] }, meta("Patch"))),
-                codes: &[200, 201],
-                ..self.operation("patch", "patch", "patch", "partially update")
+                body: Some(meta("Patch")),
+                consumes: if self.resource.builtin { PATCHES } else { &PATCHES[..3] },
+                codes: if self.resource.builtin { &[200, 201] } else { &[200] },
+                ..self.operation("patch", "patch", "patch", "partially update {}the specified")
             },
             "delete" => {
-                let operation = self.operation("delete", "delete", "delete", "delete");
+                let operation = self.operation("delete", "delete", "delete", "delete {}a");
                 Operation {
                     parameters: DELETE.to_vec(),
-                    body: Some((ANY, meta("DeleteOptions"))),
+                    body: Some(meta("DeleteOptions")),
                     codes: &[200, 202],
                     answer: if self.shows_what_it_deletes() { operation.answer } else { STATUS },
                     ..operation
@@ -273,29 +298,52 @@ impl<'a> Writer<'a> {
         }
         Operation {
             parameters: WRITE.to_vec(),
-            body: Some((ANY, self.names.object.clone())),
+            body: Some(self.names.object.clone()),
             codes: &[200, 201, 202],
-            ..self.operation("post", "post", "create", "create")
+            ..self.operation("post", "post", "create", "create {}a")
         }
     }
 
     fn list(&self, suffix: &str) -> Operation<'a> {
-        let operation = self.operation("get", "list", "list", "list or watch objects of");
-        let id = if suffix.is_empty() {
-            operation.id
-        } else {
-            format!("list{}{}{suffix}", self.group_version(), self.kind.2)
-        };
-        let produces = if self.resource.builtin { ALL_LIST } else { JSON_LIST };
+        let watches = self.resource.builtin && self.resource.verbs.contains(&"watch");
+        let does = if watches { "list or watch objects of kind" } else { "list objects of kind" };
+        let operation = self.operation("get", "list", "list", does);
+        let id = self.id_of_all("list", suffix).unwrap_or(operation.id);
+        let produces = if self.resource.builtin { ALL_LIST } else { JSON };
         Operation { id, parameters: [SELECT, WATCH].concat(), produces, answer: &self.names.list, ..operation }
+    }
+
+    /// A watch by its old path. Those of one object have no suffix.
+    fn watch(&self, suffix: &str) -> Operation<'a> {
+        let (action, does) = match suffix {
+            "" => {
+                ("watch", "watch changes to an object of kind {}; deprecated: list with 'watch' and a 'fieldSelector'")
+            }
+            _ => ("watchlist", "watch changes to objects of kind {}; deprecated: list with 'watch'"),
+        };
+        let operation = self.operation("get", action, "watch", "");
+        Operation {
+            id: self.id_of_all("watch", suffix).unwrap_or(operation.id + suffix),
+            description: does.replace("{}", &self.resource.kind),
+            parameters: [SELECT, WATCH].concat(),
+            produces: ALL_LIST,
+            answer: WATCH_EVENT,
+            ..operation
+        }
+    }
+
+    /// What an operation on the objects of all namespaces is called.
+    fn id_of_all(&self, verb: &str, suffix: &str) -> Option<String> {
+        let all = suffix.ends_with("ForAllNamespaces");
+        all.then(|| format!("{verb}{}{}{suffix}", self.group_version(), self.kind.2))
     }
 
     fn delete_collection(&self) -> Operation<'a> {
         let id = format!("delete{}Collection{}{}", self.group_version(), self.scope(), self.kind.2);
         Operation {
             id,
-            parameters: [DELETE, SELECT].concat(),
-            body: Some((ANY, meta("DeleteOptions"))),
+            parameters: if self.resource.builtin { [DELETE, SELECT].concat() } else { [SELECT, WATCH].concat() },
+            body: self.resource.builtin.then(|| meta("DeleteOptions")),
             answer: STATUS,
             ..self.operation("delete", "deletecollection", "delete", "delete collection of")
         }
@@ -314,22 +362,27 @@ impl<'a> Writer<'a> {
         let parameters = schema::for_kind(group, version, kind).map_or_else(Vec::new, |message| options(&message.name));
         Operation {
             id,
+            description: format!("connect {} requests to {} of {}", word.to_uppercase(), self.part, self.resource.kind),
             parameters,
             produces: ANY,
             answer: "",
-            ..self.operation(method, "connect", "connect", "connect requests to")
+            ..self.operation(method, "connect", "connect", "")
         }
     }
 
+    /// `does` stands before the kind: `{}` is the place of the subresource, and an `a` behind it the article of the kind.
     fn operation(&self, method: &'static str, action: &'static str, verb: &str, does: &str) -> Operation<'a> {
+        let kind = &self.resource.kind;
         let of = if self.part.is_empty() { String::new() } else { format!("{} of ", self.part) };
+        let an = if does.ends_with("}a") && kind.starts_with(['A', 'E', 'I', 'O']) { "n" } else { "" };
         Operation {
             method,
             action,
-            id: format!("{verb}{}{}{}{}", self.group_version(), self.scope(), self.resource.kind, capital(self.part)),
-            description: format!("{does} {of}{}", self.resource.kind),
+            id: format!("{verb}{}{}{kind}{}", self.group_version(), self.scope(), capital(self.part)),
+            description: format!("{}{an} {kind}", does.replace("{}", &of)),
             parameters: Vec::new(),
             body: None,
+            consumes: if self.resource.builtin { ANY } else { JSON },
             produces: if self.resource.builtin { ALL } else { JSON },
             codes: &[200],
             answer: &self.names.object,
@@ -346,128 +399,4 @@ impl<'a> Writer<'a> {
 }
 
 const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
-
-impl Operation<'_> {
-    fn value(&self, version: Version, tag: &str, kind: Option<&Kind>) -> Value {
-        let mut value = Map::new();
-        value.insert("description".into(), Value::from(&*self.description));
-        value.insert("operationId".into(), Value::from(&*self.id));
-        value.insert("tags".into(), json!([tag]));
-        let mut parameters: Vec<Value> = self.parameters.iter().map(|p| query_parameter(version, p)).collect();
-        let schema = match self.answer {
-            "" => json!({ "type": "string" }),
-            name => json!({ "$ref": version.reference(name) }),
-        };
-        let codes = self.codes.iter().map(|code| (code.to_string(), words(*code), Some(&schema)));
-        let codes = codes.chain([("401".to_owned(), "Unauthorized", None)]);
-        let responses: Map<String, Value> = codes
-            .map(|(code, description, schema)| {
-                let mut response = Map::from_iter([("description".to_owned(), Value::from(description))]);
-                match (version, schema) {
-                    (_, None) => {}
-                    (Version::V2, Some(schema)) => drop(response.insert("schema".to_owned(), schema.clone())),
-                    (Version::V3, Some(schema)) => {
-                        drop(response.insert("content".to_owned(), content(self.produces, schema)))
-                    }
-                }
-                (code, response.into())
-            })
-            .collect();
-        match (version, &self.body) {
-            (Version::V2, body) => {
-                let consumes = body.as_ref().map_or(ANY, |(consumes, _)| consumes);
-                value.insert("consumes".into(), json!(consumes));
-                value.insert("produces".into(), json!(self.produces));
-                if let Some((_, name)) = body {
-                    let schema = json!({ "$ref": version.reference(name) });
-                    let required = !matches!(self.method, "delete");
-                    let mut body = json!({ "name": "body", "in": "body", "schema": schema });
-                    if required {
-                        body["required"] = true.into();
-                    }
-                    parameters.insert(0, body);
-                }
-            }
-            (Version::V3, None) => {}
-            (Version::V3, Some((consumes, name))) => {
-                let mut body = json!({ "content": content(consumes, &json!({ "$ref": version.reference(name) })) });
-                if self.method != "delete" {
-                    body["required"] = true.into();
-                }
-                value.insert("requestBody".into(), body);
-            }
-        }
-        if !parameters.is_empty() {
-            value.insert("parameters".into(), parameters.into());
-        }
-        value.insert("responses".into(), responses.into());
-        if !self.action.is_empty() {
-            value.insert("x-kubernetes-action".into(), self.action.into());
-        }
-        if let Some(kind) = kind {
-            value.insert("x-kubernetes-group-version-kind".into(), kind_value(kind));
-        }
-        value.into()
-    }
-}
-
-fn content(types: &[&str], schema: &Value) -> Value {
-    let entry = json!({ "schema": schema });
-    types.iter().map(|media_type| ((*media_type).to_owned(), entry.clone())).collect::<Map<_, _>>().into()
-}
-
-fn words(code: u16) -> &'static str {
-    match code {
-        200 => "OK",
-        201 => "Created",
-        _ => "Accepted",
-    }
-}
-
-fn query_parameter(version: Version, (name, ty, description): &Parameter) -> Value {
-    let mut parameter = json!({ "name": name, "in": "query" });
-    if !description.is_empty() {
-        parameter["description"] = (*description).into();
-    }
-    typed(version, ty, parameter)
-}
-
-fn path_parameter(version: Version, name: &str, kind: &str) -> Value {
-    let description = match name {
-        "name" => format!("name of the {kind}"),
-        "namespace" => "object name and auth scope, such as for teams and projects".to_owned(),
-        _ => "path to the resource".to_owned(),
-    };
-    typed(version, "string", json!({ "name": name, "in": "path", "description": description, "required": true }))
-}
-
-fn typed(version: Version, ty: &str, mut parameter: Value) -> Value {
-    match version {
-        Version::V2 => {
-            parameter["type"] = ty.into();
-            parameter["uniqueItems"] = true.into();
-        }
-        Version::V3 => parameter["schema"] = json!({ "type": ty, "uniqueItems": true }),
-    }
-    parameter
-}
-
-/// The fields of an options message, as parameters.
-fn options(message: &str) -> Vec<Parameter> {
-    let fields = schema::message(message).map(|message| message.fields.iter()).into_iter().flatten();
-    let fields = fields.filter(|field| !matches!(&*field.name, "kind" | "apiVersion"));
-    fields
-        .filter_map(|field| match &field.name {
-            schema::Str::Borrowed(name) => Some((*name, simple_type(&field.ty), "")),
-            schema::Str::Owned(_) => None,
-        })
-        .collect()
-}
-
-fn simple_type(ty: &schema::Type) -> &'static str {
-    match ty.resolved() {
-        schema::Type::Bool => "boolean",
-        schema::Type::Int32 | schema::Type::Int64 => "integer",
-        _ => "string",
-    }
-}
+const WATCH_EVENT: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent";

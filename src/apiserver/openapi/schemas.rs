@@ -13,7 +13,6 @@ use super::enumerations;
 pub(super) type Kind = (String, String, String);
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
-const EXTENSIONS: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1";
 
 /// A type with a schema of its own in the documents.
 enum Named {
@@ -92,25 +91,39 @@ impl Types {
 pub(super) struct Kinds {
     /// The group of a package of the schema table.
     groups: HashMap<String, String>,
-    /// Every group and version served: the kinds of the API machinery belong to all.
-    served: Vec<(String, String)>,
+    /// Every group and version there ever was: the options and events of the API machinery belong to all.
+    all: BTreeSet<(String, String)>,
 }
 
+/// Packages whose messages are no kinds of a group's.
+const NO_GROUPS: &[&str] = &["meta", "apidiscovery"];
+/// What upstream knows beside the versions in the table.
+const OLD_VERSIONS: [(&str, &str); 2] = [("apiextensions.k8s.io", "v1beta1"), ("apiregistration.k8s.io", "v1beta1")];
+
 impl Kinds {
-    /// `served` are the groups and versions of built-in and custom rows.
-    pub(super) fn new(served: Vec<(String, String)>) -> Self {
-        let groups = api::resource::builtin().iter().filter_map(|row| {
-            let message = schema::for_kind(&row.group, &row.version, &row.kind)?;
-            Some((message.name.split('/').next()?.to_owned(), row.group.to_string()))
+    pub(super) fn new() -> Self {
+        let groups: HashMap<String, String> = api::resource::builtin()
+            .iter()
+            .filter_map(|row| {
+                let message = schema::for_kind(&row.group, &row.version, &row.kind)?;
+                Some((message.name.split('/').next()?.to_owned(), row.group.to_string()))
+            })
+            .collect();
+        let versions = schema::message_names().filter_map(|name| name.split('.').next()?.split_once('/'));
+        let versions = versions.filter(|(package, _)| !NO_GROUPS.contains(package)).map(|(package, version)| {
+            let group = groups.get(package).cloned().unwrap_or_else(|| group_of(package));
+            (group, version.to_owned())
         });
-        Self { groups: groups.collect(), served }
+        let old = OLD_VERSIONS.map(|(group, version)| (group.to_owned(), version.to_owned()));
+        let all = versions.chain(old).collect();
+        Self { groups, all }
     }
 
     fn of(&self, message: &Message) -> Vec<Kind> {
         let kind = message.go_name().to_owned();
         match &*message.name {
             "meta/v1.DeleteOptions" | "meta/v1.WatchEvent" => {
-                self.served.iter().map(|(group, version)| (group.clone(), version.clone(), kind.clone())).collect()
+                self.all.iter().map(|(group, version)| (group.clone(), version.clone(), kind.clone())).collect()
             }
             _ if !message.is_kind => Vec::new(),
             name => {
@@ -127,10 +140,30 @@ impl Kinds {
     }
 }
 
+/// The group of a package of which no kind is served.
+fn group_of(package: &str) -> String {
+    match package {
+        "apiserverinternal" => "internal.apiserver.k8s.io".to_owned(),
+        "extensions" => package.to_owned(),
+        _ => format!("{package}.k8s.io"),
+    }
+}
+
 /// A kind as the documents name it.
 pub(super) fn kind_value((group, version, kind): &Kind) -> Value {
     json!({ "group": group, "version": version, "kind": kind })
 }
+
+/// Messages of which one field counts, by another that tells which: the message, the one that tells, and the others with what
+/// it says of them.
+type Union = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+const UNIONS: &[Union] = &[
+    ("core/v1.AppArmorProfile", "type", &[("localhostProfile", "LocalhostProfile")]),
+    ("core/v1.SeccompProfile", "type", &[("localhostProfile", "LocalhostProfile")]),
+    ("flowcontrol/v1.LimitResponse", "type", &[("queuing", "Queuing")]),
+    ("flowcontrol/v1.PriorityLevelConfigurationSpec", "type", &[("exempt", "Exempt"), ("limited", "Limited")]),
+    ("flowcontrol/v1.Subject", "kind", &[("group", "Group"), ("serviceAccount", "ServiceAccount"), ("user", "User")]),
+];
 
 struct Writer<'a> {
     version: Version,
@@ -164,6 +197,12 @@ impl Writer<'_> {
         }
         if message.is_atomic() {
             schema.insert("x-kubernetes-map-type".into(), "atomic".into());
+        }
+        if let Some((_, discriminator, members)) = UNIONS.iter().find(|(name, ..)| *name == &*message.name) {
+            let members: Map<String, Value> =
+                members.iter().map(|(field, member)| ((*field).to_owned(), Value::from(*member))).collect();
+            let union = json!([{ "discriminator": discriminator, "fields-to-discriminateBy": members }]);
+            schema.insert("x-kubernetes-unions".into(), union);
         }
         schema.into()
     }
@@ -203,7 +242,7 @@ impl Writer<'_> {
         if !marks.is_empty() {
             schema.insert("x-kubernetes-patch-strategy".into(), marks.join(",").into());
         }
-        schema.into()
+        unwrapped(schema)
     }
 
     fn of_type(&self, ty: &Type) -> Map<String, Value> {
@@ -238,7 +277,7 @@ impl Writer<'_> {
         {
             schema.insert("default".into(), zero);
         }
-        schema.into()
+        unwrapped(schema)
     }
 
     /// In version 3 nothing may stand beside a reference.
@@ -252,7 +291,6 @@ impl Writer<'_> {
 
     fn special(&self, name: &str) -> Value {
         let is_v3 = self.version == Version::V3;
-        let schema_props = self.version.reference(&format!("{EXTENSIONS}.JSONSchemaProps"));
         let mut schema = match name.rsplit('.').next().unwrap_or_default() {
             "Quantity" if is_v3 => json!({ "oneOf": [{ "type": "string" }, { "type": "number" }] }),
             "Quantity" => json!({ "type": "string" }),
@@ -262,14 +300,6 @@ impl Writer<'_> {
             "IntOrString" => json!({ "type": "string", "format": "int-or-string" }),
             "Time" | "MicroTime" => json!({ "type": "string", "format": "date-time" }),
             "RawExtension" | "FieldsV1" => json!({ "type": "object" }),
-            "JSONSchemaPropsOrArray" if is_v3 => {
-                let one = json!({ "$ref": schema_props });
-                json!({ "oneOf": [one, { "type": "array", "items": one }] })
-            }
-            "JSONSchemaPropsOrBool" if is_v3 => json!({ "oneOf": [{ "$ref": schema_props }, { "type": "boolean" }] }),
-            "JSONSchemaPropsOrStringArray" if is_v3 => {
-                json!({ "oneOf": [{ "$ref": schema_props }, { "type": "array", "items": { "type": "string" } }] })
-            }
             // Anything.
             _ => json!({}),
         };
@@ -277,6 +307,18 @@ impl Writer<'_> {
             schema["description"] = description.into();
         }
         schema
+    }
+}
+
+/// A reference by itself, if nothing came to stand beside it.
+fn unwrapped(mut schema: Map<String, Value>) -> Value {
+    match schema.get_mut("allOf").and_then(|all| all.get_mut(0)).map(Value::take) {
+        Some(reference) if schema.len() == 1 => reference,
+        Some(reference) => {
+            schema.insert("allOf".into(), json!([reference]));
+            schema.into()
+        }
+        None => schema.into(),
     }
 }
 

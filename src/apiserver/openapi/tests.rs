@@ -93,6 +93,64 @@ fn schemas_say_how_fields_merge() {
     assert_eq!(schemas["io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector"]["x-kubernetes-map-type"], "atomic");
     let kinds = &schemas["io.k8s.api.apps.v1.Deployment"]["x-kubernetes-group-version-kind"];
     assert_eq!(*kinds, json!([{ "group": "apps", "version": "v1", "kind": "Deployment" }]));
+    let union = json!([{
+        "discriminator": "type", "fields-to-discriminateBy": { "localhostProfile": "LocalhostProfile" },
+    }]);
+    assert_eq!(schemas["io.k8s.api.core.v1.SeccompProfile"]["x-kubernetes-unions"], union);
+    let kinds = &schemas["io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"]["x-kubernetes-group-version-kind"];
+    let kinds = kinds.as_array().unwrap();
+    assert_eq!(kinds.len(), 62);
+    assert!(kinds.contains(&json!({ "group": "apps", "version": "v1beta2", "kind": "DeleteOptions" })));
+}
+
+#[test]
+fn parameters_of_all_operations_stand_with_the_path() {
+    let document = document("api/v1", &Published::default());
+    let names = |of: &Value| {
+        let all = of["parameters"].as_array().cloned().unwrap_or_default();
+        all.iter().map(|parameter| parameter["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    for (path, method, shared, own) in [
+        ("pods/{name}", "get", "name namespace pretty", ""),
+        ("pods/{name}", "put", "name namespace pretty", "dryRun fieldManager fieldValidation"),
+        ("pods/{name}/eviction", "post", "dryRun fieldManager fieldValidation name namespace pretty", ""),
+        ("pods/{name}/proxy/{path}", "head", "name namespace path path", ""),
+        ("pods/{name}/portforward", "get", "name namespace ports", ""),
+    ] {
+        let item = &document["paths"][format!("/api/v1/namespaces/{{namespace}}/{path}")];
+        assert_eq!((names(item), names(&item[method])), (shared.to_owned(), own.to_owned()), "{method} {path}");
+    }
+    let watch = &document["paths"]["/api/v1/watch/nodes/{name}"];
+    assert_eq!(watch["get"]["x-kubernetes-action"], "watch");
+    assert!(names(watch).contains("labelSelector"), "{watch}");
+}
+
+/// Documents about custom kinds alone are made elsewhere in upstream's server, and look like it.
+#[test]
+fn documents_of_custom_kinds_are_upstreams() {
+    let document = document("apis/stable.example.com/v1", &cron_tab());
+    assert_eq!(document["info"], json!({ "title": "Kubernetes CRD Swagger", "version": "v0.1.0" }));
+    assert!(document["components"].get("securitySchemes").is_none());
+    assert!(document["paths"].get("/apis/stable.example.com/v1/").is_none());
+    let all = &document["paths"]["/apis/stable.example.com/v1/namespaces/{namespace}/crontabs"];
+    assert!(all["delete"].get("requestBody").is_none(), "{all}");
+    let accepted: Vec<_> = all["post"]["requestBody"]["content"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(accepted, ["application/json", "application/yaml"]);
+    assert!(!contents::names(with(&cron_tab())).contains("apis/stable.example.com"));
+    let schema = with_schema(&json!({ "type": "object", "properties": {
+        "either": { "x-kubernetes-int-or-string": true, "example": 1 },
+        "text": { "type": "string", "default": "x", "externalDocs": { "url": "x" } },
+    }}));
+    let field = |document: &Value, schemas: &str, field: &str| {
+        document.pointer(schemas).unwrap()["com.example.stable.v1.CronTab"]["properties"][field].clone()
+    };
+    let v3 = self::document("apis/stable.example.com/v1", &schema);
+    let either = json!({ "x-kubernetes-int-or-string": true, "anyOf": [{ "type": "integer" }, { "type": "string" }] });
+    assert_eq!(field(&v3, "/components/schemas", "either"), either);
+    assert_eq!(field(&v3, "/components/schemas", "text"), json!({ "type": "string", "default": "x" }));
+    let v2 = serde_json::from_slice(&contents::whole(with(&schema), &[], Encoding::Json)).unwrap();
+    assert_eq!(field(&v2, "/definitions", "either"), json!({ "x-kubernetes-int-or-string": true }));
+    assert_eq!(field(&v2, "/definitions", "text"), json!({ "type": "string" }));
 }
 
 /// The documents of upstream's own (an older version's), member by member: what they say, these say too.
@@ -110,12 +168,8 @@ fn shapes_are_upstreams() {
         let theirs: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
         let ours = document(name, &Published::default());
         let paths = theirs["paths"].as_object().unwrap();
-        for (path, item) in paths.iter().filter(|(path, _)| !path.contains("/watch/")) {
+        for (path, item) in paths {
             for (method, operation) in item.as_object().unwrap().iter().filter(|(_, operation)| operation.is_object()) {
-                // Proxies take these methods too, unsaid: no client reads it here.
-                if matches!(&**method, "head" | "options") {
-                    continue;
-                }
                 for member in ["operationId", "tags", "x-kubernetes-action", "x-kubernetes-group-version-kind"] {
                     assert_eq!(ours["paths"][path][method][member], operation[member], "{method} {path} {member}");
                 }
@@ -449,10 +503,13 @@ fn schemas_of_others_that_say_something_else_have_another_name() {
     let other = |group: &str, meta: Value| {
         let reference = |name: &str| json!({ "$ref": format!("#/definitions/{name}") });
         let path = format!("/apis/{group}/v1/things");
-        let get = json!({ "responses": { "200": { "schema": reference("io.example.Thing") } } });
+        let parameters = json!([{ "$ref": "#/parameters/limit-1NfNmdNH" }]);
+        let get =
+            json!({ "responses": { "200": { "schema": reference("io.example.Thing") } }, "parameters": parameters });
         let thing = json!({ "description": group, "type": "object", "properties": { "metadata": reference(META) } });
         let document = json!({
             "paths": { path: { "get": get } }, "definitions": { "io.example.Thing": thing, META: meta },
+            "parameters": { "limit-1NfNmdNH": { "name": "limit", "in": "query", "type": "integer" } },
         });
         let v2 = Some(Bytes::from(document.to_string()));
         Arc::new(OtherDocuments { group: group.into(), version: "v1".into(), v3: None, v2 })
@@ -474,6 +531,8 @@ fn schemas_of_others_that_say_something_else_have_another_name() {
         let reference = &whole["definitions"][thing(group)]["properties"]["metadata"]["$ref"];
         reference.as_str().unwrap().rsplit('.').next().unwrap().to_owned()
     };
+    let parameters = &whole["paths"]["/apis/a.io/v1/things"]["get"]["parameters"];
+    assert_eq!(*parameters, json!([{ "name": "limit", "in": "query", "type": "integer" }]));
     let groups = ["a.io", "b.io", "c.io", "d.io"];
     let things = groups.map(|group| thing(group).replace("io.example.", ""));
     assert_eq!(things, ["Thing", "Thing_v2", "Thing_v3", "Thing_v4"]);

@@ -86,7 +86,7 @@ static PATH_PARAMETER: Message = message(
         ("name", 4, Text),
         ("type", 5, Text),
         ("format", 6, Text),
-        ("uniqueItems", 20, Flag),
+        ("uniqueItems", 19, Flag),
     ],
     22,
 );
