@@ -48,10 +48,19 @@ pub fn warnings(unknown: &[String], duplicates: &[String]) -> Vec<String> {
 /// Most unknown fields reported, as upstream.
 const MAX_UNKNOWN: usize = 100;
 
+/// Lists and maps that say something when they are empty, although Go never writes that: upstream's defaults and rules ask
+/// whether they are there at all. By message, sorted.
+const EMPTY_SAYS: &[(&str, &str)] = &[
+    ("autoscaling/v2.HPAScalingRules", "policies"),
+    ("core/v1.ConfigMap", "binaryData"),
+    ("core/v1.Secret", "data"),
+    ("storage/v1.StorageClass", "parameters"),
+];
+
 /// Reads an object the way Go reads it into its type, in place: fields the schema does not name are dropped, and so are
 /// nulls and zero values that mean the same as nothing; quantities, times and bytes take their canonical form. So
-/// defaulting and validation need to ask one question only: is the field there. [`canonical`] puts back what Go always
-/// writes. Returns the paths of the fields that were dropped for being unknown.
+/// defaulting and validation need to ask one question only: is the field there. A few lists and maps stay although they are
+/// empty ([`EMPTY_SAYS`]). [`canonical`] takes these out, and puts back what Go always writes. Returns the paths of the fields that were dropped for being unknown.
 ///
 /// Values inside a message made from a CRD keep their types and zero values: validation speaks about those.
 pub fn decode(object: &mut Value, message: &Message) -> Result<Vec<String>, DecodeError> {
@@ -144,7 +153,7 @@ impl Walker {
             return Ok(structural);
         }
         self.value(value, &field.ty, structural, step)?;
-        Ok(structural || !is_unset(value, field))
+        Ok(structural || !is_unset(value, field) || says_empty(value, &step.place))
     }
 
     fn value(&mut self, value: &mut Value, ty: &Type, structural: bool, step: &Step<'_>) -> Result<(), DecodeError> {
@@ -292,6 +301,21 @@ pub(crate) fn is_unset(value: &Value, field: &Field) -> bool {
             (Type::Map(_), Value::Object(map)) => field.omitempty && map.is_empty(),
             _ => false,
         }
+}
+
+/// Whether a list or map that is empty stays because of where it stands.
+fn says_empty(value: &Value, place: &Place<'_>) -> bool {
+    let Place::Field(message, name) = place else { return false };
+    is_empty(value) && EMPTY_SAYS.binary_search(&(&*message.name, name)).is_ok()
+}
+
+/// Whether a value is a list or map that holds nothing.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    }
 }
 
 fn type_error(value: &Value, ty: &str, path: Option<&Step<'_>>) -> DecodeError {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::elements::{elements, grouped};
 use crate::fields::{Set, Step, same};
-use crate::prune::filled;
+use crate::prune::{filled, is_unset};
 use crate::schema::{Field, ListType, Message};
 use crate::shape::{Form, List, MapForm};
 
@@ -177,7 +177,8 @@ fn get<'v>(map: Option<&'v Map<String, Value>>, name: &str) -> Option<Cow<'v, Va
 /// A field of a struct, or what Go would write for it.
 fn get_or_filled<'v>(map: Option<&'v Map<String, Value>>, field: &Field) -> Option<Cow<'v, Value>> {
     let map = map?;
-    get(Some(map), &field.name).or_else(|| filled(field, false).map(Cow::Owned))
+    let said = get(Some(map), &field.name).filter(|value| !field.omitempty || !is_unset(value, field));
+    said.or_else(|| filled(field, false).map(Cow::Owned))
 }
 
 /// The elements of a step.

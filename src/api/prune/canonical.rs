@@ -4,8 +4,14 @@ use serde_json::{Map, Value};
 
 use crate::schema::{Field, Message, Type};
 
+/// The packages whose kinds are stored as JSON upstream.
+const AS_JSON: [&str; 2] = ["apiextensions/", "apiregistration/"];
+
 /// Brings a decoded object to the form Go's encoder would write: fields in the struct's order, maps sorted, and the
 /// fields Go writes even when they are empty (`"resources": {}`, `"status": {}`, `"divisor": "0"`, `"rules": null`).
+///
+/// Built-in kinds are stored as protobuf upstream, which does not know empty lists and maps from absent ones: where Go always
+/// writes the field it reads `null`. Definitions of custom kinds and of API services are stored as JSON, which does.
 ///
 /// Two objects are the same exactly if their canonical forms are the same bytes. Call it last, after defaulting:
 /// defaulting asks whether a field is there.
@@ -36,9 +42,11 @@ fn canonical_map(map: &mut Map<String, Value>, message: &Message) {
         }
         return;
     }
+    let as_json = AS_JSON.iter().any(|package| message.name.starts_with(package));
     let mut old = std::mem::take(map);
     for field in &message.fields {
-        let value = match old.swap_remove(&*field.name) {
+        let said = old.swap_remove(&*field.name).filter(|value| !is_nothing(value, field, as_json));
+        let value = match said {
             Some(mut value) => {
                 canonical_value(&mut value, &field.ty);
                 value
@@ -53,6 +61,14 @@ fn canonical_map(map: &mut Map<String, Value>, message: &Message) {
     if message.preserve_unknown {
         map.append(&mut old);
     }
+}
+
+/// Whether a list or map is empty where that is the same as none.
+fn is_nothing(value: &Value, field: &Field, as_json: bool) -> bool {
+    !field.pointer
+        && super::is_empty(value)
+        && (field.omitempty || !as_json)
+        && matches!(field.ty.resolved(), Type::List(_) | Type::Map(_))
 }
 
 /// What Go writes for a field that is not set; of a struct only the braces, unless `deep`.

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{canonical, decode, warnings};
+use super::{EMPTY_SAYS, canonical, decode, warnings};
 use crate::schema::{Field, Message, MessageRef, Type, message};
 
 fn check(name: &str, mut object: Value, expect: Value, unknown: &[&str]) {
@@ -51,6 +51,16 @@ fn takes_nulls_and_zero_values_as_go_does() {
         }),
         &[],
     );
+}
+
+#[test]
+fn keeps_empty_lists_and_maps_where_they_say_something() {
+    check("core/v1.Secret", json!({"data": {}, "stringData": {}}), json!({"data": {}}), &[]);
+    check("core/v1.Secret", json!({"data": null}), json!({}), &[]);
+    assert!(EMPTY_SAYS.is_sorted());
+    for (name, field) in EMPTY_SAYS {
+        assert!(message(name).unwrap().field(field).unwrap().omitempty, "{name} {field}");
+    }
 }
 
 #[test]
@@ -211,6 +221,15 @@ fn canonical_form_is_what_go_writes() {
             r#"{"type":"","status":"","lastTransitionTime":null,"reason":"","message":""}"#,
         ),
         ("core/v1.ServicePort", json!({"port": 80}), r#"{"port":80,"targetPort":0}"#),
+        // What is empty is lost on the way through protobuf, and is kept in JSON.
+        ("rbac/v1.ClusterRole", json!({"rules": []}), r#"{"metadata":{},"rules":null}"#),
+        ("core/v1.Secret", json!({"data": {}}), r#"{"metadata":{}}"#),
+        ("core/v1.ResourceFieldSelector", json!({"resource": ""}), r#"{"resource":"","divisor":"0"}"#),
+        (
+            "apiextensions/v1.CustomResourceDefinitionStatus",
+            json!({"conditions": [], "storedVersions": []}),
+            r#"{"conditions":[],"acceptedNames":{"plural":"","kind":""},"storedVersions":[]}"#,
+        ),
     ] {
         let mut got = object.clone();
         canonical(&mut got, message(name).unwrap());
