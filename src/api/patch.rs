@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::json::{self, Limits, ReadError};
+use crate::quote::json_type;
 use crate::schema::Message;
 use crate::strategic_merge::{self, StrategicMergeError};
 use crate::{Patch, Status};
@@ -52,7 +53,7 @@ impl From<PatchError> for Status {
             PatchError::Unprocessable(_) | PatchError::TestFailed(_) => {
                 Status::failure(422, "Invalid", "the server rejected our request due to an error in our request")
             }
-            PatchError::Failed(_) => Status::internal(text),
+            PatchError::Failed(_) => Status::failure(500, "", text),
         }
     }
 }
@@ -102,8 +103,12 @@ impl Patch {
         match self {
             Patch::Json(operations) => operations::apply(object, operations),
             Patch::Merge(patch) => {
-                if !patch.is_object() {
+                if patch.is_null() {
                     return Err(PatchError::Malformed("Invalid JSON Patch".to_owned()));
+                }
+                if !patch.is_object() {
+                    let why = unreadable(patch, "map[string]interface {}");
+                    return Err(PatchError::Malformed(format!("error decoding patch: {why}")));
                 }
                 json_patch::merge(object, patch);
                 Ok(())
@@ -111,13 +116,38 @@ impl Patch {
             Patch::Strategic(patch) => {
                 let message = message.ok_or(PatchError::Unsupported("strategic merge patch of a custom resource"))?;
                 match (object, patch) {
+                    (_, Value::Null) => Ok(()),
                     (Value::Object(object), Value::Object(patch)) => {
-                        Ok(strategic_merge::apply(object, patch.clone(), message)?)
+                        let mut patch = patch.clone();
+                        patch.values_mut().for_each(make_whole);
+                        Ok(strategic_merge::apply(object, patch, message)?)
                     }
-                    _ => Err(PatchError::Malformed("invalid JSON document".to_owned())),
+                    (_, patch) => Err(PatchError::Malformed(unreadable(patch, "map[string]interface {}"))),
                 }
             }
             Patch::Apply(_) => Err(PatchError::Unsupported("server-side apply as a plain patch")),
         }
+    }
+}
+
+/// What Go's decoder says of a patch that is something else than what a patch is read into.
+fn unreadable(patch: &Value, wanted: &str) -> String {
+    format!("json: cannot unmarshal {} into Go value of type {wanted}", json_type(patch))
+}
+
+/// Numbers that are whole become integers: upstream's converter, which strategic merges go through, takes `3.0` where an
+/// integer is wanted.
+fn make_whole(value: &mut Value) {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            // Beyond this not every integer is a float.
+            const EXACT: f64 = 9_007_199_254_740_992.0;
+            if let Some(float) = number.as_f64().filter(|float| float.trunc() == *float && float.abs() <= EXACT) {
+                *value = Value::from(float as i64);
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(make_whole),
+        Value::Object(map) => map.values_mut().for_each(make_whole),
+        _ => {}
     }
 }

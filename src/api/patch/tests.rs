@@ -131,7 +131,36 @@ fn applies_merge_patches() {
     ] {
         assert_eq!(apply(&Patch::Merge(patch), object), Ok(expect));
     }
-    assert!(matches!(apply(&Patch::Merge(json!("x")), json!({})), Err(PatchError::Malformed(_))));
+    for (patch, expect) in [
+        (
+            json!(["x"]),
+            "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}",
+        ),
+        (json!(null), "Invalid JSON Patch"),
+    ] {
+        assert_eq!(apply(&Patch::Merge(patch), json!({})).unwrap_err().to_string(), expect);
+    }
+}
+
+#[test]
+fn strategic_merge_patches_are_read_as_upstreams_converter_does() {
+    let pod = message("core/v1.Pod");
+    let check = |patch: Value, expect: Value| {
+        let mut object = json!({"spec": {"priority": 1}});
+        Patch::Strategic(patch.clone()).apply(&mut object, pod).unwrap();
+        assert_eq!(object, expect, "{patch}");
+    };
+    check(json!({"spec": {"priority": 3.0}}), json!({"spec": {"priority": 3}}));
+    check(json!({"spec": {"priority": 3.5}}), json!({"spec": {"priority": 3.5}}));
+    check(
+        json!({"spec": {"tolerations": [{"tolerationSeconds": 1e3}]}}),
+        json!({"spec": {"priority": 1, "tolerations": [{"tolerationSeconds": 1000}]}}),
+    );
+    check(json!(null), json!({"spec": {"priority": 1}}));
+    let refused = Patch::Strategic(json!("x")).apply(&mut json!({}), pod).unwrap_err();
+    assert_eq!(refused.to_string(), "json: cannot unmarshal string into Go value of type map[string]interface {}");
+    let failed = Status::from(PatchError::Failed("unable".into()));
+    assert_eq!((failed.code, &*failed.reason, &*failed.message), (500, "", "unable"));
 }
 
 #[test]
