@@ -190,10 +190,10 @@ impl ManagedFields {
         Ok(managed)
     }
 
-    /// Whether a client asks to forget all owners: an empty list, or one empty entry.
-    pub fn is_reset(value: &Value) -> bool {
+    /// Whether a client asks to forget all owners: one empty entry, or, of a built-in kind, an empty list.
+    pub fn is_reset(value: &Value, builtin: bool) -> bool {
         match value.as_array().map(Vec::as_slice) {
-            Some([]) => true,
+            Some([]) => builtin,
             Some([one]) => one.as_object().is_some_and(|one| one.values().all(is_zero)),
             _ => false,
         }

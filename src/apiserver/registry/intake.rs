@@ -43,7 +43,8 @@ impl Registry {
         let (group, version, kind) = part.kind(resource);
         name_kind(&mut body, group, version, kind)?;
         let mut unknown = Vec::new();
-        let forgets = body.at("metadata.managedFields").is_some_and(ManagedFields::is_reset);
+        let forgets =
+            body.at("metadata.managedFields").is_some_and(|said| ManagedFields::is_reset(said, resource.builtin));
         if !resource.builtin && part != Part::Scale {
             // Whatever else a custom kind holds, its metadata is everybody's.
             if let (Some(metadata), Some(message)) = (body.get_mut("metadata"), schema::message("meta/v1.ObjectMeta")) {

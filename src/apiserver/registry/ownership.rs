@@ -132,7 +132,7 @@ impl Written {
     /// What to begin with: what the client says, if that can be read and says something.
     fn before(&self, sent: Option<&Value>, current: impl Fn() -> ManagedFields) -> ManagedFields {
         let Some(sent) = sent else { return current() };
-        if ManagedFields::is_reset(sent) {
+        if ManagedFields::is_reset(sent, self.resource.builtin) {
             return ManagedFields::default();
         }
         let current = current();
