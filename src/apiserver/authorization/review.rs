@@ -108,6 +108,11 @@ impl Question {
     ) -> Value {
         let metadata = match self {
             Self::Myself => json!({ "creationTimestamp": api::time::format(jiff::Timestamp::now()) }),
+            // Answered by a new review, upstream, which was asked nothing.
+            Self::Rules(_) => {
+                review["spec"] = json!({});
+                json!({})
+            }
             _ => review.at("metadata").filter(|metadata| metadata.is_object()).cloned().unwrap_or_else(|| json!({})),
         };
         let status = match self {

@@ -104,10 +104,13 @@ async fn reviews_say_what_is_wrong_with_them() {
     let both = json!({"rawSelector": "a=b", "requirements": [{"key": "a", "operator": "Exists"}]});
     let spec = json!({"user": "a", "resourceAttributes": {"verb": "get", "labelSelector": both}});
     check(spec, "may not specified at the same time as requirements").await;
-    let rules = json!({"spec": {"namespace": "default"}});
+    let rules = json!({"metadata": {"name": "r"}, "spec": {"namespace": "default"}});
     let node = server.client("system:node:n", &["system:nodes"]);
     let path = "POST /apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
-    let status = node.send(path, Body::from(rules.to_string())).await.json()["status"].clone();
+    let answer = node.send(path, Body::from(rules.to_string())).await.json();
+    // What was asked is not told again.
+    assert_eq!((&answer["metadata"], &answer["spec"]), (&json!({}), &json!({})));
+    let status = answer["status"].clone();
     assert_eq!(status["evaluationError"], "node authorizer does not support user rule resolution");
     assert_eq!(status["incomplete"], true);
 }
