@@ -101,6 +101,7 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     file.write_all(content).and_then(|()| file.sync_all()).map_err(failed("cannot write the file"))?;
     std::fs::rename(&new, path).map_err(failed("cannot replace the file"))?;
     if let Some(parent) = path.parent() {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
         std::fs::File::open(parent).and_then(|dir| dir.sync_all()).map_err(failed("cannot sync the directory"))?;
     }
     Ok(())
