@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::Owners;
+use crate::tree::Tree;
 
 /// What kind of write is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,9 +159,11 @@ impl Attributes {
         if is_namespace { &self.name } else { &self.namespace }
     }
 
-    /// 403 for this write.
+    /// 403 for this write. An object that has no name yet goes by what its name will begin with.
     pub fn forbidden(&self, why: impl fmt::Display) -> Status {
-        Status::forbidden(&self.resource.group, &self.resource.plural, &self.name, why)
+        let names = [&*self.name, self.object.text("metadata.name"), self.object.text("metadata.generateName")];
+        let name = names.into_iter().find(|name| !name.is_empty()).unwrap_or("Unknown");
+        Status::forbidden(&self.resource.group, &self.resource.plural, name, why)
     }
 }
 

@@ -75,6 +75,13 @@ async fn classes_become_numbers() {
     missing["spec"]["priorityClassName"] = "x".into();
     let status = server.create("pods", missing).await.unwrap_err();
     assert_eq!(status.message, "pods \"r\" is forbidden: no PriorityClass with name x was found");
+    for (metadata, expect) in [(json!({"generateName": "r-"}), "r-"), (json!({}), "Unknown")] {
+        let mut unnamed = pod("r");
+        unnamed["spec"]["priorityClassName"] = "x".into();
+        unnamed["metadata"] = metadata;
+        let status = server.create("pods", unnamed).await.unwrap_err();
+        assert_eq!(status.message, format!("pods \"{expect}\" is forbidden: no PriorityClass with name x was found"));
+    }
 }
 
 #[tokio::test]

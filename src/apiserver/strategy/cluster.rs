@@ -116,12 +116,14 @@ pub(super) const EVENT: Strategy = Strategy {
     create_on_update: true,
     garbage: Garbage::Unsupported,
     durability: Durability::Deferred,
+    name: |_| Vec::new(),
     validate: events::event,
     ..Strategy::DEFAULT
 };
 
 /// The same objects, written by those who know the newer group.
 pub(super) const EVENT_V1: Strategy = Strategy {
+    name: Strategy::DEFAULT.name,
     validate: events::event_v1,
     validate_create: events::new_event_v1,
     validate_update: events::event_v1_update,

@@ -81,7 +81,8 @@ pub(super) const DEFINITION: Strategy = Strategy {
     },
     validate_create: |definition, errors| {
         let name = definition.text("metadata.name");
-        if name != format!("{}.{}", definition.text("spec.names.plural"), definition.text("spec.group")) {
+        let expected = format!("{}.{}", definition.text("spec.names.plural"), definition.text("spec.group"));
+        if !name.is_empty() && name != expected {
             let why = "must be spec.names.plural+\".\"+spec.group";
             errors.push(Error::invalid(&Path::root("metadata.name"), name, why));
         }

@@ -42,6 +42,8 @@ const NEW: &[(&str, Changes, &str)] = &[
     ("statefulsets", &[("spec.podManagementPolicy", r#""Random""#)], "spec.podManagementPolicy: Invalid value: \"Random\": must be 'OrderedReady' or 'Parallel'"),
     ("horizontalpodautoscalers", &[("spec.scaleTargetRef.apiVersion", "null")], "spec.scaleTargetRef.apiVersion: Invalid value: \"\": apiVersion must specify API group"),
     ("horizontalpodautoscalers", &[("spec.behavior", r#"{"scaleUp":{"policies":[]}}"#)], "spec.behavior.scaleUp.policies: Required value: must specify at least one Policy"),
+    ("customresourcedefinitions", &[("metadata.name", "null")], "metadata.name: Required value: name or generateName is required"),
+    ("poddisruptionbudgets", &[("metadata.name", r#""A_Name""#)], "taken"),
     ("storageclasses", &[("allowedTopologies", "[{}]")], "allowedTopologies[0].matchLabelExpressions: Duplicate value: \"\""),
     ("statefulsets", &[("spec.updateStrategy", r#"{"type":"OnDelete","rollingUpdate":{"partition":1}}"#)], "spec.updateStrategy.rollingUpdate: Invalid value: {\"Partition\":1,\"MaxUnavailable\":null}: only allowed for updateStrategy 'RollingUpdate'"),
     ("statefulsets", &[("spec.persistentVolumeClaimRetentionPolicy", r#"{"whenDeleted":"Burn"}"#)], "spec.persistentVolumeClaimRetentionPolicy.whenDeleted: Unsupported value: \"Burn\": supported values: \"Retain\", \"Delete\""),
