@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::Resource;
+use api::{Resource, prune, schema};
 use serde_json::{Value, json};
 
 /// A write: a create, or a change of `old` through the object itself or a subresource.
@@ -88,13 +88,17 @@ pub(crate) fn same_identity(new: &mut Value, old: &Value) {
 }
 
 /// A verdict without what differs from one moment to the next: identifiers made up, times of the day, and the order in which
-/// upstream meets the volumes that stateful sets claim, which is that of a map.
+/// upstream meets the volumes that stateful sets claim, which is that of a map. Objects are as they are read from the store,
+/// which upstream's have not seen.
 pub(crate) fn comparable(case: &Case, verdict: Verdict) -> Verdict {
     match verdict {
         Verdict::Taken { mut object, warnings } => {
             if let Some(metadata) = object["metadata"].as_object_mut() {
                 metadata.shift_remove("resourceVersion");
                 metadata.shift_remove("managedFields");
+            }
+            if let Some(message) = schema::for_kind(&case.row.group, &case.row.version, &case.row.kind) {
+                prune::canonical(&mut object, message);
             }
             let text = timeless(&object.to_string());
             let object = serde_json::from_str(&text).unwrap_or(json!(text));
