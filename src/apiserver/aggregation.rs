@@ -229,6 +229,17 @@ impl Aggregator {
         self.generation.subscribe()
     }
 
+    /// Every APIService by its name, and whether it does not answer.
+    pub(crate) fn unavailable(&self) -> Vec<(String, bool)> {
+        let remotes = self.remotes();
+        let silent = |name: &str| remotes.all.iter().any(|remote| remote.name == name && !remote.available);
+        self.services
+            .list("")
+            .iter()
+            .map(|service| (service.meta.name.to_string(), silent(&service.meta.name)))
+            .collect()
+    }
+
     fn remotes(&self) -> Arc<Remotes> {
         let (revision, shown) = (self.services.revision(), self.identity.shown());
         let known = self.remotes.load_full();

@@ -116,7 +116,7 @@ impl Chain {
                         trail.unauthenticated(what, &tried(peer, headers));
                     }
                 })?;
-                self.metrics.authenticated();
+                self.metrics.authenticated(peer);
                 tracing::Span::current().record("user", asker.name.as_str());
                 trail.map_or(Ok(()), |trail| trail.authenticated(&asker, what))?;
                 let user = impersonation::apply(&self.authorizer, asker.clone(), headers).await?;
@@ -128,6 +128,7 @@ impl Chain {
         };
         let permit = self.fairness.admit(&self.registry, &user, asking, flow).await?;
         let decision = self.authorizer.decide(&user, what).await;
+        self.metrics.authorized(&decision);
         if let Some(trail) = trail {
             trail.authorized(&decision);
         }

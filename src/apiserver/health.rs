@@ -8,6 +8,8 @@ use http::Response;
 use crate::http::query::Query;
 use crate::http::respond;
 
+const TEXT: &str = "text/plain; charset=utf-8";
+
 /// One thing that has to be well.
 #[derive(Clone)]
 pub struct HealthCheck {
@@ -46,10 +48,10 @@ pub(crate) fn answer(checks: &[HealthCheck], path: &str, query: &Query) -> Optio
         _ => return None,
     };
     let mut checks = checks.iter().filter(|check| check.live || !live_only);
-    if !one.is_empty() {
+    if !one.is_empty() || path.ends_with('/') {
         let found = checks.find(|check| check.name == one)?;
         return Some(match (found.check)() {
-            Ok(()) => text(200, "ok".into()),
+            Ok(()) => respond::whole(200, TEXT, "ok".into()),
             Err(why) => text(500, format!("internal server error: {why}\n")),
         });
     }
@@ -82,8 +84,18 @@ pub(crate) fn answer(checks: &[HealthCheck], path: &str, query: &Query) -> Optio
     })
 }
 
+/// Each check with the page that asks it, and whether it is well.
+pub(crate) fn outcomes(checks: &[HealthCheck]) -> Vec<(String, &'static str, bool)> {
+    let outcome = |check: &HealthCheck| {
+        let pages: &[&'static str] = if check.live { &["healthz", "livez", "readyz"] } else { &["readyz"] };
+        let well = (check.check)().is_ok();
+        pages.iter().map(move |page| (check.name.clone(), *page, well)).collect::<Vec<_>>()
+    };
+    checks.iter().flat_map(outcome).collect()
+}
+
 fn text(code: u16, text: String) -> Response<Body> {
-    let mut response = respond::whole(code, "text/plain; charset=utf-8", text.into());
+    let mut response = respond::whole(code, TEXT, text.into());
     let nosniff = http::HeaderValue::from_static("nosniff");
     response.headers_mut().insert(http::header::X_CONTENT_TYPE_OPTIONS, nosniff);
     response

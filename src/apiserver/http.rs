@@ -117,7 +117,8 @@ pub(crate) async fn handle(server: Arc<Server>, peer: Arc<Peer>, request: Reques
     }
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
     let known = is_known(&server, &info);
-    server.chain.metrics.request(&what, info.scope(), known, query.get("dryRun").is_some(), code, started.elapsed());
+    let (dry_run, took) = (query.get("dryRun").is_some(), started.elapsed());
+    let response = server.chain.metrics.request(&what, info.scope(), known, dry_run, response, took);
     span.in_scope(|| tracing::debug!(code, path = %info.path, took = ?started.elapsed(), "answered"));
     response
 }

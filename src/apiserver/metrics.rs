@@ -1,11 +1,17 @@
 //! `/metrics`: upstream's names, with labels whose values are few and known.
 
 pub(crate) mod exposition;
+mod process;
+mod sizes;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::Resource;
+use axum::body::Body;
+use http::Response;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -15,13 +21,32 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::audit::{Counters, Trail};
-use crate::authorization::Attributes;
+use crate::authentication::x509::Peer;
+use crate::authorization::{Attributes, Decision};
 use crate::fairness::InFlight;
 
 /// Upstream's buckets for request durations, in seconds.
 const BUCKETS: [f64; 24] = [
     0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0,
     45.0, 60.0, 120.0,
+];
+
+/// Upstream's buckets for what is left of certificates, in seconds.
+const LIFETIMES: [f64; 14] = [
+    0.0,
+    1800.0,
+    3600.0,
+    7200.0,
+    21_600.0,
+    43_200.0,
+    86_400.0,
+    172_800.0,
+    345_600.0,
+    604_800.0,
+    2_592_000.0,
+    7_776_000.0,
+    15_552_000.0,
+    31_104_000.0,
 ];
 
 #[derive(Clone, Debug, Default, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -54,6 +79,29 @@ struct InFlightLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ResourceLabels {
+    group: String,
+    resource: String,
+}
+
+/// A resource with its group in one, as upstream's older metrics name it.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct QualifiedLabels {
+    resource: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct NameLabels {
+    name: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CheckLabels {
+    name: String,
+    r#type: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ResultLabels {
     result: &'static str,
 }
@@ -65,15 +113,43 @@ pub(crate) struct Metrics {
     durations: Family<DurationLabels, Histogram, fn() -> Histogram>,
     long_running: Family<DurationLabels, Gauge>,
     in_flight: Family<InFlightLabels, Gauge>,
+    sizes: Family<DurationLabels, Histogram, fn() -> Histogram>,
     authentication: Family<ResultLabels, Counter>,
+    authorization: Verdicts,
+    certificates: Histogram,
+    objects: Family<ResourceLabels, Gauge>,
+    qualified_objects: Family<QualifiedLabels, Gauge>,
+    unavailable: Family<NameLabels, Gauge>,
     in_process: Family<RequestLabels, Counter>,
     pub(crate) panics: Counter,
     pub(crate) connections: Gauge,
     pub(crate) handshake_errors: Counter,
 }
 
+/// Outcomes of authorization, each with its counter: every request counts one.
+struct Verdicts {
+    allowed: Counter,
+    denied: Counter,
+    no_opinion: Counter,
+    failed: Counter,
+}
+
+/// What is counted when somebody asks, because it is known anyway.
+pub(crate) struct Now {
+    pub(crate) in_flight: InFlight,
+    /// How many objects there are of each kind: group, plural, count.
+    pub(crate) objects: Vec<(Box<str>, Box<str>, usize)>,
+    /// The APIServices, and whether they do not answer.
+    pub(crate) services: Vec<(String, bool)>,
+}
+
 fn durations() -> Histogram {
     Histogram::new(BUCKETS)
+}
+
+/// Upstream's buckets for sizes, in bytes.
+fn sizes() -> Histogram {
+    Histogram::new([1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9])
 }
 
 impl Metrics {
@@ -83,8 +159,21 @@ impl Metrics {
         audit: &Counters,
         webhooks: &crate::webhook::Client,
     ) -> Self {
+        let authorization: Family<ResultLabels, Counter> = Family::default();
+        let verdict = |result| authorization.get_or_create(&ResultLabels { result }).clone();
         let mut metrics = Self {
             registry: Registry::default(),
+            sizes: Family::new_with_constructor(sizes as fn() -> Histogram),
+            authorization: Verdicts {
+                allowed: verdict("allowed"),
+                denied: verdict("denied"),
+                no_opinion: verdict("no-opinion"),
+                failed: verdict("error"),
+            },
+            certificates: Histogram::new(LIFETIMES),
+            objects: Family::default(),
+            qualified_objects: Family::default(),
+            unavailable: Family::default(),
             requests: Family::default(),
             durations: Family::new_with_constructor(durations as fn() -> Histogram),
             long_running: Family::default(),
@@ -107,6 +196,22 @@ impl Metrics {
         to.register("apiserver_longrunning_requests", "Long-running requests under way", metrics.long_running.clone());
         to.register("apiserver_current_inflight_requests", "Requests under way, by kind", metrics.in_flight.clone());
         to.register("authentication_attempts", "Authentication attempts by result", metrics.authentication.clone());
+        to.register("authorization_attempts", "Authorization attempts by result", authorization);
+        to.register(
+            "apiserver_client_certificate_expiration_seconds",
+            "How long the certificates that requests come with will last",
+            metrics.certificates.clone(),
+        );
+        to.register("apiserver_response_sizes", "Sizes of answers to reads in bytes", metrics.sizes.clone());
+        to.register("apiserver_resource_objects", "Stored objects by kind", metrics.objects.clone());
+        to.register("apiserver_storage_objects", "Stored objects by kind", metrics.qualified_objects.clone());
+        to.register(
+            "aggregator_unavailable_apiservice",
+            "Whether an APIService is unavailable, by its name",
+            metrics.unavailable.clone(),
+        );
+        to.register_collector(Box::new(process::Process));
+        to.register_collector(Box::new(process::Build));
         to.register(
             "isopod_in_process_requests",
             "Requests from components of this process",
@@ -126,12 +231,26 @@ impl Metrics {
         reloads.register(what, &mut self.registry);
     }
 
-    pub(crate) fn authenticated(&self) {
+    pub(crate) fn authenticated(&self, peer: &Peer) {
+        if let Some(left) = peer.expires_in() {
+            self.certificates.observe(left as f64);
+        }
         self.authentication.get_or_create(&ResultLabels { result: "success" }).inc();
     }
 
     pub(crate) fn unauthenticated(&self) {
         self.authentication.get_or_create(&ResultLabels { result: "failure" }).inc();
+    }
+
+    pub(crate) fn authorized(&self, decision: &Decision) {
+        let verdicts = &self.authorization;
+        let verdict = match decision {
+            Decision::Allow(_) => &verdicts.allowed,
+            Decision::Deny(_) => &verdicts.denied,
+            Decision::NoOpinion(_) => &verdicts.no_opinion,
+            Decision::Failed(_) => &verdicts.failed,
+        };
+        verdict.inc();
     }
 
     /// One request from this process.
@@ -148,17 +267,17 @@ impl Metrics {
         self.in_process.get_or_create(&labels).inc();
     }
 
-    /// One request over HTTP. `known` tells whether it is about a resource there is: what a client made up is not counted
-    /// under names of its choosing.
+    /// One request over HTTP, with its answer. `known` tells whether it is about a resource there is: what a client made up is
+    /// not counted under names of its choosing.
     pub(crate) fn request(
         &self,
         what: &Attributes<'_>,
         scope: &'static str,
         known: bool,
         dry_run: bool,
-        code: u16,
+        response: Response<Body>,
         took: Duration,
-    ) {
+    ) -> Response<Body> {
         let labels = labels(what, scope, known);
         let counted = RequestLabels {
             verb: labels.verb.clone(),
@@ -169,11 +288,16 @@ impl Metrics {
             scope: labels.scope,
             component: labels.component,
             dry_run: if dry_run { "All" } else { "" },
-            code: code.to_string(),
+            code: response.status().as_u16().to_string(),
         };
         self.requests.get_or_create(&counted).inc();
-        if !crate::fairness::is_long_running(what) {
-            self.durations.get_or_create(&labels).observe(took.as_secs_f64());
+        if crate::fairness::is_long_running(what) {
+            return response;
+        }
+        self.durations.get_or_create(&labels).observe(took.as_secs_f64());
+        match what.verb {
+            "get" | "list" => sizes::count(response, self.sizes.get_or_create(&labels).clone()),
+            _ => response,
         }
     }
 
@@ -185,20 +309,45 @@ impl Metrics {
     }
 
     /// The text of `/metrics`.
-    pub(crate) fn text(&self, in_flight: InFlight) -> String {
-        let set = |kind, count: usize| {
-            self.in_flight
-                .get_or_create(&InFlightLabels { request_kind: kind })
-                .set(i64::try_from(count).unwrap_or(i64::MAX));
-        };
-        set("readOnly", in_flight.reads);
-        set("mutating", in_flight.writes);
-        let mut text = String::new();
-        if encode(&mut text, &self.registry).is_err() {
-            tracing::error!("the metrics cannot be written");
+    pub(crate) fn text(&self, now: Now) -> String {
+        let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        for (request_kind, count) in [("readOnly", now.in_flight.reads), ("mutating", now.in_flight.writes)] {
+            self.in_flight.get_or_create(&InFlightLabels { request_kind }).set(whole(count));
         }
-        exposition::classic(&text)
+        // Kinds and services come and go.
+        self.objects.clear();
+        self.qualified_objects.clear();
+        self.unavailable.clear();
+        for (group, plural, count) in now.objects {
+            let name = if group.is_empty() { plural.to_string() } else { format!("{plural}.{group}") };
+            self.qualified_objects.get_or_create(&QualifiedLabels { resource: name }).set(whole(count));
+            let labels = ResourceLabels { group: group.into(), resource: plural.into() };
+            self.objects.get_or_create(&labels).set(whole(count));
+        }
+        for (name, unavailable) in now.services {
+            self.unavailable.get_or_create(&NameLabels { name }).set(unavailable.into());
+        }
+        written(&self.registry)
     }
+}
+
+/// The text of `/metrics/slis`: whether each check is well, by its name and those of the pages that ask it.
+pub(crate) fn checks(outcomes: Vec<(String, &'static str, bool)>) -> String {
+    let health: Family<CheckLabels, Gauge> = Family::default();
+    for (name, page, well) in outcomes {
+        health.get_or_create(&CheckLabels { name, r#type: page }).set(well.into());
+    }
+    let mut registry = Registry::default();
+    registry.register("kubernetes_healthcheck", "The result of a single health check", health);
+    written(&registry)
+}
+
+fn written(registry: &Registry) -> String {
+    let mut text = String::new();
+    if encode(&mut text, registry).is_err() {
+        tracing::error!("the metrics cannot be written");
+    }
+    exposition::classic(&text)
 }
 
 /// A long-running request, as long as it is counted.

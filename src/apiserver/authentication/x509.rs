@@ -165,6 +165,12 @@ impl Peer {
         self.client.as_ref().filter(|_| !self.expired())
     }
 
+    /// Seconds for which the certificate that says who the peer is will go on to do so.
+    pub(crate) fn expires_in(&self) -> Option<i64> {
+        let left = self.not_after - jiff::Timestamp::now().as_second();
+        (self.presented && self.client.is_some() && left >= 0).then_some(left)
+    }
+
     /// The common name of a front proxy we trust.
     pub(crate) fn front_proxy(&self) -> Option<&str> {
         if self.expired() { None } else { self.front_proxy.as_deref() }

@@ -1,5 +1,6 @@
 //! Paths that are no resources: discovery, health, metrics, version, keys, and the index of all of them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api::Status;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Incoming, plain_form, respond};
 use crate::fairness::DEBUG_PREFIX;
-use crate::metrics::exposition;
+use crate::metrics::{self, Now, exposition};
 use crate::server::Server;
 use crate::{aggregation, discovery, health};
 
@@ -30,10 +31,14 @@ pub(super) async fn serve(server: &Arc<Server>, incoming: Incoming<'_>) -> Resul
     }
     let keys = &server.chain.authenticator.service_accounts;
     let answer = match path.trim_end_matches('/') {
-        "" => respond::value(200, &json!({ "paths": paths(server) }), &form),
+        "" | "/index.html" => respond::value(200, &json!({ "paths": paths(server) }), &form),
         "/version" => respond::value(200, &version(), &form),
         "/metrics" => {
-            let text = server.chain.metrics.text(server.chain.fairness.in_flight());
+            let text = server.chain.metrics.text(now(server));
+            respond::whole(200, exposition::CONTENT_TYPE, text.into())
+        }
+        "/metrics/slis" => {
+            let text = metrics::checks(health::outcomes(&server.checks));
             respond::whole(200, exposition::CONTENT_TYPE, text.into())
         }
         "/.well-known/openid-configuration" => {
@@ -75,7 +80,19 @@ pub(super) async fn serve(server: &Arc<Server>, incoming: Incoming<'_>) -> Resul
     Ok(answer)
 }
 
-fn version() -> Value {
+/// What is counted when somebody asks.
+fn now(server: &Server) -> Now {
+    let registry = &server.chain.registry;
+    // One version of each kind; further ones show the same objects.
+    let mut seen = BTreeSet::new();
+    let rows = registry.catalog().all().into_iter().filter(|row| row.stored && row.stored_as.is_none());
+    let rows: Vec<_> = rows.filter(|row| seen.insert((row.group.clone(), row.plural.clone()))).collect();
+    let objects = rows.iter().map(|row| (row.group.clone(), row.plural.clone(), registry.cache(row).len())).collect();
+    Now { in_flight: server.chain.fairness.in_flight(), objects, services: server.aggregator.unavailable() }
+}
+
+/// What `/version` tells.
+pub(crate) fn version() -> Value {
     json!({
         "major": MAJOR,
         "minor": MINOR,
@@ -116,6 +133,7 @@ fn paths(server: &Server) -> Vec<String> {
         "/apis",
         "/apis/",
         "/metrics",
+        "/metrics/slis",
         "/openapi/v2",
         "/openapi/v3",
         "/openapi/v3/",

@@ -61,7 +61,7 @@ pub(crate) fn failure(status: &Status, plain: &Form) -> Response<Body> {
     };
     // Who accepts nothing there is gets what people read.
     let form = match code {
-        406 => Form { pretty: true, ..Form::PLAIN },
+        406 if plain.accepted.encoding == Encoding::Json => Form { pretty: true, ..Form::PLAIN },
         _ => plain.clone(),
     };
     let mut response = value(code, &serde_json::to_value(status).unwrap_or_default(), &form);

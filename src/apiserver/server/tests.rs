@@ -35,6 +35,8 @@ async fn paths_answer_as_upstreams() {
         ("GET /livez?verbose&exclude=ping", 200, "[+]ping excluded: ok\n"),
         ("GET /readyz/ping", 200, "ok"),
         ("GET /readyz/none", 404, "404 page not found\n"),
+        ("GET /readyz/", 404, "404 page not found\n"),
+        ("GET /index.html", 200, "\"/metrics/slis\""),
         ("GET /metrics", 200, "apiserver_request_total"),
         ("GET /api", 200, "APIVersions"),
         ("GET /apis", 200, "APIGroupList"),
