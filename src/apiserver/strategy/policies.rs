@@ -119,8 +119,12 @@ fn validate_policy(policy: &Value, errors: &mut ErrorList) {
     }
     for (at, annotation) in annotations.iter().enumerate() {
         let (path, key) = (path.index(at), annotation.text("key"));
-        let whole = format!("{}/{key}", policy.text("metadata.name"));
-        errors.invalid_each(&path.child("key"), &whole, qualified_name(&whole));
+        let name = policy.text("metadata.name");
+        let whole = format!("{name}/{key}");
+        match name {
+            "" => errors.push(Error::invalid(&path.child("key"), key, "requires metadata.name be non-empty")),
+            _ => errors.invalid_each(&path.child("key"), &whole, qualified_name(&whole)),
+        }
         if annotations[..at].iter().any(|other| other.text("key") == key) {
             errors.push(Error::duplicate(&path.child("key"), key));
         }

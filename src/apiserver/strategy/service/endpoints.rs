@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::validation::endpoint_ip;
 use crate::strategy::at::{At, Rule};
+use crate::tree::Tree;
 
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
 
@@ -150,7 +151,7 @@ fn hints(endpoint: &At, errors: &mut ErrorList) {
         }
         for (at, hint) in hints.each(list).enumerate() {
             let name = hint.get("name");
-            if items[..at].iter().any(|other| other["name"] == name.str()) {
+            if items[..at].iter().any(|other| other.text("name") == name.str()) {
                 name.duplicate(errors);
             }
             name.complain(errors, check(name.str()));
