@@ -7,6 +7,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+mod repair;
+mod syntax;
 #[cfg(test)]
 mod tests;
 
@@ -41,9 +43,9 @@ pub enum ReadError {
     /// More bytes than the limit, which is named.
     #[error("limit is {0}")]
     TooLarge(usize),
-    /// No JSON, or too deep.
+    /// No JSON, or too deep; in Go's words where Go's parser has any.
     #[error("{0}")]
-    Syntax(serde_json::Error),
+    Syntax(String),
 }
 
 /// Most paths reported: enough for people, bounded for the server.
@@ -54,11 +56,23 @@ pub fn read(text: &[u8], limits: Limits) -> Result<Document, ReadError> {
     if text.len() > limits.bytes {
         return Err(ReadError::TooLarge(limits.bytes));
     }
+    read_once(text, limits).or_else(|error| match syntax::complaint(text) {
+        Some(why) => Err(ReadError::Syntax(why)),
+        // Go's parser puts up with characters that are none.
+        None => match repair::characters(text) {
+            Some(repaired) => read_once(&repaired, limits),
+            None => Err(error),
+        }
+        .map_err(|error| ReadError::Syntax(error.to_string())),
+    })
+}
+
+fn read_once(text: &[u8], limits: Limits) -> Result<Document, serde_json::Error> {
     let duplicates = RefCell::new(Vec::new());
     let mut parser = serde_json::Deserializer::from_slice(text);
     let seed = Seed { duplicates: &duplicates, path: None, room: limits.depth };
-    let value = seed.deserialize(&mut parser).map_err(ReadError::Syntax)?;
-    parser.end().map_err(ReadError::Syntax)?;
+    let value = seed.deserialize(&mut parser)?;
+    parser.end()?;
     Ok(Document { value, duplicates: duplicates.into_inner() })
 }
 

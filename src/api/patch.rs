@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::json::{self, Limits, ReadError};
 use crate::quote::json_type;
 use crate::schema::Message;
+use crate::status::Details;
 use crate::strategic_merge::{self, StrategicMergeError};
 use crate::{Patch, Status};
 
@@ -51,7 +52,8 @@ impl From<PatchError> for Status {
             PatchError::Malformed(_) => Status::bad_request(text),
             PatchError::TooLarge(_) => Status::failure(413, "RequestEntityTooLarge", text),
             PatchError::Unprocessable(_) | PatchError::TestFailed(_) => {
-                Status::failure(422, "Invalid", "the server rejected our request due to an error in our request")
+                let why = "the server rejected our request due to an error in our request";
+                Status { details: Some(Details::default()), ..Status::failure(422, "Invalid", why) }
             }
             PatchError::Failed(_) => Status::failure(500, "", text),
         }
@@ -86,7 +88,7 @@ impl Patch {
         };
         let document = json::read(body, Limits::default()).map_err(|error| match error {
             ReadError::TooLarge(limit) => PatchError::TooLarge(format!("Request entity too large: limit is {limit}")),
-            ReadError::Syntax(error) => PatchError::Malformed(error.to_string()),
+            ReadError::Syntax(why) => PatchError::Malformed(why),
         })?;
         let patch = match (wrap(Value::Null), document.value) {
             (Patch::Json(_), body @ Value::Object(_)) => Patch::Strategic(body),

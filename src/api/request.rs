@@ -107,8 +107,8 @@ pub struct WatchOptions {
     pub bookmarks: bool,
     /// WatchList: send the present state and mark its end with a bookmark. `None` where the query does not say.
     pub initial_events: Option<bool>,
-    /// Seconds after which the watch ends by itself.
-    pub timeout_seconds: Option<u64>,
+    /// Seconds after which the watch ends by itself; zero leaves it to the server.
+    pub timeout_seconds: Option<i64>,
 }
 
 /// How strictly unknown and duplicate fields are taken.

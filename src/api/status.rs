@@ -234,7 +234,10 @@ impl Status {
 
     /// 500. The message is external text: never an internal error's chain.
     pub fn internal(why: impl std::fmt::Display) -> Self {
-        Self::failure(500, "InternalError", format!("Internal error occurred: {why}"))
+        let why = why.to_string();
+        let status = Self::failure(500, "InternalError", format!("Internal error occurred: {why}"));
+        let cause = Cause { reason: String::new(), message: why, field: String::new() };
+        Self { details: Some(Details { causes: vec![cause], ..Details::default() }), ..status }
     }
 
     /// 503.

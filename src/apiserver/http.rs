@@ -215,10 +215,10 @@ async fn timed<T>(time: Duration, work: impl Future<Output = Result<T, Status>>)
 /// How long a request may take: as long as it says itself, a minute at most.
 fn time_allowed(query: &Query) -> Result<Duration, Status> {
     let Some(text) = query.text("timeout") else { return Ok(REQUEST_TIME) };
-    let asked = api::duration::parse(text).ok_or_else(|| {
-        let why = format!("time: invalid duration {}", api::quote::quote(text));
-        Status::bad_request(format!("invalid timeout specified in the request URL - {why}"))
-    })?;
+    let nanoseconds = api::duration::nanoseconds(text)
+        .map_err(|why| Status::bad_request(format!("invalid timeout specified in the request URL - {why}")))?;
+    // Upstream's deadline in the past keeps nothing from being done.
+    let asked = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0));
     Ok(if asked.is_zero() { REQUEST_TIME } else { asked.min(REQUEST_TIME) })
 }
 
@@ -245,7 +245,19 @@ fn attributes<'a>(info: &'a RequestInfo, query: &'a Query) -> Attributes<'a> {
 /// The form of answers that one request asks for.
 pub(crate) fn form(headers: &HeaderMap, query: &Query, offer: accept::Offer) -> Result<Form, Status> {
     let accepted = accept::negotiate(text(headers, header::ACCEPT), offer)?;
-    Ok(Form { accepted, ..plain_form(headers, query) })
+    let include = match query.get("includeObject").unwrap_or_default() {
+        "None" => shape::Include::None,
+        "Object" => shape::Include::Object,
+        "" | "Metadata" => shape::Include::Metadata,
+        other if matches!(accepted.shape, accept::Shape::Table(_)) => {
+            let quoted = api::quote::quote(other);
+            let why = format!("includeObject: Invalid value: {quoted}: must be 'Metadata', 'Object', 'None', or empty");
+            return Err(Status::bad_request(format!("Unable to convert to Table as requested: {why}")));
+        }
+        _ => shape::Include::Metadata,
+    };
+    let plain = plain_form(headers, query);
+    Ok(Form { pretty: plain.pretty || accepted.pretty, accepted, include, ..plain })
 }
 
 /// The form of a failure: what is accepted is followed as far as it can be.
@@ -266,12 +278,7 @@ pub(crate) fn plain_form(headers: &HeaderMap, query: &Query) -> Form {
     let gzip = text(headers, header::ACCEPT_ENCODING)
         .split(',')
         .any(|e| e.split(';').next().unwrap_or_default().trim() == "gzip");
-    let include = match query.get("includeObject") {
-        Some("None") => shape::Include::None,
-        Some("Object") => shape::Include::Object,
-        _ => shape::Include::Metadata,
-    };
-    Form { pretty, gzip, include, ..Form::PLAIN }
+    Form { pretty, gzip, ..Form::PLAIN }
 }
 
 /// The client's own id for the request where it sends a sane one, else a new one.

@@ -51,7 +51,7 @@ use update::Intent;
 
 pub(crate) use admitted::show_value;
 pub(crate) use error::causes;
-pub(crate) use intake::unknown_kind;
+pub(crate) use intake::{package_of, unknown_kind};
 pub(crate) use metadata::generate as generate_name;
 pub use watch::{Delivery, Verdict, Watch};
 

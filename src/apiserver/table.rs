@@ -12,6 +12,7 @@ mod json_path;
 mod network;
 mod pod;
 mod policy;
+mod scale;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use column::Column;
+pub(crate) use scale::row as scale;
 
 /// What fills the cells of one object, in the order of the columns.
 type Cells = fn(&Object, Timestamp) -> Result<Vec<Value>, ObjectError>;
@@ -93,6 +95,7 @@ fn kind(resource: &Resource) -> Option<Kind> {
         ("admissionregistration.k8s.io", "validatingadmissionpolicies") => policy::VALIDATING_POLICY,
         ("admissionregistration.k8s.io", "validatingadmissionpolicybindings") => policy::VALIDATING_POLICY_BINDING,
         ("apiregistration.k8s.io", "apiservices") => cluster::API_SERVICE,
+        ("autoscaling", "scales") => scale::SCALE,
         ("apps", "controllerrevisions") => workloads::CONTROLLER_REVISION,
         ("apps", "daemonsets") => workloads::DAEMON_SET,
         ("apps", "deployments") => workloads::DEPLOYMENT,

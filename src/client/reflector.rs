@@ -15,7 +15,7 @@ use crate::https::{Selection, Shared};
 const PAGE: usize = 500;
 /// Watches end by themselves after this many seconds up to twice as many, so that servers and load balancers can shift
 /// them (client-go's figures).
-const WATCH_SECONDS: u64 = 300;
+const WATCH_SECONDS: i64 = 300;
 const FIRST_DELAY: Duration = Duration::from_millis(200);
 const LAST_DELAY: Duration = Duration::from_secs(30);
 

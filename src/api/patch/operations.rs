@@ -16,6 +16,9 @@ const MAX_VALUES: usize = 1_000_000;
 
 /// Carries out the operations one after the other; when one fails, the object is left as it was then.
 pub(super) fn apply(object: &mut Value, operations: &Value) -> Result<(), PatchError> {
+    if operations.is_null() {
+        return Ok(());
+    }
     let Value::Array(operations) = operations else {
         let why =
             format!("json: cannot unmarshal {} into Go value of type []handlers.jsonPatchOp", json_type(operations));
@@ -28,20 +31,30 @@ pub(super) fn apply(object: &mut Value, operations: &Value) -> Result<(), PatchE
         )));
     }
     let nothing = Map::new();
-    let mut budget = MAX_VALUES;
+    let mut read = Vec::with_capacity(operations.len());
     for operation in operations {
-        let fields = match operation {
-            Value::Object(fields) => fields,
+        read.push(match operation {
+            Value::Object(fields) => {
+                for name in ["op", "path", "from"] {
+                    if let Some(other) = fields.get(name).filter(|said| !said.is_string() && !said.is_null()) {
+                        let why = format!("into Go struct field jsonPatchOp.{name} of type string");
+                        let why = format!("json: cannot unmarshal {} {why}", json_type(other));
+                        return Err(PatchError::Malformed(format!("error decoding patch: {why}")));
+                    }
+                }
+                fields
+            }
             Value::Null => &nothing,
             other => {
                 let why =
                     format!("json: cannot unmarshal {} into Go value of type handlers.jsonPatchOp", json_type(other));
                 return Err(PatchError::Malformed(format!("error decoding patch: {why}")));
             }
-        };
-        carry_out(object, fields, &mut budget)?;
+        });
     }
-    Ok(())
+    // All of them are read before one is carried out.
+    let mut budget = MAX_VALUES;
+    read.into_iter().try_for_each(|fields| carry_out(object, fields, &mut budget))
 }
 
 fn carry_out(object: &mut Value, fields: &Map<String, Value>, budget: &mut usize) -> Result<(), PatchError> {
@@ -131,9 +144,10 @@ fn replace(object: &mut Value, path: &str, value: Value, budget: &mut usize) -> 
     check_growth(path, &value, budget)?;
     if path.is_empty() {
         // The whole document, by another one.
-        if value.is_object() || value.is_array() {
-            *object = value;
+        if !value.is_object() && !value.is_array() {
+            return Err(unfit("replace operation hit a document that is none".to_owned()));
         }
+        *object = value;
         return Ok(());
     }
     match holder(object, path)? {

@@ -84,6 +84,7 @@ fn applies_json_patches() {
         json!([{"op": "add", "path": "metadata", "value": "z"}]),
         json!([{"op": "add", "path": "", "value": {}}]),
         json!([{"op": "jump", "path": "/"}]),
+        json!([{"op": "replace", "path": "", "value": 1}]),
         json!([{"op": "add", "value": 1}]),
         json!([{}]),
     ] {
@@ -91,7 +92,15 @@ fn applies_json_patches() {
         let refused = matches!(result, Err(PatchError::Unprocessable(_) | PatchError::TestFailed(_)));
         assert!(refused, "{operations}: {result:?}");
     }
-    for operations in [json!({}), json!(null), json!(["x"])] {
+    // As a list without operations.
+    assert_eq!(apply(&Patch::Json(json!(null)), object()), Ok(object()));
+    for operations in [
+        json!({}),
+        json!(["x"]),
+        json!([{"op": 1, "path": "/data"}]),
+        json!([{"op": "remove", "path": "/data/z"}, {"op": "add", "path": 1}]),
+        json!([{"op": "copy", "from": {}}]),
+    ] {
         let result = apply(&Patch::Json(operations), object());
         assert!(matches!(result, Err(PatchError::Malformed(_))), "{result:?}");
     }

@@ -1,5 +1,6 @@
 //! Request bodies: bounded in size and time, read by their content type.
 
+mod complaint;
 mod duplicates;
 mod polite;
 #[cfg(test)]
@@ -25,7 +26,14 @@ const PATCH_OPERATIONS_MAX: usize = 10_000;
 const ACCEPTED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 
 /// How the complaint about a body begins that is no JSON.
-pub(crate) const UNREADABLE: &str = "couldn't get version/kind; json parse error: ";
+const UNREADABLE: &str = "couldn't get version/kind; json parse error: ";
+
+const UNREADABLE_PATCH: &str = "error decoding patch: ";
+
+/// Whether a complaint about a body is that it is no JSON or no YAML.
+pub(crate) fn is_syntax(why: &str) -> bool {
+    why.starts_with(UNREADABLE) || why.starts_with(complaint::YAML)
+}
 
 /// The whole body; 413 when it is too large.
 pub(crate) async fn read(body: Body) -> Result<Bytes, Status> {
@@ -57,8 +65,8 @@ pub(crate) fn object(
     protobuf: impl FnOnce(&[u8]) -> Result<Value, Status>,
 ) -> Result<Document, Status> {
     match media_type(content_type) {
-        "" | "application/json" => json(bytes),
-        "application/yaml" | "text/yaml" | "application/x-yaml" => yaml(bytes),
+        "" | "application/json" => json(bytes, UNREADABLE),
+        "application/yaml" | "text/yaml" | "application/x-yaml" => yaml(bytes, ""),
         "application/vnd.kubernetes.protobuf" => Ok(Document { value: protobuf(bytes)?, duplicates: Vec::new() }),
         _ => Err(Status::unsupported_media_type(ACCEPTED)),
     }
@@ -78,11 +86,11 @@ pub(crate) fn patch(bytes: &[u8], content_type: &str, builtin: bool) -> Result<(
     };
     Ok(match media_type {
         "application/apply-patch+yaml" => {
-            let Document { value, duplicates } = yaml(bytes)?;
+            let Document { value, duplicates } = yaml(bytes, "error decoding YAML: error converting YAML to JSON: ")?;
             (Patch::Apply(value), duplicates)
         }
         "application/json-patch+json" => {
-            let value = json(bytes)?.value;
+            let value = json(bytes, UNREADABLE_PATCH)?.value;
             match &value {
                 Value::Array(operations) if operations.len() > PATCH_OPERATIONS_MAX => {
                     let why = format!(
@@ -101,11 +109,11 @@ pub(crate) fn patch(bytes: &[u8], content_type: &str, builtin: bool) -> Result<(
             }
         }
         "application/merge-patch+json" => {
-            let Document { value, duplicates } = json(bytes)?;
+            let Document { value, duplicates } = json(bytes, UNREADABLE_PATCH)?;
             (Patch::Merge(value), duplicates)
         }
         "application/strategic-merge-patch+json" if builtin => {
-            let Document { value, duplicates } = json(bytes)?;
+            let Document { value, duplicates } = json(bytes, "")?;
             // The same liberty the other way round.
             if value.is_array() { (Patch::Json(value), Vec::new()) } else { (Patch::Strategic(value), duplicates) }
         }
@@ -113,38 +121,36 @@ pub(crate) fn patch(bytes: &[u8], content_type: &str, builtin: bool) -> Result<(
     })
 }
 
-/// JSON, its nesting bounded.
-fn json(bytes: &[u8]) -> Result<Document, Status> {
+/// JSON, its nesting bounded. Complaints begin with `what`.
+fn json(bytes: &[u8], what: &str) -> Result<Document, Status> {
     api::json::read(bytes, Limits::default()).map_err(|e| match e {
         ReadError::TooLarge(limit) => Status::too_large(limit),
-        ReadError::Syntax(e) if e.is_eof() => Status::bad_request(format!("{UNREADABLE}unexpected end of JSON input")),
-        ReadError::Syntax(e) => Status::bad_request(format!("{UNREADABLE}{e}")),
+        ReadError::Syntax(why) => Status::bad_request(format!("{what}{why}")),
     })
 }
 
 /// One YAML document, its nesting and aliases bounded by the parser's budget. Most senders of YAML send JSON. Duplicates are
-/// complaints that tell the line.
-fn yaml(bytes: &[u8]) -> Result<Document, Status> {
-    let mut document = yaml_value(bytes)?;
+/// complaints that tell the line. Other complaints begin with `what`.
+fn yaml(bytes: &[u8], what: &str) -> Result<Document, Status> {
+    let mut document = yaml_value(bytes).map_err(|why| Status::bad_request(format!("{what}{why}")))?;
     if !document.duplicates.is_empty() {
         document.duplicates = std::str::from_utf8(bytes).map(duplicates::complaints).unwrap_or_default();
     }
     Ok(document)
 }
 
-fn yaml_value(bytes: &[u8]) -> Result<Document, Status> {
+fn yaml_value(bytes: &[u8]) -> Result<Document, String> {
     if bytes.first() == Some(&b'{')
         && let Ok(document) = api::json::read(bytes, Limits::default())
     {
         return Ok(document);
     }
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| Status::bad_request("error converting YAML to JSON: the body is not UTF-8"))?;
+    let text = std::str::from_utf8(bytes).map_err(|_| format!("{}invalid UTF-8", complaint::YAML))?;
     let options = serde_saphyr::options! { duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins };
     serde_saphyr::with_deserializer_from_str_with_options(text, options, |from| {
         api::json::read_from(from, Limits::default().depth)
     })
-    .map_err(|e| Status::bad_request(format!("error converting YAML to JSON: {e}")))
+    .map_err(|e| complaint::words(&e, text))
 }
 
 /// The media type without its parameters.

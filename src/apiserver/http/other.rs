@@ -21,7 +21,7 @@ pub(crate) const MINOR: &str = "35";
 pub(super) async fn serve(server: &Arc<Server>, incoming: Incoming<'_>) -> Result<Response<Body>, Status> {
     let (path, query) = (&*incoming.info.path, incoming.query);
     // Upstream's other pages do not look at the method.
-    if !matches!(*incoming.request.method(), Method::GET | Method::HEAD) && is_route(server, path) {
+    if *incoming.request.method() != Method::GET && is_route(server, path) {
         return Err(Status::method_not_allowed());
     }
     let headers = incoming.request.headers();
@@ -120,8 +120,14 @@ fn public(mut response: Response<Body>) -> Response<Body> {
 fn is_route(server: &Server, path: &str) -> bool {
     let path = path.trim_end_matches('/');
     let fixed = ["/version", "/api", "/.well-known/openid-configuration", "/openid/v1/jwks"];
-    let is_version = path.strip_prefix("/apis/").is_some_and(|rest| rest.contains('/')) || path == "/api/v1";
-    fixed.contains(&path) || is_version && paths(server).iter().any(|known| known == path)
+    let is_version = |rest: &str| {
+        let rows = server.chain.registry.catalog().all();
+        let split = rest.split_once('/');
+        split.is_some_and(|(group, version)| {
+            rows.iter().any(|row| row.builtin && *row.group == *group && *row.version == *version)
+        })
+    };
+    fixed.contains(&path) || path == "/api/v1" || path.strip_prefix("/apis/").is_some_and(is_version)
 }
 
 /// The index of `/`.

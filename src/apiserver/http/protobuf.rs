@@ -9,7 +9,7 @@ use api::{List, Object, Resource, Status};
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::accept::Shape;
+use super::accept::{MetaVersion, Shape};
 use super::kept::Kept;
 use super::pieces::{ItemWriter, PIECE, Pieces};
 use super::shape::{self, ListHead};
@@ -33,8 +33,9 @@ fn unacceptable() -> Status {
 /// The JSON of which an object's protobuf is made: all of it, or its metadata alone, which custom kinds have as well.
 pub(crate) fn json(object: &Object, shape: &Shape, out: &mut Vec<u8>) {
     match shape {
-        Shape::Metadata => shape::metadata(object, out),
-        Shape::Whole | Shape::Table => object.write_json(out),
+        // The old version is not offered in this form.
+        Shape::Metadata { .. } => shape::metadata(object, MetaVersion::V1, out),
+        Shape::Whole | Shape::Table(_) => object.write_json(out),
     }
 }
 
@@ -66,16 +67,17 @@ pub(crate) fn watch_frame(event: &str, json: &[u8]) -> Bytes {
 /// piece is made at once: a list that fits into it needs neither.
 pub(super) async fn list(resource: &Resource, list: List, shape: &Shape, kept: &Kept) -> Result<Pieces<Items>, Status> {
     let (api_version, kind, message) = match shape {
-        Shape::Metadata => {
+        Shape::Metadata { .. } => {
             let message = schema::for_kind("meta.k8s.io", "v1", "PartialObjectMetadata").ok_or_else(unacceptable)?;
             ("meta.k8s.io/v1".into(), "PartialObjectMetadataList", message)
         }
-        Shape::Whole | Shape::Table => (resource.api_version(), &*resource.list_kind, message(resource)?),
+        Shape::Whole | Shape::Table(_) => (resource.api_version(), &*resource.list_kind, message(resource)?),
     };
+    let partial = matches!(shape, Shape::Metadata { .. });
     let mut metadata = Vec::new();
     ListHead::of(&list).write(&mut metadata);
     let mut items = list.items.into_iter();
-    let mut encoder = ItemEncoder { message, shape: shape.clone(), encoder: Encoder::new(), json: Vec::new() };
+    let mut encoder = ItemEncoder { message, shape: *shape, encoder: Encoder::new(), json: Vec::new() };
     let mut first = Vec::new();
     while first.len() < PIECE {
         let Some(object) = items.next() else { break };
@@ -85,7 +87,7 @@ pub(super) async fn list(resource: &Resource, list: List, shape: &Shape, kept: &
     let mut promised = 0;
     for (at, object) in items.as_slice().iter().enumerate() {
         // What is remembered is about the whole.
-        let known = object.protobuf_len().filter(|_| *shape != Shape::Metadata);
+        let known = object.protobuf_len().filter(|_| !partial);
         let length = match known.filter(|_| kept.is_full() || object.protobuf().is_some()) {
             Some(length) => length,
             None => {
@@ -94,7 +96,7 @@ pub(super) async fn list(resource: &Resource, list: List, shape: &Shape, kept: &
                     tokio::task::yield_now().await;
                 }
                 let form = encoder.encode(object).map_err(|error| unwritable(&error))?;
-                if *shape != Shape::Metadata {
+                if !partial {
                     kept.keep(object, form);
                 }
                 form.len()
@@ -136,7 +138,7 @@ impl ItemWriter for Items {
 
     fn item(&mut self, object: &Arc<Object>, _last: bool, out: &mut Vec<u8>) -> io::Result<()> {
         let before = out.len();
-        match object.protobuf().filter(|_| self.encoder.shape != Shape::Metadata) {
+        match object.protobuf().filter(|_| !matches!(self.encoder.shape, Shape::Metadata { .. })) {
             Some(form) => api::protobuf::list_item(out, &form),
             None => {
                 let item = self.encoder.encode(object).map_err(|error| {

@@ -42,11 +42,11 @@ impl Query {
     }
 
     fn tristate(&self, name: &str) -> Option<bool> {
-        self.text(name).map(|_| self.flag(name))
+        self.get(name).map(|_| self.flag(name))
     }
 
     fn number(&self, name: &str) -> Result<Option<i64>, Status> {
-        let Some(text) = self.text(name) else { return Ok(None) };
+        let Some(text) = self.get(name) else { return Ok(None) };
         text.parse().map(Some).map_err(|e: std::num::ParseIntError| {
             let why = match e.kind() {
                 std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow => "value out of range",
@@ -85,7 +85,7 @@ impl Query {
     pub(crate) fn watch(&self) -> Result<WatchOptions, Status> {
         let list = self.list_unchecked()?;
         let initial_events = self.tristate("sendInitialEvents");
-        let timeout_seconds = self.number("timeoutSeconds")?.and_then(|seconds| u64::try_from(seconds).ok());
+        let timeout_seconds = self.number("timeoutSeconds")?;
         Ok(WatchOptions { bookmarks: self.flag("allowWatchBookmarks"), list, initial_events, timeout_seconds })
     }
 

@@ -7,7 +7,7 @@ use axum::body::Body;
 use http::{Method, Response, header};
 use serde_json::Value;
 
-use super::accept::Offer;
+use super::accept::{Offer, Route, Shape};
 use super::kept::Kept;
 use super::kind::Expected;
 use super::respond::{self, Form};
@@ -16,7 +16,7 @@ use crate::chain::Pass;
 use crate::discovery::subresource;
 use crate::metrics::LongRunning;
 use crate::server::Server;
-use crate::{notes, proxy};
+use crate::{notes, proxy, registry, table};
 
 pub(super) async fn serve(
     server: &Arc<Server>,
@@ -34,9 +34,15 @@ pub(super) async fn serve(
     if !info.subresource.is_empty() && subresource::is_connect(&row, &info.subresource) {
         return proxy::serve(server, &pass, &row, incoming, counted).await;
     }
-    // A subresource that shows the object itself is shown as the object is.
-    let own = info.subresource.is_empty() || subresource::describe(&row, &info.subresource).kind.is_none();
-    let offer = Offer { protobuf: protobuf::serves(&row), shapes: own && row.verbs.contains(&"get") };
+    let shown = Shown::of(&row, &info.subresource);
+    let collection = info.subresource.is_empty() && !info.named;
+    let route = if collection { Route::Collection } else { Route::Objects };
+    let offer = Offer {
+        protobuf: protobuf::serves(&row),
+        table: shown.has_table(),
+        metadata: true,
+        route: row.builtin.then_some(route),
+    };
     let form = form(incoming.request.headers(), incoming.query, offer)?;
     let namespace = if row.is_namespaced() { info.namespace.clone() } else { String::new() };
     let mut request = api::Request {
@@ -66,7 +72,62 @@ pub(super) async fn serve(
     if let Some(trail) = trail {
         trail.reply(&reply, &row);
     }
-    Ok(answer(&row, reply, creates, (&form, &plain), &server.kept).await)
+    shown.check_number(&reply, &form)?;
+    Ok(answer(shown.row(), reply, creates, (&form, &plain), &server.kept).await)
+}
+
+/// What the answers about a row's subresource show.
+struct Shown<'a> {
+    row: &'a Arc<Resource>,
+    /// Group, version and kind, where they are not the row's.
+    other: Option<(&'static str, &'static str, &'static str)>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(row: &'a Arc<Resource>, subresource: &str) -> Self {
+        let other = (!subresource.is_empty()).then(|| subresource::describe(row, subresource).kind).flatten();
+        Self { row, other }
+    }
+
+    fn is_scale(&self) -> bool {
+        self.other.is_some_and(|(_, _, kind)| kind == "Scale")
+    }
+
+    /// A subresource that shows the object itself is shown as the object is, and scales have rows of their own.
+    fn has_table(&self) -> bool {
+        (self.other.is_none() || self.is_scale()) && self.row.verbs.contains(&"get")
+    }
+
+    /// The row that tells how tables show it.
+    fn row(&self) -> &Arc<Resource> {
+        if self.is_scale() { table::scale() } else { self.row }
+    }
+
+    /// As what upstream's server has it.
+    fn go_type(&self) -> String {
+        let own = || Some((&*self.row.group, &*self.row.kind)).filter(|_| self.row.builtin);
+        match self.other {
+            Some((_, version, kind)) if !self.row.builtin => format!("{version}.{kind}"),
+            other => match other.map(|(group, _, kind)| (group, kind)).or_else(own) {
+                Some((group, kind)) => format!("{}.{kind}", registry::package_of(group)),
+                None => "unstructured.Unstructured".to_owned(),
+            },
+        }
+    }
+
+    /// 406 for metadata of one where there are many, or of many where there is one. What was asked for is done by then.
+    fn check_number(&self, reply: &Reply, form: &Form) -> Result<(), Status> {
+        let why = match (reply, form.accepted.shape) {
+            (Reply::Object { .. }, Shape::Metadata { list: true, .. }) => {
+                format!("PartialObjectMetadataList, but the requested object is not a list (*{})", self.go_type())
+            }
+            (Reply::List(_), Shape::Metadata { list: false, .. }) => {
+                format!("PartialObjectMetadata, but the requested object is a list (*{}List)", self.go_type())
+            }
+            _ => return Ok(()),
+        };
+        Err(Status::failure(406, "NotAcceptable", format!("you requested {why}")))
+    }
 }
 
 /// What is said with every answer about a kind that has been replaced.
@@ -126,10 +187,13 @@ fn check_path(row: &Resource, incoming: &Incoming<'_>) -> Result<(), Status> {
     if info.named && info.name.is_empty() {
         return Err(Status::no_such_path());
     }
+    // The routes of built-in kinds know no heads of answers.
+    if *incoming.request.method() == Method::HEAD && row.builtin && info.subresource != "proxy" {
+        return Err(Status::method_not_allowed());
+    }
     let verb = match &*info.verb {
         // No verb of ours, but what is proxied may know the method.
         "" if info.subresource == "proxy" && incoming.request.method() == Method::OPTIONS => "get",
-        // The head of an answer may be had wherever the answer may.
         "" => return Err(Status::method_not_allowed()),
         verb => verb,
     };
@@ -148,9 +212,11 @@ fn check_path(row: &Resource, incoming: &Incoming<'_>) -> Result<(), Status> {
     if !row.has_subresource(&info.subresource) {
         return Err(Status::no_such_path());
     }
-    let described = subresource::describe(row, &info.subresource);
-    let get = *incoming.request.method() == Method::HEAD && described.verbs.contains(&"get");
-    if get || described.verbs.contains(&verb) { Ok(()) } else { Err(Status::method_not_allowed()) }
+    if subresource::describe(row, &info.subresource).verbs.contains(&verb) {
+        Ok(())
+    } else {
+        Err(Status::method_not_allowed())
+    }
 }
 
 fn watch_options(incoming: &Incoming<'_>) -> Result<api::WatchOptions, Status> {
@@ -179,7 +245,7 @@ async fn operation(row: &Resource, incoming: Incoming<'_>) -> Result<Operation, 
             let bytes = body::read(content).await?;
             let decode = |bytes: &[u8]| protobuf::decode(bytes, expected.triple());
             let document = body::object(&bytes, &content_type, decode).map_err(|status| match &*status.message {
-                why if why.starts_with(body::UNREADABLE) => expected.unrecognized(why, &bytes),
+                why if body::is_syntax(why) => expected.unrecognized(why, &bytes),
                 _ => status,
             })?;
             tell_duplicates(&mut options, document.duplicates, &content_type);

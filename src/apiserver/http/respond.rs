@@ -100,11 +100,11 @@ pub(crate) fn object(code: u16, resource: &Resource, object: &Arc<Object>, form:
     let mut out = Vec::with_capacity(object.json_len());
     match form.accepted.shape {
         Shape::Whole => object.write_json(&mut out),
-        Shape::Metadata => shape::metadata(object, &mut out),
-        Shape::Table => {
+        Shape::Metadata { version, .. } => shape::metadata(object, version, &mut out),
+        Shape::Table(version) => {
             let head = shape::ListHead { revision: object.meta.resource_version, ..shape::ListHead::default() };
-            shape::table_open(resource, &head, true, &mut out);
-            shape::table_row(resource, object, form.include, &mut out);
+            shape::table_open(resource, version, &head, true, &mut out);
+            shape::table_row(resource, object, version, form.include, &mut out);
             out.extend_from_slice(b"]}");
         }
     }

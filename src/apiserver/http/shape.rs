@@ -3,7 +3,7 @@
 use api::{List, Object, Resource};
 use jiff::Timestamp;
 
-use super::accept::Shape;
+use super::accept::{MetaVersion, Shape};
 use super::respond::Form;
 use crate::table;
 
@@ -49,8 +49,8 @@ impl<'a> ListHead<'a> {
 pub(crate) fn begin(resource: &Resource, shape: &Shape, head: &ListHead<'_>, out: &mut Vec<u8>) {
     match shape {
         Shape::Whole => open(&resource.list_kind, &resource.api_version(), head, out),
-        Shape::Metadata => open("PartialObjectMetadataList", "meta.k8s.io/v1", head, out),
-        Shape::Table => return table_open(resource, head, true, out),
+        Shape::Metadata { version, .. } => open("PartialObjectMetadataList", version.api_version(), head, out),
+        Shape::Table(version) => return table_open(resource, *version, head, true, out),
     }
     out.extend_from_slice(b",\"items\":[");
 }
@@ -59,14 +59,20 @@ pub(crate) fn begin(resource: &Resource, shape: &Shape, head: &ListHead<'_>, out
 pub(crate) fn item(resource: &Resource, object: &Object, form: &Form, out: &mut Vec<u8>) {
     match form.accepted.shape {
         Shape::Whole => object.write_json(out),
-        Shape::Metadata => metadata(object, out),
-        Shape::Table => table_row(resource, object, form.include, out),
+        Shape::Metadata { version, .. } => metadata(object, version, out),
+        Shape::Table(version) => table_row(resource, object, version, form.include, out),
     }
 }
 
 /// A Table up to its first row.
-pub(crate) fn table_open(resource: &Resource, head: &ListHead<'_>, columns: bool, out: &mut Vec<u8>) {
-    open("Table", "meta.k8s.io/v1", head, out);
+pub(crate) fn table_open(
+    resource: &Resource,
+    version: MetaVersion,
+    head: &ListHead<'_>,
+    columns: bool,
+    out: &mut Vec<u8>,
+) {
+    open("Table", version.api_version(), head, out);
     out.extend_from_slice(b",\"columnDefinitions\":");
     let definitions = if columns { table::columns(resource) } else { serde_json::Value::Null };
     out.extend_from_slice(definitions.to_string().as_bytes());
@@ -74,7 +80,13 @@ pub(crate) fn table_open(resource: &Resource, head: &ListHead<'_>, columns: bool
 }
 
 /// A row of a Table.
-pub(crate) fn table_row(resource: &Resource, object: &Object, include: Include, out: &mut Vec<u8>) {
+pub(crate) fn table_row(
+    resource: &Resource,
+    object: &Object,
+    version: MetaVersion,
+    include: Include,
+    out: &mut Vec<u8>,
+) {
     out.extend_from_slice(b"{\"cells\":");
     let cells = table::cells(resource, object, Timestamp::now());
     out.extend_from_slice(serde_json::Value::Array(cells).to_string().as_bytes());
@@ -86,7 +98,7 @@ pub(crate) fn table_row(resource: &Resource, object: &Object, include: Include, 
         Include::None => out.extend_from_slice(b",\"object\":null"),
         Include::Metadata => {
             out.extend_from_slice(b",\"object\":");
-            metadata(object, out);
+            metadata(object, version, out);
         }
         Include::Object => {
             out.extend_from_slice(b",\"object\":");
@@ -97,8 +109,10 @@ pub(crate) fn table_row(resource: &Resource, object: &Object, include: Include, 
 }
 
 /// `PartialObjectMetadata` of an object: its metadata, copied as it stands.
-pub(crate) fn metadata(object: &Object, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":");
+pub(crate) fn metadata(object: &Object, version: MetaVersion, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":");
+    text(version.api_version(), out);
+    out.extend_from_slice(b",\"metadata\":");
     if object.write_metadata(out).is_err() {
         out.extend_from_slice(b"{}");
     }

@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, Response, header};
 use watch_cache::ChangeKind;
 
-use super::accept::{Encoding, Shape};
+use super::accept::{Encoding, MetaVersion, Shape, check_stream};
 use super::respond::Form;
 use super::{protobuf, shape};
 use crate::fairness::Permit;
@@ -31,6 +31,7 @@ pub(super) async fn serve(
     http: Request<Body>,
     (mut permit, counted): (Permit, Option<LongRunning>),
 ) -> Result<Response<Body>, Status> {
+    check_stream(&form.accepted)?;
     let watch = server.chain.registry.watch(&request).await?;
     let mut encoder = Encoder { resource: request.resource.clone(), form, columns_sent: false };
     let end = server.draining.clone();
@@ -47,7 +48,7 @@ pub(super) async fn serve(
         _ if encoder.form.accepted.encoding == Encoding::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
         Shape::Whole => "application/json",
         // Each event's object says what it is.
-        Shape::Table | Shape::Metadata => "application/json",
+        Shape::Table(_) | Shape::Metadata { .. } => "application/json",
     };
     let state = (watch, encoder, end, counted);
     let lines = futures::stream::unfold(state, move |(mut watch, mut encoder, end, counted)| {
@@ -175,13 +176,15 @@ impl Encoder {
     fn shared_form(&self) -> Option<watch_cache::Form> {
         let steady = |number| Some(watch_cache::Form { number, second: 0 });
         match (&self.form.accepted.shape, self.form.accepted.encoding) {
-            (Shape::Metadata, Encoding::Protobuf) => steady(6),
+            // Hardly anybody asks for the old version.
+            (Shape::Metadata { version: MetaVersion::V1beta1, .. } | Shape::Table(MetaVersion::V1beta1), _) => None,
+            (Shape::Metadata { .. }, Encoding::Protobuf) => steady(6),
             (_, Encoding::Protobuf) => steady(0),
             (Shape::Whole, _) => steady(1),
-            (Shape::Metadata, _) => steady(2),
+            (Shape::Metadata { .. }, _) => steady(2),
             // The first event shows the columns. Cells tell ages, and those of custom kinds are up to the definition.
-            (Shape::Table, _) if !self.columns_sent || !self.resource.builtin => None,
-            (Shape::Table, _) => {
+            (Shape::Table(_), _) if !self.columns_sent || !self.resource.builtin => None,
+            (Shape::Table(_), _) => {
                 let number = match self.form.include {
                     shape::Include::None => 3,
                     shape::Include::Metadata => 4,
@@ -204,11 +207,11 @@ impl Encoder {
         line.extend_from_slice(b"\",\"object\":");
         match self.form.accepted.shape {
             Shape::Whole => object.write_json(&mut line),
-            Shape::Metadata => shape::metadata(object, &mut line),
-            Shape::Table => {
+            Shape::Metadata { version, .. } => shape::metadata(object, version, &mut line),
+            Shape::Table(version) => {
                 let head = shape::ListHead { revision: object.meta.resource_version, ..shape::ListHead::default() };
-                shape::table_open(&self.resource, &head, columns, &mut line);
-                shape::table_row(&self.resource, object, self.form.include, &mut line);
+                shape::table_open(&self.resource, version, &head, columns, &mut line);
+                shape::table_row(&self.resource, object, version, self.form.include, &mut line);
                 line.extend_from_slice(b"]}");
             }
         }
@@ -226,10 +229,11 @@ impl Encoder {
         };
         let object = match self.form.accepted.shape {
             Shape::Whole => bare(&self.resource.kind, &self.resource.api_version()),
-            Shape::Metadata => bare("PartialObjectMetadata", "meta.k8s.io/v1"),
-            Shape::Table => format!(
-                "{{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{{\"resourceVersion\":\"{revision}\"}},\"columnDefinitions\":[],\"rows\":[{{\"cells\":[],\"object\":{}}}]}}",
-                bare("PartialObjectMetadata", "meta.k8s.io/v1")
+            Shape::Metadata { version, .. } => bare("PartialObjectMetadata", version.api_version()),
+            Shape::Table(version) => format!(
+                "{{\"kind\":\"Table\",\"apiVersion\":\"{}\",\"metadata\":{{\"resourceVersion\":\"{revision}\"}},\"columnDefinitions\":[],\"rows\":[{{\"cells\":[],\"object\":{}}}]}}",
+                version.api_version(),
+                bare("PartialObjectMetadata", version.api_version())
             ),
         };
         if self.form.accepted.encoding == Encoding::Protobuf {

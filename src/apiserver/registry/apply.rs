@@ -59,11 +59,7 @@ impl Registry {
             prune::canonical(&mut live, message);
         }
         apply::validate(form, body, false).map_err(|why| {
-            let (namespace, name) = (body.text("metadata.namespace"), body.text("metadata.name"));
-            // Upstream prints the core group with its slash.
-            let core = if api_version.contains('/') { "" } else { "/" };
-            let what = format!("{namespace}/{name}; {core}{api_version}, Kind={kind}");
-            Status::failure(500, "", format!("failed to create typed patch object ({what}): {why}"))
+            Status::failure(500, "", format!("failed to create typed patch object ({}): {why}", described(body)))
         })?;
         let whole = current.and_then(|current| current.managed.as_deref()).map(ManagedFields::parse).transpose();
         let whole =
@@ -113,7 +109,8 @@ impl Registry {
         let applied = self.apply(request, Part::Main, body, options, None, &mut warnings).await?;
         let lenient = WriteOptions { field_validation: FieldValidation::Ignore, ..options.clone() };
         let object = applied.object.unwrap_or_else(|| body.clone());
-        let mut object = self.decode(resource, Part::Main, object, &lenient, &mut Vec::new())?;
+        let decoded = self.decode(resource, Part::Main, object, &lenient, &mut Vec::new());
+        let mut object = decoded.map_err(|status| unconvertible(status, body))?;
         let uid = object.text("metadata.uid");
         if !uid.is_empty() {
             let why =
@@ -142,6 +139,29 @@ impl Registry {
         let object: Arc<_> = versions::show(resource, created).await?;
         Ok(Reply::Object { object, created: true, warnings })
     }
+}
+
+/// An applied configuration as upstream's complaints name it.
+fn described(body: &Value) -> String {
+    let (namespace, name) = (body.text("metadata.namespace"), body.text("metadata.name"));
+    format!("{namespace}/{name}; {}", kind_of(body))
+}
+
+/// Upstream prints the core group with its slash.
+fn kind_of(body: &Value) -> String {
+    let version = body.text("apiVersion");
+    let core = if version.contains('/') { "" } else { "/" };
+    format!("{core}{version}, Kind={}", body.text("kind"))
+}
+
+/// What is said of a configuration that can be merged and not be read: upstream comes to that too late to call it a bad request.
+pub(super) fn unconvertible(status: Status, body: &Value) -> Status {
+    let Some((_, why)) = status.message.split_once(&format!(" cannot be handled as a {}: ", body.text("kind"))) else {
+        return status;
+    };
+    let (what, kind) = (described(body), kind_of(body));
+    let why = format!("unable to convert unstructured object to {kind}: {why}");
+    Status::failure(500, "", format!("failed to convert new object ({what}) to proper version: {why}"))
 }
 
 /// An applied configuration has to say what it is.

@@ -112,6 +112,13 @@ fn name_kind(body: &mut Value, group: &str, version: &str, kind: &str) -> Result
     if !body.is_object() {
         return Err(Status::bad_request("the body of the request is no object"));
     }
+    for field in ["apiVersion", "kind"] {
+        if let Some(said) = body.get(field).filter(|said| !said.is_string() && !said.is_null()) {
+            let said = api::quote::json_type(said);
+            let why = format!("{NO_KIND}json: cannot unmarshal {said} into Go struct field .{field} of type string");
+            return Err(unreadable(kind, version, &why));
+        }
+    }
     let expected = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     let says = |field: &str, expected: &str| {
         let said = body.text(field);
@@ -139,17 +146,65 @@ fn name_kind(body: &mut Value, group: &str, version: &str, kind: &str) -> Result
 pub(crate) fn unknown_kind(api_version: &str, said: &str, group: &str, kind: &str) -> String {
     let (said_group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     let why = if schema::for_kind(said_group, version, said).is_some() {
-        // Upstream's form that has no version is named for its Go package.
-        let package = match group.split('.').next().unwrap_or_default() {
-            "" | "events" => "core",
-            package => package,
-        };
+        let package = package_of(group);
         format!("converting ({version}.{said}) to ({package}.{kind}): unknown conversion")
     } else {
         let (said, api_version) = (api::quote::quote(said), api::quote::quote(api_version));
         format!("no kind {said} is registered for version {api_version} in scheme \"pkg/runtime/scheme.go:111\"")
     };
     format!("{said} in version {} cannot be handled as a {kind}: {why}", api::quote::quote(version))
+}
+
+/// How the complaint begins about what does not say of itself of which kind it is.
+const NO_KIND: &str = "couldn't get version/kind; json parse error: ";
+
+fn unreadable(kind: &str, version: &str, why: &str) -> Status {
+    let version = api::quote::quote(version);
+    Status::bad_request(format!("{kind} in version {version} cannot be handled as a {kind}: {why}"))
+}
+
+/// What a patch may make of an object's kind: nothing else. Of custom kinds nothing but the object tells upstream which it is, so
+/// it has to be told.
+pub(super) fn keeps_kind(patched: &Value, request: &Request, part: Part) -> Result<(), Status> {
+    let resource = &request.resource;
+    let (_, version, kind) = part.kind(resource);
+    if resource.builtin || part == Part::Scale {
+        return Ok(());
+    }
+    let said = |field: &str| patched.get(field).filter(|said| !said.is_null());
+    match (said("apiVersion"), said("kind")) {
+        (_, None) => Err(unreadable(kind, version, &format!("Object 'Kind' is missing in '{patched}'"))),
+        (None, _) => {
+            let why = "Object 'apiVersion' is missing in 'object has no apiVersion field'";
+            Err(Status::internal(why))
+        }
+        (Some(Value::String(api_version)), Some(Value::String(said))) => {
+            let expected = resource.api_version();
+            let mut errors = ErrorList::new();
+            if said != kind {
+                errors.push(Error::invalid(&Path::root("kind"), said.as_str(), format!("must be {kind}")));
+            }
+            if *api_version != expected {
+                let field = Path::root("apiVersion");
+                errors.push(Error::invalid(&field, api_version.as_str(), format!("must be {expected}")));
+            }
+            if errors.is_empty() {
+                return Ok(());
+            }
+            let group = api_version.split_once('/').map_or("", |(group, _)| group);
+            Err(Status::invalid(group, said, &request.name, super::error::causes(&errors)))
+        }
+        // Whoever reads it says what is wrong.
+        _ => Ok(()),
+    }
+}
+
+/// The Go package of upstream's forms of a group's kinds that have no version.
+pub(crate) fn package_of(group: &str) -> &str {
+    match group.split('.').next().unwrap_or_default() {
+        "" | "events" => "core",
+        package => package,
+    }
 }
 
 /// What a patch gets that makes of an object what cannot be read: 422 about the patch, with what was to be read.
@@ -170,6 +225,7 @@ pub(super) fn unfit(status: Status, patch: &Patch, patched: impl FnOnce() -> Val
 /// What Go's converter of trees, which strategic patches go through, says where its decoder says `why`: scalars that can become
 /// one another by rounding or reinterpreting are refused in other words than those that cannot.
 fn conversion(why: &str) -> Option<String> {
+    let why = why.strip_prefix(NO_KIND).unwrap_or(why);
     let (found, wanted) = why.strip_prefix("json: cannot unmarshal ")?.split_once(" into Go ")?;
     let (_, wanted) = wanted.split_once(" of type ")?;
     let (kind, go) = match found.split_once(' ').unwrap_or((found, "")) {

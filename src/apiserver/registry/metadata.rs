@@ -1,5 +1,6 @@
 //! What the server itself keeps in an object's metadata, and what is asked of the rest.
 
+use super::read::parse_version;
 use api::validation::field::{Error, ErrorList, Path};
 use api::validation::{prefix, qualified_name, validate_annotations, validate_labels};
 use api::{Resource, Status, schema, time};
@@ -28,8 +29,9 @@ pub(super) fn prepare_create(
     strategy: &Strategy,
     namespace: &str,
 ) -> Result<(), Status> {
-    if object.at("metadata.resourceVersion").is_some_and(|version| !matches!(version.as_str(), Some("" | "0"))) {
-        return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
+    // A version that is none does not count.
+    if parse_version(object.text("metadata.resourceVersion")).is_ok_and(|version| version != 0) {
+        return Err(Status::failure(500, "", "resourceVersion should not be set on objects to be created"));
     }
     object.cut("metadata.resourceVersion");
     LEAVING.iter().for_each(|field| drop(object.cut(field)));

@@ -57,6 +57,14 @@ impl Part {
         }
     }
 
+    /// The version of bodies as they say it.
+    pub(crate) fn api_version(self, resource: &Resource) -> String {
+        match self {
+            Self::Scale => "autoscaling/v1".into(),
+            _ => resource.api_version(),
+        }
+    }
+
     /// What a client sees of the object through this part.
     pub(crate) fn show(self, resource: &Resource, object: Value) -> Value {
         match self {

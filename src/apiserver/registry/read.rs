@@ -244,16 +244,21 @@ fn snapshot_is_namespaced(snapshot: &Snapshot) -> bool {
 pub(crate) fn resource_version(version: Option<&str>) -> Result<Option<u64>, Status> {
     match version {
         None | Some("") => Ok(None),
-        Some(version) => version.parse().map(Some).map_err(|e: ParseIntError| {
-            let why = match e.kind() {
-                IntErrorKind::PosOverflow => "value out of range",
-                _ => "invalid syntax",
-            };
-            let why = format!("strconv.ParseUint: parsing {}: {why}", api::quote::quote(version));
+        Some(version) => parse_version(version).map(Some).map_err(|why| {
             let error = Error::invalid(&Path::root("resourceVersion"), version, why);
             Status::bad_request(format!("invalid resource version: {error}"))
         }),
     }
+}
+
+/// A version as Go reads its numbers, complaints included.
+pub(super) fn parse_version(version: &str) -> Result<u64, String> {
+    let read = if version.starts_with('+') { "".parse() } else { version.parse() };
+    read.map_err(|e: ParseIntError| {
+        let overflow = *e.kind() == IntErrorKind::PosOverflow;
+        let why = if overflow { "value out of range" } else { "invalid syntax" };
+        format!("strconv.ParseUint: parsing {}: {why}", api::quote::quote(version))
+    })
 }
 
 fn check(options: &ListOptions) -> Result<(), Status> {

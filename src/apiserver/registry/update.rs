@@ -10,9 +10,10 @@ use api::{
 use embedded_store::Expect;
 use serde_json::Value;
 
-use super::apply::Applied;
+use super::apply::{Applied, unconvertible};
 use super::ownership::{self, Written};
 use super::part::Part;
+use super::read::parse_version;
 use super::write::Current;
 use super::{Registry, custom, error, intake, metadata, versions};
 use crate::admission::{self, Attributes, Options, Verb};
@@ -311,7 +312,10 @@ impl Registry {
                     self.apply(request, part, body, options, Some(current), warnings).await?;
                 let lenient = WriteOptions { field_validation: FieldValidation::Ignore, ..options.clone() };
                 let object = match object {
-                    Some(object) => self.understood(request, part, object, &lenient, old, &mut Vec::new())?.0,
+                    Some(object) => {
+                        let read = self.understood(request, part, object, &lenient, old, &mut Vec::new());
+                        read.map_err(|status| unconvertible(status, body))?.0
+                    }
                     None => old.clone(),
                 };
                 Ok(Intended { object, owners: Some(owners) })
@@ -319,7 +323,10 @@ impl Registry {
             Intent::Patch(patch) => {
                 let seen = patched(request, part, patch, current)?;
                 let (_, _, kind) = part.kind(&request.resource);
-                let changed = self.changed(request, part, seen, options, current, warnings).await;
+                let changed = match intake::keeps_kind(&seen, request, part) {
+                    Ok(()) => self.changed(request, part, seen, options, current, warnings).await,
+                    Err(status) => Err(status),
+                };
                 // Made once more for the complaint: most patches are fine.
                 let seen = || patched(request, part, patch, current).unwrap_or_default();
                 changed.map_err(|status| intake::unfit(status, patch, seen, kind))
@@ -396,6 +403,15 @@ fn patched(request: &Request, part: Part, patch: &Patch, current: &Current) -> R
     let (group, version, kind) = part.kind(&request.resource);
     let message = schema::for_kind(group, version, kind).filter(|_| request.resource.builtin);
     patch.apply(&mut seen, message)?;
+    // A strategic patch goes onto an object whose kind is settled, and so does what becomes of a custom kind's status.
+    let settled = matches!(patch, Patch::Strategic(_)) || (part == Part::Status && !request.resource.builtin);
+    if settled && let Some(fields) = seen.as_object_mut() {
+        for (field, own) in [("apiVersion", part.api_version(&request.resource)), ("kind", kind.to_owned())] {
+            if let Some(said) = fields.get_mut(field).filter(|said| said.is_string()) {
+                *said = own.into();
+            }
+        }
+    }
     Ok(seen)
 }
 
@@ -432,12 +448,16 @@ fn check_version(
                 let mut errors = ErrorList::new();
                 let path = Path::root("metadata").child("resourceVersion");
                 errors.push(Error::invalid(&path, 0, "must be specified for an update"));
-                return Err(Status::invalid(&storage.group, &storage.kind, name, error::causes(&errors)));
+                return Err(Status::invalid(&storage.group, &storage.plural, name, error::causes(&errors)));
             }
             Ok(true)
         }
         version if version == current.revision().to_string() => Ok(false),
-        _ => Err(Status::stale(&storage.group, &storage.plural, name)),
+        version => Err(match parse_version(version) {
+            Ok(_) => Status::stale(&storage.group, &storage.plural, name),
+            // Upstream reads it too late to call it a bad request.
+            Err(why) => Status::failure(500, "", why),
+        }),
     }
 }
 

@@ -393,9 +393,10 @@ async fn replaced(catalog: Option<&mut CatalogChanges>) {
 }
 
 /// How long a watch lasts; one that does not say gets between 30 and 60 minutes, so that not all end together.
-fn timeout(seconds: Option<u64>) -> Duration {
+fn timeout(seconds: Option<i64>) -> Duration {
     match seconds {
-        Some(seconds) if seconds > 0 => Duration::from_secs(seconds.min(365 * 24 * 3600)),
+        // What is below zero is over.
+        Some(seconds) if seconds != 0 => Duration::from_secs(u64::try_from(seconds).unwrap_or(0).min(365 * 24 * 3600)),
         _ => Duration::from_secs(rand::random_range(1800..3600)),
     }
 }

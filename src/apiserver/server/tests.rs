@@ -2,6 +2,7 @@
 
 mod apply;
 mod forms;
+mod shapes;
 
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -58,6 +59,15 @@ async fn paths_answer_as_upstreams() {
         ("GET /api/v1/pods?limit=x", 400, "strconv.ParseInt"),
         ("GET /api/v1/namespaces/default/pods/x/log", 404, "pods \\\"x\\\" not found"),
         ("POST /version", 405, "MethodNotAllowed"),
+        ("GET /version?timeout=-1s", 200, "minor"),
+        (
+            "GET /version?timeout=1",
+            400,
+            "invalid timeout specified in the request URL - time: missing unit in duration \\\"1\\\"",
+        ),
+        ("GET /api/v1/pods?timeoutSeconds=", 400, "strconv.ParseInt: parsing \\\"\\\": invalid syntax"),
+        // A watch that is over before it begins.
+        ("GET /api/v1/pods?watch=1&timeoutSeconds=-1", 200, ""),
         ("POST /apis/apps/v1", 405, "MethodNotAllowed"),
         // Plain pages do not look at the method.
         ("POST /healthz", 200, "ok"),

@@ -25,6 +25,9 @@ pub(super) const NAME: Column = Column {
 /// The time since creation.
 pub(super) const AGE: Column = text("Age", "The time since the object was created.");
 
+/// The same of custom kinds that say nothing of columns.
+pub(super) const DATE_AGE: Column = of("Age", "date", "The time since the object was created.");
+
 /// The time of creation, where it is shown instead of the age.
 pub(super) const CREATED_AT: Column = of("Created At", "date", "When the object was created.");
 

@@ -6,7 +6,7 @@ use api::{Object, Resource};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::column::{AGE, CREATED_AT, Column, NAME};
+use super::column::{CREATED_AT, Column, DATE_AGE, NAME};
 use super::duration;
 use super::json_path::JsonPath;
 use super::text::{age, name};
@@ -37,7 +37,7 @@ pub(super) fn cells(resource: &Resource, object: &Object, now: Timestamp) -> Vec
 }
 
 fn last(resource: &Resource) -> Column {
-    if resource.builtin { CREATED_AT } else { AGE }
+    if resource.builtin { CREATED_AT } else { DATE_AGE }
 }
 
 fn definition(column: &PrinterColumn) -> Value {

@@ -128,8 +128,8 @@ impl Query {
         self.add(name, if on { "true" } else { "" });
     }
 
-    fn number(&mut self, name: &'static str, number: u64) {
-        if number > 0 {
+    fn number(&mut self, name: &'static str, number: i64) {
+        if number != 0 {
             self.0.push((name, number.to_string()));
         }
     }
@@ -137,7 +137,7 @@ impl Query {
     fn list(&mut self, options: &ListOptions) {
         self.add("labelSelector", &options.label_selector);
         self.add("fieldSelector", &options.field_selector);
-        self.number("limit", options.limit as u64);
+        self.number("limit", options.limit as i64);
         self.add("continue", &options.continue_token);
         self.add("resourceVersion", options.resource_version.as_deref().unwrap_or_default());
         self.add("resourceVersionMatch", &options.resource_version_match);
