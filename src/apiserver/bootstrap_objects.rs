@@ -92,7 +92,7 @@ async fn service_network(registry: &Registry) -> Result<(), Status> {
         "lastTransitionTime": api::time::format(jiff::Timestamp::now()),
     });
     let patch = api::Patch::Merge(json!({"status": {"conditions": [condition]}}));
-    let mut request = request(row, "", "kubernetes", Operation::Patch(patch, options()));
+    let mut request = request(row, "", "kubernetes", Operation::Patch(patch, options(row)));
     request.subresource = "status".into();
     registry.call(&request).await.map(drop)
 }
@@ -101,8 +101,13 @@ fn find((group, version, plural): (&str, &str, &str)) -> Result<&'static Arc<Res
     resource::find(group, version, plural).ok_or_else(Status::no_such_path)
 }
 
-fn options() -> WriteOptions {
-    WriteOptions { field_manager: "kube-apiserver".into(), ..WriteOptions::default() }
+/// Writes of this server, under the names that upstream's parts of it have.
+fn options(row: &Resource) -> WriteOptions {
+    let manager = match &*row.group {
+        flow_control::GROUP => "api-priority-and-fairness-config-producer-v1",
+        _ => "kube-apiserver",
+    };
+    WriteOptions { field_manager: manager.into(), ..WriteOptions::default() }
 }
 
 fn request(row: &Arc<Resource>, namespace: &str, name: &str, operation: Operation) -> Request {
@@ -123,7 +128,7 @@ async fn present(registry: &Registry, row: (&str, &str, &str), namespace: &str, 
     if registry.cache(row).get(namespace, &name).is_some() {
         return Ok(());
     }
-    let operation = Operation::Create(body, options());
+    let operation = Operation::Create(body, options(row));
     match registry.call(&request(row, namespace, &name, operation)).await {
         Err(status) if !status.is_already_exists() => Err(status),
         Err(_) => Ok(()),
@@ -150,7 +155,7 @@ async fn exactly(
     if current.at(part) == body.at(part) {
         return Ok(());
     }
-    let operation = Operation::Update(body.clone(), options());
+    let operation = Operation::Update(body.clone(), options(row));
     match registry.call(&request(row, namespace, name, operation)).await? {
         Reply::Object { .. } => tracing::info!(kind = &*row.kind, namespace, name, "corrected"),
         _ => return Err(Status::internal("an update answered with no object")),

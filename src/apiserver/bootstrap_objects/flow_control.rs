@@ -3,17 +3,17 @@
 //! Those of the mandatory ones are always so. The others are kept up to date until an administrator takes them over, which
 //! their annotation says.
 
-use api::{DeleteOptions, Operation, Patch, Status, WriteOptions};
+use api::{DeleteOptions, Operation, Patch, Status};
 use serde_json::{Value, json};
 
-use super::{find, present, request};
+use super::{find, options, present, request};
 use crate::Registry;
 use crate::tree::Tree;
 
 /// Says whether the server keeps the specification of an object up to date.
 const AUTO_UPDATE: &str = "apf.kubernetes.io/autoupdate-spec";
 const MANDATORY: [&str; 2] = ["exempt", "catch-all"];
-const GROUP: &str = "flowcontrol.apiserver.k8s.io";
+pub(super) const GROUP: &str = "flowcontrol.apiserver.k8s.io";
 
 /// Makes what is missing, corrects what is the server's, and takes away what it made once and makes no longer.
 pub(super) async fn ensure(registry: &Registry) -> Result<(), Status> {
@@ -73,7 +73,7 @@ async fn keep(registry: &Registry, plural: &str, object: Value) -> Result<(), St
     if differs {
         patch["spec"] = wanted;
     }
-    let operation = Operation::Patch(Patch::Merge(patch), WriteOptions::default());
+    let operation = Operation::Patch(Patch::Merge(patch), options(row));
     registry.call(&request(row, "", name, operation)).await?;
     tracing::info!(kind = &*row.kind, name, "corrected");
     Ok(())

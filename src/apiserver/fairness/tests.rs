@@ -110,6 +110,12 @@ async fn schemas_without_their_level_are_marked() {
         }
     };
     let fine = dangling("system-nodes").await;
+    let owners = admin.get(&format!("{SCHEMAS}/system-nodes")).await.json()["metadata"]["managedFields"].clone();
+    let owners: Vec<_> =
+        owners.as_array().unwrap().iter().map(|owner| (&owner["manager"], &owner["operation"])).collect();
+    let (consumer, producer) =
+        ("api-priority-and-fairness-config-consumer-v1", "api-priority-and-fairness-config-producer-v1");
+    assert_eq!(owners, [(&json!(consumer), &json!("Apply")), (&json!(producer), &json!("Update"))]);
     assert_eq!(
         (&fine["type"], &fine["status"], &fine["reason"]),
         (&json!("Dangling"), &json!("False"), &json!("Found"))

@@ -64,9 +64,15 @@ async fn tell_one(registry: &Registry, object: &Arc<Object>, level: &str, dangli
     let Some(row) = api::resource::find(GROUP, "v1", "flowschemas").cloned() else { return Ok(()) };
     let options = WriteOptions {
         field_manager: "api-priority-and-fairness-config-consumer-v1".into(),
+        force: true,
         ..WriteOptions::default()
     };
-    let patch = Patch::Strategic(json!({ "status": { "conditions": [wanted] } }));
+    let patch = Patch::Apply(json!({
+        "apiVersion": row.api_version(),
+        "kind": &*row.kind,
+        "metadata": { "name": &*object.meta.name },
+        "status": { "conditions": [wanted] },
+    }));
     let request = Request {
         user: Arc::new(User::new("system:apiserver", [user::MASTERS])),
         resource: row,

@@ -147,9 +147,12 @@ impl Query {
             }
             None => {
                 options.grace_period_seconds = self.number("gracePeriodSeconds")?;
+                let guard = |name| self.text(name).map(str::to_owned);
+                (options.uid, options.resource_version) = (guard("uid"), guard("resourceVersion"));
                 options.dry_run = self.dry_run(&mut errors);
-                (policy, orphan) =
-                    (self.text("propagationPolicy").map(str::to_owned), self.tristate("orphanDependents"));
+                // An empty policy is one that does not exist.
+                policy = self.all("propagationPolicy").next().map(str::to_owned);
+                orphan = self.tristate("orphanDependents");
             }
         }
         let field = Path::root("propagationPolicy");

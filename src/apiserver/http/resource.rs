@@ -235,7 +235,7 @@ async fn operation(row: &Resource, incoming: Incoming<'_>) -> Result<Operation, 
     let (head, content) = request.into_parts();
     let expected = Expected::new(row, &info.subresource);
     let header = |name| super::text(&head.headers, name).to_owned();
-    let (agent, content_type) = (header(header::USER_AGENT), header(header::CONTENT_TYPE));
+    let (agent, content_type) = (header(header::USER_AGENT), header(header::CONTENT_TYPE).to_ascii_lowercase());
     Ok(match &*info.verb {
         "get" => Operation::Get { resource_version: query.text("resourceVersion").map(str::to_owned) },
         "list" => Operation::List(query.list()?),

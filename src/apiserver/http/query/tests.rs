@@ -56,6 +56,11 @@ fn delete_options_come_from_body_or_query() {
     let query = Query::parse("gracePeriodSeconds=3&propagationPolicy=Foreground");
     let options = query.delete(None).unwrap();
     assert_eq!((options.grace_period_seconds, options.propagation), (Some(3), Some(Propagation::Foreground)));
+    let guarded = Query::parse("uid=u&resourceVersion=7").delete(None).unwrap();
+    assert_eq!((guarded.uid.as_deref(), guarded.resource_version.as_deref()), (Some("u"), Some("7")));
+    let unguarded = Query::parse("uid=&resourceVersion=").delete(None).unwrap();
+    assert_eq!((unguarded.uid, unguarded.resource_version), (None, None));
+    assert!(Query::parse("propagationPolicy=").delete(None).is_err());
     let body = serde_json::json!({"kind": "DeleteOptions", "preconditions": {"uid": "u"}, "orphanDependents": true});
     let options = query.delete(Some(&body)).unwrap();
     assert_eq!((options.grace_period_seconds, options.uid.as_deref()), (None, Some("u")));
