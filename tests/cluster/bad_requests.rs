@@ -42,7 +42,7 @@ fn bodies(machine: &Machine, kubectl: &Kubectl) {
     let map =
         |data: &str| format!(r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"x"}},"data":{data}}}"#);
     check(json, &map(&format!(r#"{{"a":"{}"}}"#, "x".repeat(4 << 20))), "413", "limit is 3145728");
-    check(json, &map(&("[".repeat(100_000) + &"]".repeat(100_000))), "400", "recursion limit exceeded");
+    check(json, &map(&("[".repeat(100_000) + &"]".repeat(100_000))), "400", "exceeded max depth");
     check(json, &map("{"), "400", "unexpected end of JSON input");
     check(json, "not json", "400", "json parse error");
     check(json, "", "400", "");
