@@ -7,6 +7,7 @@ mod elements;
 mod last_applied;
 mod merge;
 mod owned;
+mod prune;
 mod reconcile;
 mod remove;
 #[cfg(test)]
@@ -21,7 +22,7 @@ pub use last_applied::{from_last_applied, sync_last_applied};
 pub use merge::merge;
 pub use owned::owned;
 pub use remove::remove;
-pub use update::{ApplyError, Conflict, Kind, Reset, apply, track};
+pub use update::{ApplyError, Conflict, Kind, Reset, apply, described, kind_of, track};
 pub use validate::validate;
 pub use versions::{Question, Unconverted};
 

@@ -166,25 +166,30 @@ struct Wire<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct ManagedFields {
     entries: Vec<Entry>,
+    /// Whether a manager had more than one entry when this was read.
+    doubled: bool,
 }
 
 impl ManagedFields {
-    /// Reads `metadata.managedFields` as it is stored.
+    /// Reads `metadata.managedFields` as it is stored. Of a manager's entries the last counts.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let wire: Option<Vec<Wire<'_>>> = serde_json::from_str(text)?;
         let mut managed = Self::default();
         for (at, entry) in wire.into_iter().flatten().enumerate() {
-            managed.insert(read(entry, at)?);
+            let entry = read(entry, at)?;
+            managed.doubled |= managed.of(&entry.manager).is_some();
+            managed.insert(entry);
         }
         Ok(managed)
     }
 
-    /// Reads what a client sent; the sets are looked at, too, except those that `known` has as well.
+    /// Reads what a client sent; the sets are brought into their form, too, except those that `known` has as well.
     pub fn from_value(value: &Value, known: &Self) -> Result<Self, Invalid> {
-        let managed = Self::parse(&value.to_string())?;
-        for entry in &managed.entries {
+        let mut managed = Self::parse(&value.to_string())?;
+        for entry in &mut managed.entries {
             if !known.entries.iter().any(|known| known.same_but_time(entry)) {
-                entry.set()?;
+                let set = entry.set()?.into_owned();
+                entry.put(set);
             }
         }
         Ok(managed)
@@ -226,9 +231,16 @@ impl ManagedFields {
         }
     }
 
-    /// Whether both say the same, times and order apart.
+    /// Adds an entry beside the one its manager may have: whoever reads this again finds one of them.
+    pub fn add(&mut self, entry: Entry) {
+        self.entries.push(entry);
+    }
+
+    /// Whether both say the same, times and order apart, and in as many entries.
     pub fn same_but_times(&self, other: &Self) -> bool {
         self.entries.len() == other.entries.len()
+            && !self.doubled
+            && !other.doubled
             && self.entries.iter().all(|entry| other.of(&entry.manager).is_some_and(|found| found.same_but_time(entry)))
     }
 

@@ -50,6 +50,7 @@ async fn service(registry: &Registry) -> Result<(), Status> {
         "spec": {
             "type": "ClusterIP",
             "clusterIP": registry.allocators().first_address().to_string(),
+            "ipFamilyPolicy": "SingleStack",
             "ports": [{"name": "https", "port": 443, "targetPort": port, "protocol": "TCP"}],
         },
     });
@@ -87,12 +88,18 @@ async fn service_network(registry: &Registry) -> Result<(), Status> {
     let condition = json!({
         "type": "Ready",
         "status": "True",
-        "reason": "",
-        "message": "Kubernetes Service CIDR is ready",
+        "message": "Kubernetes default Service CIDR is ready",
         "lastTransitionTime": api::time::format(jiff::Timestamp::now()),
     });
-    let patch = api::Patch::Merge(json!({"status": {"conditions": [condition]}}));
-    let mut request = request(row, "", "kubernetes", Operation::Patch(patch, options(row)));
+    let patch = api::Patch::Apply(json!({
+        "apiVersion": row.api_version(),
+        "kind": &*row.kind,
+        "metadata": {"name": "kubernetes", "uid": &*network.meta.uid},
+        "status": {"conditions": [condition]},
+    }));
+    let field_manager = "kubernetes-service-cidr-controller".into();
+    let options = WriteOptions { field_manager, force: true, ..WriteOptions::default() };
+    let mut request = request(row, "", "kubernetes", Operation::Patch(patch, options));
     request.subresource = "status".into();
     registry.call(&request).await.map(drop)
 }

@@ -24,14 +24,16 @@ use serde_json::Value;
 use crate::Registry;
 use crate::admission::{self, Verb};
 use crate::audit::{Audit, Origin, Trail};
-use crate::authentication::Authenticator;
 use crate::authentication::x509::Peer;
+use crate::authentication::{Authenticator, token_request};
 use crate::authorization::{Attributes, Authorizer, review};
 use crate::fairness::{Asked, Fairness, FlowHeaders, Permit};
 use crate::http::REQUEST_TIME;
 use crate::impersonation;
 use crate::metrics::Metrics;
 use crate::notes;
+use crate::registry;
+use crate::tree::Tree;
 
 /// Everything a request passes.
 pub(crate) struct Chain {
@@ -164,11 +166,14 @@ impl Chain {
     /// A review, answered if admission has nothing against it.
     async fn review(&self, request: &Request, body: &Value, options: &WriteOptions) -> Answer {
         let mut write = admission::Attributes::new(request, Verb::Create, admission::Options::Create(options.clone()));
-        write.object = self.registry.read_review(request, body, options, &mut write.warnings)?;
+        let (object, owners) = self.registry.read_review(request, body, options, &mut write.warnings).await?;
+        (write.object, write.owners.new) = (object, Some(owners));
         admission::mutate(&self.registry, &mut write).await?;
-        let question = review::Question::read(request, &write.object)?;
+        let mut asked = write.object.clone();
+        put_owners(&mut asked, &write);
+        let question = review::Question::read(request, &asked)?;
         admission::validate(&self.registry, &mut write).await?;
-        let answer = question.answer(&self.authenticator, &self.authorizer, request, write.object).await;
+        let answer = question.answer(&self.authenticator, &self.authorizer, request, asked).await;
         Ok((answer, write.warnings))
     }
 
@@ -176,10 +181,16 @@ impl Chain {
     async fn make_token(&self, request: &Request, body: &Value, options: &WriteOptions) -> Answer {
         let mut write = admission::Attributes::new(request, Verb::Create, admission::Options::Create(options.clone()));
         write.object = body.clone();
+        if write.object.get("spec").is_none_or(Value::is_object) {
+            write.object.default_to("spec.expirationSeconds", token_request::DEFAULT_SECONDS);
+        }
+        write.object.cut("metadata.managedFields");
+        write.owners.new = Some(registry::of_token_request(&write.object, options));
         admission::mutate(&self.registry, &mut write).await?;
         admission::validate(&self.registry, &mut write).await?;
         let accounts = &self.authenticator.service_accounts;
-        let (answer, warnings) = accounts.request_token(&request.namespace, &request.name, &write.object)?;
+        let (mut answer, warnings) = accounts.request_token(&request.namespace, &request.name, &write.object)?;
+        put_owners(&mut answer, &write);
         write.warnings.extend(warnings);
         Ok((answer, write.warnings))
     }
@@ -232,6 +243,13 @@ impl Chain {
         };
         self.metrics.in_process(verb, &request.resource, outcome.as_ref().err().map_or(200, |status| status.code));
         outcome
+    }
+}
+
+/// Shows who owns what of an object that is answered and not stored.
+fn put_owners(object: &mut Value, write: &admission::Attributes) {
+    if let Some(owners) = write.owners.new.as_ref().filter(|owners| !owners.is_empty()) {
+        object.put("metadata.managedFields", owners.to_value());
     }
 }
 

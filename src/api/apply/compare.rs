@@ -17,6 +17,8 @@ pub struct Difference {
     pub changed: Set,
     /// Fields that are gone.
     pub removed: Set,
+    /// Whether an element of a list that differs could not be told apart from others: it has none of the list's keys.
+    pub unkeyed: bool,
 }
 
 impl Difference {
@@ -109,6 +111,7 @@ impl Walk {
             let own = self.value(form, old, new, &mut found);
             below.changed.push(|| Step::field(name), own.changed, found.changed);
             below.removed.push(|| Step::field(name), own.removed, found.removed);
+            below.unkeyed |= found.unkeyed;
         };
         match message {
             Some(message) => {
@@ -141,7 +144,9 @@ impl Walk {
         if list.how == ListType::Atomic || was.is_empty() && is.is_empty() {
             return differ(old, new);
         }
+        let count = was.len() + is.len();
         let (was, is) = (grouped(list, was), grouped(list, is));
+        below.unkeyed |= was.iter().chain(&is).map(|(_, group)| group.len()).sum::<usize>() < count;
         let mut steps: Vec<&Step> = was.iter().chain(&is).map(|(step, _)| step).collect();
         steps.sort();
         steps.dedup();
@@ -165,6 +170,7 @@ impl Walk {
             };
             below.changed.push(|| step.clone(), own.changed, found.changed);
             below.removed.push(|| step.clone(), own.removed, found.removed);
+            below.unkeyed |= found.unkeyed;
         }
         false
     }

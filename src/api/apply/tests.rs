@@ -22,7 +22,7 @@ impl Kind for Any {
     fn convert(&self, object: &Value, _from: &str, to: &str) -> Result<Value, Unconverted> {
         if to == "gone" { Err(Unconverted::NoVersion) } else { Ok(object.clone()) }
     }
-    fn reset(&self) -> &Reset {
+    fn reset(&self, _version: &str) -> &Reset {
         &self.reset
     }
     fn may_have_changed(&self) -> bool {

@@ -1,6 +1,5 @@
 //! Who owns what after a write: of an update what it changed, of an apply what it says.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -8,10 +7,11 @@ use serde_json::Value;
 
 use super::compare::{Difference, compare};
 use super::merge::merge;
-use super::owned::{named, owned};
+use super::owned::owned;
+use super::prune::Pruning;
 use super::reconcile::reconcile;
-use super::remove::remove;
-use super::versions::{Question, Unconverted, compare_elsewhere};
+use super::validate::validate;
+use super::versions::{Question, Unconverted, check_elsewhere, compare_elsewhere, forget_unknown};
 use crate::fields::{Node, Path, Set, Step, WireError, same, show};
 use crate::managed_fields::{Entry, ManagedFields, Manager, Operation};
 use crate::quote::quote;
@@ -44,9 +44,9 @@ pub trait Kind {
     fn form(&self, version: &str) -> Option<Form<'_>>;
     /// An object of one version at another.
     fn convert(&self, object: &Value, from: &str, to: &str) -> Result<Value, Unconverted>;
-    /// The fields that a write through this part cannot set.
-    fn reset(&self) -> &Reset;
-    /// Whether the schema may have changed since a set was written.
+    /// The fields that a write through this part cannot set, as far as managers at a version are told.
+    fn reset(&self, version: &str) -> &Reset;
+    /// Whether the schema may have changed since the object or a set was written, or a set be written by nobody who knew it.
     fn may_have_changed(&self) -> bool;
 }
 
@@ -72,7 +72,7 @@ impl Reset {
     }
 
     pub(super) fn filter_both(&self, found: Difference) -> Difference {
-        Difference { changed: self.filter(found.changed), removed: self.filter(found.removed) }
+        Difference { changed: self.filter(found.changed), removed: self.filter(found.removed), ..found }
     }
 }
 
@@ -102,6 +102,9 @@ pub enum ApplyError {
     /// The version is not one of the kind's.
     #[error("no corresponding type for {0}")]
     Version(String),
+    /// An object is not what the schema of a version says, in upstream's words: 500.
+    #[error("{0}")]
+    Untyped(String),
     /// These are needed at other versions. Who has answers tries again.
     #[error("objects at other versions are needed")]
     Unasked(Vec<Question>),
@@ -165,23 +168,37 @@ pub fn track(
 ) -> Result<(), ApplyError> {
     let version = manager.api_version.clone();
     let Some(form) = kind.form(&version) else { return Err(ApplyError::Version(version.into())) };
-    let mut found = kind.reset().filter_both(compare(form, old, new, true));
-    if found.is_empty() {
-        return Ok(());
+    if kind.may_have_changed() {
+        for object in [new, old] {
+            validate(form, object, true).map_err(ApplyError::Untyped)?;
+        }
     }
-    let elsewhere = compare_elsewhere(kind, &version, (old, new), managed, true)?;
-    found.changed.subtract(&NOBODYS);
+    let found = compare(form, old, new, true);
+    if found.unkeyed {
+        return Err(ApplyError::Untyped("an element of an associative list has none of its keys".to_owned()));
+    }
+    let found = kind.reset(&version).filter_both(found);
+    let elsewhere = match compare_elsewhere(kind, &version, (old, new), managed, true) {
+        // Nobody is asked about what does not change.
+        Err(ApplyError::Unasked(_)) if found.is_empty() => BTreeMap::new(),
+        compared => compared?,
+    };
+    forget_unknown(managed, kind)?;
     reconcile_all(managed, kind)?;
-    let mut is_new = !found.changed.is_empty();
+    if found.is_empty() && elsewhere.values().all(Difference::is_empty) {
+        return Ok(managed.settle()?);
+    }
+    let mut own = found.clone();
+    own.changed.subtract(&NOBODYS);
+    let mut is_new = !own.changed.is_empty();
     let mut failed = None;
     managed.entries_mut().retain_mut(|entry| {
         if failed.is_some() {
             return true;
         }
-        let own = !found.changed.is_empty() && entry.manager.is(&manager);
-        let kept = if own {
+        let kept = if !own.changed.is_empty() && entry.manager.is(&manager) {
             is_new = false;
-            grow(entry, &found, now).map(|()| true)
+            grow(entry, &own, now).map(|()| true)
         } else if entry.manager.api_version == version {
             shrink(entry, &found).map(|()| true)
         } else {
@@ -199,7 +216,7 @@ pub fn track(
         return Err(error.into());
     }
     if is_new {
-        managed.insert(Entry::new(manager, Some(now), found.changed));
+        managed.insert(Entry::new(manager, Some(now), own.changed));
     }
     Ok(managed.settle()?)
 }
@@ -237,6 +254,21 @@ fn reconcile_all(managed: &mut ManagedFields, kind: &dyn Kind) -> Result<(), Wir
     Ok(())
 }
 
+/// An object as upstream's complaints name it.
+pub fn described(object: &Value) -> String {
+    let said = |value: &Value, field| value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let metadata = object.get("metadata").unwrap_or(&Value::Null);
+    format!("{}/{}; {}", said(metadata, "namespace"), said(metadata, "name"), kind_of(object))
+}
+
+/// What an object says it is, as upstream's complaints have it: the core group comes with its slash.
+pub fn kind_of(object: &Value) -> String {
+    let said = |field| object.get(field).and_then(Value::as_str).unwrap_or_default();
+    let version = said("apiVersion");
+    let core = if version.contains('/') { "" } else { "/" };
+    format!("{core}{version}, Kind={}", said("kind"))
+}
+
 /// Applies `applied` to `live`, both at the manager's version, `live` as clients see it. `None` when it changes nothing of
 /// the object; who owns what may change all the same.
 pub fn apply(
@@ -250,16 +282,26 @@ pub fn apply(
 ) -> Result<Option<Value>, ApplyError> {
     let version = manager.api_version.clone();
     let Some(form) = kind.form(&version) else { return Err(ApplyError::Version(version.into())) };
+    let typed = |what: &str, end: &str, object, duplicates| {
+        let complaint = |why| ApplyError::Untyped(format!("{what} ({}){end}: {why}", described(object)));
+        validate(form, object, duplicates).map_err(complaint)
+    };
     if managed.is_empty() {
+        let what = "failed to create manager for existing fields: failed to convert new object";
+        typed(what, " to smd typed", live, true)?;
         let nothing = Value::Object(serde_json::Map::new());
         let before = Manager { name: BEFORE_FIRST.into(), operation: Operation::Update, ..manager.clone() };
         track(managed, kind, &nothing, live, before, now)?;
     }
+    typed("failed to create typed patch object", "", applied, false)?;
+    typed("failed to create typed live object", "", live, true)?;
+    check_elsewhere(kind, &version, live, managed)?;
+    forget_unknown(managed, kind)?;
     reconcile_all(managed, kind)?;
     let merged = merge(form, live, applied);
     let before = managed.of(&manager).cloned();
     let time = before.as_ref().and_then(|before| before.time);
-    let set = kind.reset().filter(owned(form, applied));
+    let set = kind.reset(&version).filter(owned(form, applied));
     managed.insert(Entry::new(manager.clone(), time, set));
     let new = match before {
         Some(before) => Pruning { kind, managed, version: &version }.prune(&merged, &before)?,
@@ -289,7 +331,7 @@ fn settle_conflicts(
 ) -> Result<(), ApplyError> {
     let version = &manager.api_version;
     let Some(form) = kind.form(version) else { return Err(ApplyError::Version(version.to_string())) };
-    let here = kind.reset().filter_both(compare(form, live, new, false));
+    let here = kind.reset(version).filter_both(compare(form, live, new, false));
     let elsewhere = compare_elsewhere(kind, version, (live, new), managed, false)?;
     let mut conflicts = Vec::new();
     let mut kept = Vec::with_capacity(managed.entries().len());
@@ -310,68 +352,4 @@ fn settle_conflicts(
     }
     conflicts.sort_by_cached_key(Conflict::owner);
     Err(ApplyError::Conflicts(conflicts))
-}
-
-/// Taking out what an applier owned and no longer applies, unless somebody else owns it.
-struct Pruning<'a> {
-    kind: &'a dyn Kind,
-    managed: &'a ManagedFields,
-    /// The version of `merged` and of the outcome.
-    version: &'a str,
-}
-
-impl Pruning<'_> {
-    fn prune(&self, merged: &Value, before: &Entry) -> Result<Value, ApplyError> {
-        let last = before.set()?;
-        let then = &*before.manager.api_version;
-        let (Some(form), false) = (self.kind.form(then), last.is_empty()) else { return Ok(merged.clone()) };
-        let Some(merged_then) = self.at(merged, self.version, then)? else { return Ok(merged.clone()) };
-        let last = named(Some(form), &last);
-        let pruned = remove(form, &merged_then, &last);
-        let (pruned, at) = self.add_back_owned(&merged_then, pruned, then)?;
-        // What was owned and is not taken out with the rest stays: nobody wants it, and nobody asked for its end.
-        let Some(pruned) = self.at(&pruned, &at, then)? else { return Ok(merged.clone()) };
-        let set = |value: &Value| named(Some(form), &owned(form, value));
-        let gone = set(&merged_then).difference(&set(&pruned)).intersection(&last);
-        let out = remove(form, &merged_then, &gone);
-        Ok(self.at(&out, then, self.version)?.map_or_else(|| merged.clone(), Cow::into_owned))
-    }
-
-    /// Puts back what somebody owns, version by version; answers also with the version the outcome is at.
-    fn add_back_owned(&self, merged: &Value, pruned: Value, then: &str) -> Result<(Value, String), ApplyError> {
-        let mut owners: BTreeMap<&str, Set> = BTreeMap::new();
-        for entry in self.managed.entries() {
-            let all = owners.entry(&entry.manager.api_version).or_default();
-            *all = all.union(&*entry.set()?);
-        }
-        // The version of the prune first: fields may be missing there that a conversion needs.
-        let mut versions: Vec<&str> = owners.keys().copied().filter(|version| *version != then).collect();
-        versions.splice(0..0, owners.contains_key(then).then_some(then));
-        let (mut merged, mut pruned, mut at) = (Cow::Borrowed(merged), pruned, then.to_owned());
-        for version in versions {
-            let Some(form) = self.kind.form(version) else { continue };
-            let (Some(whole), Some(part)) = (self.at(&merged, &at, version)?, self.at(&pruned, &at, version)?) else {
-                continue;
-            };
-            let set = |value: &Value| named(Some(form), &owned(form, value));
-            let kept = set(&part).union(&named(Some(form), &owners[version]));
-            let next = remove(form, &whole, &set(&whole).difference(&kept));
-            merged = Cow::Owned(whole.into_owned());
-            pruned = next;
-            at = version.to_owned();
-        }
-        Ok((pruned, at))
-    }
-
-    /// `None` when there is no such version.
-    fn at<'v>(&self, value: &'v Value, from: &str, to: &str) -> Result<Option<Cow<'v, Value>>, ApplyError> {
-        if from == to {
-            return Ok(Some(Cow::Borrowed(value)));
-        }
-        match self.kind.convert(value, from, to) {
-            Ok(value) => Ok(Some(Cow::Owned(value))),
-            Err(Unconverted::NoVersion) => Ok(None),
-            Err(Unconverted::Unasked(question)) => Err(ApplyError::Unasked(vec![*question])),
-        }
-    }
 }

@@ -168,10 +168,10 @@ async fn quotas_count_exactly() {
         status.message,
         "pods \"last\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3"
     );
-    assert_eq!(
-        server.get("resourcequotas/q").await.unwrap()["status"]["used"],
-        json!({"pods": "3", "requests.cpu": "1500m"})
-    );
+    let spent = server.get("resourcequotas/q").await.unwrap();
+    assert_eq!(spent["status"]["used"], json!({"pods": "3", "requests.cpu": "1500m"}));
+    let own = spent.items("metadata.managedFields").iter().find(|entry| entry.text("manager") == "kube-apiserver");
+    assert_eq!(own.map(|entry| entry.text("subresource")), Some("status"));
 }
 
 #[tokio::test]

@@ -176,7 +176,7 @@ async fn keep(
             right.push(object.clone());
         } else {
             let replace = Value::Array(vec![json!({"op": "replace", "path": "/spec", "value": spec})]);
-            let patch = Operation::Patch(Patch::Json(replace), WriteOptions::default());
+            let patch = Operation::Patch(Patch::Json(replace), options());
             gone_is_fine(write(registry, row, own, patch).await)?;
         }
     }
@@ -189,8 +189,12 @@ async fn keep(
 async fn make(registry: &Registry, row: &Arc<Resource>, name: &str, spec: &Value, how: &str) -> Result<(), Status> {
     let body = json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
         "metadata": {"name": name, "labels": { LABEL: how }}, "spec": spec});
-    let created = write(registry, row, name, Operation::Create(body, WriteOptions::default())).await;
+    let created = write(registry, row, name, Operation::Create(body, options())).await;
     created.or_else(|status| if status.is_already_exists() { Ok(()) } else { Err(status) })
+}
+
+fn options() -> WriteOptions {
+    WriteOptions { field_manager: "kube-apiserver".into(), ..WriteOptions::default() }
 }
 
 /// What went or changed in between is looked at again.

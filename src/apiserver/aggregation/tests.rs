@@ -439,6 +439,7 @@ async fn what_this_server_serves_has_api_services() {
     create(&client, definitions, definition).await;
     let custom = wait("v1.e.io", true).await;
     assert_eq!(custom["spec"]["groupPriorityMinimum"], 1000);
+    assert_eq!(custom["metadata"]["managedFields"][0]["manager"], "kube-apiserver");
     assert_eq!(custom["metadata"]["labels"], json!({"kube-aggregator.kubernetes.io/automanaged": "true"}));
     // A definition goes when its objects are gone, which is another's business; here it is only no longer served.
     let change = json!([{"op": "replace", "path": "/spec/versions/0/served", "value": false}]).to_string();

@@ -32,6 +32,9 @@ async fn a_bound_token_lives_as_long_as_what_it_is_bound_to() {
     create(&admin, "/api/v1/namespaces/default/secrets", secret).await;
     let request = json!({"spec": {"boundObjectRef": {"kind": "Secret", "apiVersion": "v1", "name": "s"}}});
     let made = create(&admin, &format!("{ACCOUNTS}/bot/token"), request).await;
+    let owners = &made["metadata"]["managedFields"][0];
+    assert_eq!((&owners["apiVersion"], &owners["subresource"]), (&json!("authentication.k8s.io/v1"), &json!("token")));
+    assert_eq!(owners["fieldsV1"]["f:spec"]["f:expirationSeconds"], json!({}));
     let token = made["status"]["token"].as_str().unwrap().to_owned();
     for _ in 0..2 {
         let user = who(&server, &token).await.unwrap();
@@ -45,6 +48,10 @@ async fn a_bound_token_lives_as_long_as_what_it_is_bound_to() {
     let answer = admin.send(&format!("POST {ACCOUNTS}/bot/token"), Body::from(wrong.to_string())).await;
     assert_eq!(answer.code, 422);
     assert!(answer.text().contains("must match the service account name if specified"), "{}", answer.text());
+    let other = json!({"metadata": {"uid": "x"}, "spec": {}});
+    let answer = admin.send(&format!("POST {ACCOUNTS}/bot/token"), Body::from(other.to_string())).await;
+    assert_eq!(answer.code, 409);
+    assert!(answer.text().contains("the UID in the token request (x) does not match"), "{}", answer.text());
 }
 
 #[tokio::test]

@@ -9,7 +9,8 @@ use super::service_account::{Bound, Reference, ServiceAccounts};
 
 const SHORTEST_SECONDS: i64 = 600;
 const LONGEST_SECONDS: i64 = 1 << 32;
-const DEFAULT_SECONDS: i64 = 3600;
+/// How long a token is good for that was asked for without saying so.
+pub(crate) const DEFAULT_SECONDS: i64 = 3600;
 /// What the kubelet asks for a pod's own token, and nobody else would: old clients never reload it, so it lives on.
 const KUBELET_SECONDS: i64 = 3607;
 const EXTENDED_SECONDS: i64 = 365 * 24 * 3600;
@@ -26,6 +27,7 @@ struct Request {
 struct Metadata {
     name: String,
     namespace: String,
+    uid: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -74,6 +76,12 @@ impl ServiceAccounts {
             self.accounts.get(namespace, name).ok_or_else(|| Status::not_found("", "serviceaccounts", name))?;
         let audiences = request.spec.audiences.filter(|a| !a.is_empty()).unwrap_or_else(|| self.api_audiences.clone());
         check_names(&request.metadata, namespace, name)?;
+        let (said, uid) = (&request.metadata.uid, &account.meta.uid);
+        if !said.is_empty() && **said != **uid {
+            let why =
+                format!("the UID in the token request ({said}) does not match the UID of the service account ({uid})");
+            return Err(Status::conflict("authentication.k8s.io", "TokenRequest", name, why));
+        }
         let mut asked = request.spec.expiration_seconds.unwrap_or(DEFAULT_SECONDS);
         check_expiration(asked)?;
         let mut warnings = Vec::new();
@@ -123,6 +131,7 @@ impl ServiceAccounts {
             "metadata": {
                 "name": name,
                 "namespace": namespace,
+                "uid": &**uid,
                 "creationTimestamp": api::time::format(jiff::Timestamp::now()),
             },
             "spec": spec,

@@ -19,10 +19,18 @@ pub(crate) async fn run(registry: Arc<Registry>, rbac: Arc<Rbac>) {
         let (_, mut changes) = cache.subscribe();
         let mut failed = false;
         for (name, rules) in &rbac.compiled_now().stale {
-            let patch = Operation::Patch(Patch::Merge(json!({ "rules": &**rules })), options());
+            let Some(role) = cache.get("", name) else { continue };
+            // With the uid, so that a role that is deleted in between is not made anew.
+            let applied = json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "ClusterRole",
+                "metadata": {"name": name, "uid": &*role.meta.uid},
+                "rules": &**rules,
+            });
+            let patch = Operation::Patch(Patch::Apply(applied), options());
             match bootstrap::write(&registry, &row, "", name, patch).await {
                 Ok(_) => tracing::info!(role = name, "an aggregated cluster role was brought up to date"),
-                Err(status) if status.is_not_found() => {}
+                Err(status) if status.is_not_found() || status.is_conflict() => {}
                 Err(status) => {
                     tracing::warn!(role = name, %status, "an aggregated cluster role cannot be written, will try again");
                     failed = true;
@@ -41,5 +49,6 @@ pub(crate) async fn run(registry: Arc<Registry>, rbac: Arc<Rbac>) {
 }
 
 fn options() -> WriteOptions {
-    WriteOptions { field_manager: "clusterrole-aggregation-controller".into(), ..WriteOptions::default() }
+    let field_manager = "clusterrole-aggregation-controller".into();
+    WriteOptions { field_manager, force: true, ..WriteOptions::default() }
 }

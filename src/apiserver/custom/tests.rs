@@ -79,7 +79,11 @@ async fn establish(client: &TestClient, definition: &Value) -> Value {
     assert_eq!(answer.code, 201, "{}", answer.text());
     let path = format!("{DEFINITIONS}/{}", definition.text("metadata.name"));
     let established = |answer: &Answer| condition(&answer.json(), "Established").is_some_and(|c| c["status"] == "True");
-    until(client, &path, established).await.json()
+    let made = until(client, &path, established).await.json();
+    let told = |entry: &&Value| entry.text("manager") == "kube-apiserver" && entry.text("subresource") == "status";
+    let own = made.items("metadata.managedFields").iter().find(told).expect("who wrote the status");
+    assert!(own.at("fieldsV1.f:status.f:acceptedNames.f:plural").is_some(), "{own}");
+    made
 }
 
 async fn with_cron_tabs() -> (TestServer, TestClient) {

@@ -48,19 +48,18 @@ impl Registry {
         let mut written = Written::new(resource, part);
         let manager = written.manager(options, &request.subresource, Operation::Apply);
         let api_version = manager.api_version.to_string();
-        let Some(form) = written.form(&api_version) else { return Err(failed(&ApplyError::Version(api_version))) };
+        if written.form(&api_version).is_none() {
+            return Err(failed(&ApplyError::Version(api_version)));
+        }
         let mut live = match current {
             None => json!({}),
             Some(current) => part.show(resource, versions::from_storage(resource, current.value.clone())),
         };
-        if let Some(message) =
-            schema::for_kind(group, version, kind).filter(|_| resource.builtin || part == Part::Scale)
+        if let Some(message) = schema::for_kind(group, version, kind)
+            .filter(|_| current.is_some() && (resource.builtin || part == Part::Scale))
         {
             prune::canonical(&mut live, message);
         }
-        apply::validate(form, body, false).map_err(|why| {
-            Status::failure(500, "", format!("failed to create typed patch object ({}): {why}", described(body)))
-        })?;
         let whole = current.and_then(|current| current.managed.as_deref()).map(ManagedFields::parse).transpose();
         let whole =
             whole.map_err(|error| Status::failure(500, "", format!("failed to decode managed fields: {error}")))?;
@@ -107,9 +106,8 @@ impl Registry {
         let resource = &request.resource;
         let mut warnings = Vec::new();
         let applied = self.apply(request, Part::Main, body, options, None, &mut warnings).await?;
-        let lenient = WriteOptions { field_validation: FieldValidation::Ignore, ..options.clone() };
         let object = applied.object.unwrap_or_else(|| body.clone());
-        let decoded = self.decode(resource, Part::Main, object, &lenient, &mut Vec::new());
+        let decoded = self.decode_applied(resource, Part::Main, object);
         let mut object = decoded.map_err(|status| unconvertible(status, body))?;
         let uid = object.text("metadata.uid");
         if !uid.is_empty() {
@@ -141,25 +139,12 @@ impl Registry {
     }
 }
 
-/// An applied configuration as upstream's complaints name it.
-fn described(body: &Value) -> String {
-    let (namespace, name) = (body.text("metadata.namespace"), body.text("metadata.name"));
-    format!("{namespace}/{name}; {}", kind_of(body))
-}
-
-/// Upstream prints the core group with its slash.
-fn kind_of(body: &Value) -> String {
-    let version = body.text("apiVersion");
-    let core = if version.contains('/') { "" } else { "/" };
-    format!("{core}{version}, Kind={}", body.text("kind"))
-}
-
 /// What is said of a configuration that can be merged and not be read: upstream comes to that too late to call it a bad request.
 pub(super) fn unconvertible(status: Status, body: &Value) -> Status {
     let Some((_, why)) = status.message.split_once(&format!(" cannot be handled as a {}: ", body.text("kind"))) else {
         return status;
     };
-    let (what, kind) = (described(body), kind_of(body));
+    let (what, kind) = (apply::described(body), apply::kind_of(body));
     let why = format!("unable to convert unstructured object to {kind}: {why}");
     Status::failure(500, "", format!("failed to convert new object ({what}) to proper version: {why}"))
 }

@@ -7,27 +7,30 @@ use api::validation::field::{Error, ErrorList, Path};
 use api::{FieldValidation, Patch, Request, Resource, Status, WriteOptions, prune, schema};
 use serde_json::Value;
 
+use super::ownership::Written;
 use super::part::Part;
 use super::{Registry, versions};
 use crate::strategy;
 use crate::tree::Tree;
 
 impl Registry {
-    /// Reads the body of something that is answered and not kept.
-    pub(crate) fn read_review(
+    /// Reads the body of something that is answered and not kept, and who owns what of it.
+    pub(crate) async fn read_review(
         &self,
         request: &Request,
         body: &Value,
         options: &WriteOptions,
         warnings: &mut Vec<String>,
-    ) -> Result<Value, Status> {
+    ) -> Result<(Value, ManagedFields), Status> {
         let mut review = self.decode(&request.resource, Part::Main, body.clone(), options, warnings)?;
         if request.resource.is_namespaced() {
             name_namespace(&mut review, request)?;
         } else if !review.text("metadata.namespace").is_empty() {
             review.cut("metadata.namespace");
         }
-        Ok(review)
+        let sent = review.cut("metadata.managedFields");
+        let owners = Written::new(&request.resource, Part::Main).of_new(&review, options, sent.as_ref()).await;
+        Ok((review, owners))
     }
 
     /// Reads a body written through a part of the row's objects. Warnings are added to `warnings`. What the client says of
@@ -42,17 +45,9 @@ impl Registry {
     ) -> Result<Value, Status> {
         let (group, version, kind) = part.kind(resource);
         name_kind(&mut body, group, version, kind)?;
-        let mut unknown = Vec::new();
         let forgets =
             body.at("metadata.managedFields").is_some_and(|said| ManagedFields::is_reset(said, resource.builtin));
-        if !resource.builtin && part != Part::Scale {
-            // Whatever else a custom kind holds, its metadata is everybody's.
-            if let (Some(metadata), Some(message)) = (body.get_mut("metadata"), schema::message("meta/v1.ObjectMeta")) {
-                let dropped = prune::decode(metadata, message)
-                    .map_err(|error| Status::bad_request(error.for_kind(kind, version)))?;
-                unknown.extend(dropped.into_iter().map(|path| format!("metadata.{path}")));
-            }
-        }
+        let mut unknown = decode_metadata(resource, part, &mut body)?;
         let custom = resource.custom.as_ref().filter(|_| part != Part::Scale);
         if let Some(custom) = custom {
             let dropped = custom
@@ -87,17 +82,52 @@ impl Registry {
         if part == Part::Scale {
             return Ok(body);
         }
-        if let Some(custom) = custom {
-            custom.schema().fill_in(&mut body);
-        }
         if forgets {
-            // An empty list says something here.
-            body.put("metadata.managedFields", Value::Array(Vec::new()));
+            // An entry that says nothing says something here.
+            body.put("metadata.managedFields", serde_json::json!([{}]));
         }
-        let mut object = versions::into_storage(resource, body);
-        strategy::of(&resource.storage()).fill_in(&mut object);
-        Ok(object)
+        Ok(fill_in(resource, body))
     }
+
+    /// Reads what came of an apply. Of a custom kind, as upstream, which decodes that no more, nulls stay, and are refused where
+    /// none may be.
+    pub(super) fn decode_applied(
+        &self,
+        resource: &Arc<Resource>,
+        part: Part,
+        mut body: Value,
+    ) -> Result<Value, Status> {
+        if resource.builtin || part == Part::Scale {
+            let lenient = WriteOptions { field_validation: FieldValidation::Ignore, ..WriteOptions::default() };
+            return self.decode(resource, part, body, &lenient, &mut Vec::new());
+        }
+        decode_metadata(resource, part, &mut body)?;
+        Ok(fill_in(resource, body))
+    }
+}
+
+/// Whatever else a custom kind holds, its metadata is everybody's. Answers which fields of it are unknown.
+fn decode_metadata(resource: &Resource, part: Part, body: &mut Value) -> Result<Vec<String>, Status> {
+    if resource.builtin || part == Part::Scale {
+        return Ok(Vec::new());
+    }
+    let (Some(metadata), Some(message)) = (body.get_mut("metadata"), schema::message("meta/v1.ObjectMeta")) else {
+        return Ok(Vec::new());
+    };
+    let (_, version, kind) = part.kind(resource);
+    let dropped =
+        prune::decode(metadata, message).map_err(|error| Status::bad_request(error.for_kind(kind, version)))?;
+    Ok(dropped.into_iter().map(|path| format!("metadata.{path}")).collect())
+}
+
+/// The stored form of a whole object, with what it does not say filled in.
+fn fill_in(resource: &Arc<Resource>, mut body: Value) -> Value {
+    if let Some(custom) = &resource.custom {
+        custom.schema().fill_in(&mut body);
+    }
+    let mut object = versions::into_storage(resource, body);
+    strategy::of(&resource.storage()).fill_in(&mut object);
+    object
 }
 
 /// What upstream's parser says of keys that come twice in YAML.

@@ -28,6 +28,8 @@ pub(super) struct Written {
     resource: Arc<Resource>,
     part: Part,
     reset: Reset,
+    /// Whether a client said who owns what, and may have said it of fields that are nobody's in this way.
+    told: bool,
     /// What a webhook has said so far of objects at other versions.
     answers: Vec<conversion::Answer>,
 }
@@ -35,7 +37,8 @@ pub(super) struct Written {
 impl Written {
     /// The kind that the row's requests are about.
     pub(super) fn new(resource: &Arc<Resource>, part: Part) -> Self {
-        Self { reset: resets::of(resource, part), resource: resource.clone(), part, answers: Vec::new() }
+        let (reset, resource) = (resets::of(resource, part), resource.clone());
+        Self { resource, part, reset, told: false, answers: Vec::new() }
     }
 
     /// The version that bodies have.
@@ -67,8 +70,7 @@ impl Written {
 
     /// A manager of the kind.
     pub(super) fn manager(&self, options: &WriteOptions, subresource: &str, operation: Operation) -> Manager {
-        let name = if options.field_manager.is_empty() { "unknown" } else { &*options.field_manager };
-        Manager { name: name.into(), operation, api_version: self.version().into(), subresource: subresource.into() }
+        manager_of(options, &self.version(), subresource, operation)
     }
 
     /// A stored object as it is seen through the part, at the row's version.
@@ -130,14 +132,17 @@ impl Written {
     }
 
     /// What to begin with: what the client says, if that can be read and says something.
-    fn before(&self, sent: Option<&Value>, current: impl Fn() -> ManagedFields) -> ManagedFields {
+    fn before(&mut self, sent: Option<&Value>, current: impl Fn() -> ManagedFields) -> ManagedFields {
         let Some(sent) = sent else { return current() };
         if ManagedFields::is_reset(sent, self.resource.builtin) {
             return ManagedFields::default();
         }
         let current = current();
         match ManagedFields::from_value(sent, &current) {
-            Ok(managed) if !managed.is_empty() => managed,
+            Ok(managed) if !managed.is_empty() => {
+                self.told = !managed.same_but_times(&current);
+                managed
+            }
             _ => current,
         }
     }
@@ -154,6 +159,39 @@ impl Written {
         tracing::warn!(%error, kind = &*self.resource.kind, name = new.text("metadata.name"), "owners are lost");
         ManagedFields::default()
     }
+}
+
+/// Who owns what of a `TokenRequest`, which is no kind with objects of its own.
+pub(crate) fn of_token_request(body: &Value, options: &WriteOptions) -> ManagedFields {
+    const VERSION: &str = "authentication.k8s.io/v1";
+    struct Requests(&'static schema::Message);
+    impl Kind for Requests {
+        fn form(&self, version: &str) -> Option<Form<'_>> {
+            (version == VERSION).then(|| Form::of_message(self.0))
+        }
+        fn convert(&self, _object: &Value, _from: &str, _to: &str) -> Result<Value, Unconverted> {
+            Err(Unconverted::NoVersion)
+        }
+        fn reset(&self, _version: &str) -> &Reset {
+            &Reset::Nothing
+        }
+        fn may_have_changed(&self) -> bool {
+            false
+        }
+    }
+    let mut managed = ManagedFields::default();
+    let Some(message) = schema::message("authentication/v1.TokenRequest") else { return managed };
+    let (nothing, manager) =
+        (Value::Object(serde_json::Map::new()), manager_of(options, VERSION, "token", Operation::Update));
+    // What cannot be told is nobody's.
+    let _ = apply::track(&mut managed, &Requests(message), &nothing, body, manager, Timestamp::now());
+    managed
+}
+
+/// The manager that writes through a subresource.
+fn manager_of(options: &WriteOptions, version: &str, subresource: &str, operation: Operation) -> Manager {
+    let name = if options.field_manager.is_empty() { "unknown" } else { &*options.field_manager };
+    Manager { name: name.into(), operation, api_version: version.into(), subresource: subresource.into() }
 }
 
 /// The managed fields of a stored object; none when they cannot be read.
@@ -209,11 +247,13 @@ impl Kind for Written {
         Ok(versions::from_storage(to, versions::into_storage(from, object.clone())))
     }
 
-    fn reset(&self) -> &Reset {
-        &self.reset
+    fn reset(&self, version: &str) -> &Reset {
+        // As upstream, where the versions of a custom kind know of their own alone.
+        let all = self.resource.builtin || self.part != Part::Main;
+        if all || version == self.version() { &self.reset } else { &Reset::Nothing }
     }
 
     fn may_have_changed(&self) -> bool {
-        !self.resource.builtin && self.part != Part::Scale
+        (!self.resource.builtin || self.told) && self.part != Part::Scale
     }
 }

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use api::managed_fields::ManagedFields;
 use api::validation::field::{Error, ErrorList, Path};
-use api::{
-    FieldValidation, Object, Operation, Patch, Reply, Request, Resource, Status, User, WriteOptions, schema, user,
-};
+use api::{Object, Operation, Patch, Reply, Request, Resource, Status, User, WriteOptions, schema, user};
 use embedded_store::Expect;
 use serde_json::Value;
 
@@ -24,6 +22,9 @@ use crate::tree::Tree;
 
 /// How often a change that names no version is tried on newer versions. Each failure is another writer's success.
 const ATTEMPTS: usize = 100;
+
+/// The manager of what the server changes itself.
+const OWN: &str = "kube-apiserver";
 
 /// What is to become of the object.
 pub(super) enum Intent<'a> {
@@ -91,7 +92,8 @@ impl Registry {
                         }
                     }
                     (_, Intent::Put(body)) => {
-                        intake::check_name(body, request)?;
+                        self.understood(request, part, (*body).clone(), options, &mut warnings)?;
+                        notes::warn_all(&warnings);
                         return Err(error::not_found(&request.resource, &request.name));
                     }
                     _ => return Err(error::not_found(&request.resource, &request.name)),
@@ -119,7 +121,7 @@ impl Registry {
         dry_run: bool,
         change: &(dyn Fn(&mut Value) -> Result<(), Status> + Sync),
     ) -> Result<(), Status> {
-        let options = WriteOptions { dry_run, ..WriteOptions::default() };
+        let options = WriteOptions { dry_run, field_manager: OWN.into(), ..WriteOptions::default() };
         let request = Request {
             user: Arc::new(User::new("system:apiserver", [user::MASTERS])),
             resource: resource.clone(),
@@ -304,17 +306,20 @@ impl Registry {
             Intent::Own(change) => {
                 let mut new = old.clone();
                 change(&mut new)?;
-                Ok(Intended { object: new, owners: None })
+                let written = Written::new(&request.resource, part);
+                let managed = current.managed.as_deref();
+                let owners = written.of_change(managed, None, (old, &new), options, &request.subresource).await;
+                Ok(Intended { object: new, owners: Some(owners) })
             }
             Intent::Put(body) => self.changed(request, part, (*body).clone(), options, current, warnings).await,
             Intent::Patch(Patch::Apply(body)) => {
                 let Applied { object, owners } =
                     self.apply(request, part, body, options, Some(current), warnings).await?;
-                let lenient = WriteOptions { field_validation: FieldValidation::Ignore, ..options.clone() };
                 let object = match object {
                     Some(object) => {
-                        let read = self.understood(request, part, object, &lenient, old, &mut Vec::new());
-                        read.map_err(|status| unconvertible(status, body))?.0
+                        let read = self.decode_applied(&request.resource, part, object);
+                        let (view, _) = placed(read.map_err(|status| unconvertible(status, body))?, request)?;
+                        part.merge(&request.resource.storage(), view, old)?
                     }
                     None => old.clone(),
                 };
@@ -345,28 +350,32 @@ impl Registry {
         warnings: &mut Vec<String>,
     ) -> Result<Intended, Status> {
         let old = &current.value;
-        let (object, sent) = self.understood(request, part, body, options, old, warnings)?;
+        let (view, sent) = self.understood(request, part, body, options, warnings)?;
         let written = Written::new(&request.resource, part);
         let managed = current.managed.as_deref();
-        let owners = written.of_change(managed, sent.as_ref(), (old, &object), options, &request.subresource).await;
+        let storage = request.resource.storage();
+        // Who writes a status owns what else it says, if it is not known of the kind that this changes nothing.
+        let (object, owners) = if part == Part::Status {
+            let owners = written.of_change(managed, sent.as_ref(), (old, &view), options, &request.subresource).await;
+            (part.merge(&storage, view, old)?, owners)
+        } else {
+            let object = part.merge(&storage, view, old)?;
+            let owners = written.of_change(managed, sent.as_ref(), (old, &object), options, &request.subresource).await;
+            (object, owners)
+        };
         Ok(Intended { object, owners: Some(owners) })
     }
 
-    /// The object with a body read and written through the part, and what the body says about managed fields.
+    /// A body as it is read through the part, and what it says about managed fields.
     fn understood(
         &self,
         request: &Request,
         part: Part,
         body: Value,
         options: &WriteOptions,
-        old: &Value,
         warnings: &mut Vec<String>,
     ) -> Result<(Value, Option<Value>), Status> {
-        let mut view = self.decode(&request.resource, part, body, options, warnings)?;
-        let sent = view.cut("metadata.managedFields");
-        intake::name_namespace(&mut view, request)?;
-        intake::check_name(&view, request)?;
-        Ok((part.merge(&request.resource.storage(), view, old)?, sent))
+        placed(self.decode(&request.resource, part, body, options, warnings)?, request)
     }
 
     /// The object as the answer to a write through the part shows it.
@@ -390,6 +399,14 @@ impl Registry {
         let object = self.stored(request, version).await?;
         self.shown(request, part, object).await
     }
+}
+
+/// An object that is where the request says, and what it says about managed fields.
+fn placed(mut view: Value, request: &Request) -> Result<(Value, Option<Value>), Status> {
+    let sent = view.cut("metadata.managedFields");
+    intake::name_namespace(&mut view, request)?;
+    intake::check_name(&view, request)?;
+    Ok((view, sent))
 }
 
 /// What a patch makes of the object, which means it as clients see it.

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use super::*;
+use crate::managed_fields::Entry;
 
 /// A kind whose `a` is called `b` at `v2`, and which is converted by somebody who has to be asked.
 struct Renamed {
@@ -23,7 +24,7 @@ impl Kind for Renamed {
         let found = self.known.borrow().iter().find(|(known, _)| *known == question).map(|(_, answer)| answer.clone());
         found.ok_or_else(|| Unconverted::Unasked(Box::new(question)))
     }
-    fn reset(&self) -> &Reset {
+    fn reset(&self, _version: &str) -> &Reset {
         &Reset::Nothing
     }
     fn may_have_changed(&self) -> bool {
@@ -34,8 +35,8 @@ impl Kind for Renamed {
 impl Renamed {
     fn new() -> Self {
         let text = || json!({"type": "string"});
-        let shape =
-            Shape::from_open_api(&json!({"type": "object", "properties": {"a": text(), "b": text(), "c": text()}}));
+        let properties = json!({"apiVersion": text(), "a": text(), "b": text(), "c": text()});
+        let shape = Shape::from_open_api(&json!({"type": "object", "properties": properties}));
         Self { shape, known: RefCell::default(), asked: RefCell::default() }
     }
 
@@ -133,4 +134,73 @@ fn an_update_takes_what_is_called_otherwise_elsewhere() {
     let mut text = Vec::new();
     managed.of(&World::manager("one@v1", Operation::Apply)).unwrap().set().unwrap().write_json(&mut text);
     assert_eq!(String::from_utf8(text).unwrap(), r#"{"f:c":{}}"#);
+}
+
+/// A kind whose `v1` has `old` and whose `v2` has `new`; nobody converts either.
+struct Apart(Shape, Shape);
+
+impl Kind for Apart {
+    fn form(&self, version: &str) -> Option<Form<'_>> {
+        match version {
+            "v1" => Some(self.0.form()),
+            "v2" => Some(self.1.form()),
+            _ => None,
+        }
+    }
+    fn convert(&self, object: &Value, _from: &str, _to: &str) -> Result<Value, Unconverted> {
+        Ok(object.clone())
+    }
+    fn reset(&self, _version: &str) -> &Reset {
+        &Reset::Nothing
+    }
+    fn may_have_changed(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn what_another_version_does_not_know_is_not_lost_in_silence() {
+    let shape = |own: &str| {
+        let text = || json!({"type": "string"});
+        let list = json!({"type": "array", "x-kubernetes-list-type": "set", "items": text()});
+        Shape::from_open_api(&json!({"type": "object", "properties": {"a": text(), own: text(), "set": list}}))
+    };
+    let kind = Apart(shape("old"), shape("new"));
+    let now = jiff::Timestamp::from_second(1).unwrap();
+    let mut managed = ManagedFields::default();
+    let live = json!({"a": "x"});
+    let one = || World::manager("one@v1", Operation::Apply);
+    let two = || World::manager("two@v2", Operation::Apply);
+    apply(&mut managed, &kind, &json!({}), &live, one(), false, now).unwrap();
+    let check = |live: Value, applied: Value, expect: &str| {
+        let outcome = apply(&mut managed.clone(), &kind, &live, &applied, two(), false, now);
+        assert_eq!(outcome.unwrap_err().to_string(), expect);
+    };
+    check(live.clone(), json!({"new": "x"}), "failed to convert new object: .new: field not declared in schema");
+    check(json!({"new": "x"}), json!({"a": "x"}), ".new: field not declared in schema");
+    // Elements that come twice can be somebody's at their own version alone.
+    check(json!({"set": ["x", "x"]}), json!({"a": "x"}), ".set: duplicate entries for key [=\"x\"]");
+    let unlike =
+        "failed to create typed live object (/; /, Kind=): .a: expected string, got &value.valueUnstructured{Value:1}";
+    check(json!({"a": 1}), json!({"a": "x"}), unlike);
+
+    let updater = || World::manager("three@v2", Operation::Update);
+    let error = track(&mut managed.clone(), &kind, &live, &json!({"a": "x", "new": "x"}), updater(), now).unwrap_err();
+    assert!(matches!(error, ApplyError::Untyped(_)), "{error}");
+    track(&mut managed.clone(), &kind, &live, &json!({"a": "z"}), updater(), now).unwrap();
+}
+
+#[test]
+fn who_names_fields_at_no_version_is_forgotten_even_where_nothing_changes() {
+    let mut world = World::new();
+    world.apply("one", json!({"a": "x"})).unwrap();
+    let set = Set::named(&["b"]);
+    let mut put =
+        |name: &str| world.managed.insert(Entry::new(World::manager(name, Operation::Update), None, set.clone()));
+    put("other@gone");
+    world.update("two", json!({"a": "x"}));
+    world.expect(json!({"a": "x"}), &[r#"one@v1 {"f:a":{}}"#]);
+    world.managed.insert(Entry::new(World::manager("other@a/b/c", Operation::Update), None, set));
+    let error = world.apply("one", json!({"a": "x"})).unwrap_err();
+    assert_eq!(error, "unexpected GroupVersion string: a/b/c");
 }

@@ -7,15 +7,16 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use api::{Object, Resource, Status, schema};
+use api::{Object, Operation, Patch, Request, Resource, Status, User, WriteOptions, schema};
 use cel::{DeclType, Type};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{CommonSpec, GROUP, Names, ParamKind};
 use crate::Registry;
-use crate::tree::Tree;
 
+/// The manager that upstream's loop writes as.
+const MANAGER: &str = "validatingadmissionpolicy-status";
 /// How many kinds one rule is checked against.
 const KINDS: usize = 10;
 
@@ -72,21 +73,29 @@ async fn check(registry: &Registry, object: &Object) -> Result<(), Status> {
     }
     let warnings = warnings(registry, &policy.spec);
     let Some(row) = api::resource::find(GROUP, "v1", "validatingadmissionpolicies").cloned() else { return Ok(()) };
-    let change = move |policy: &mut Value| {
-        // What has changed since is checked next.
-        if policy.int("metadata.generation") == Some(generation) {
-            let mut checking = json!({});
-            if !warnings.is_empty() {
-                checking["expressionWarnings"] = warnings.clone().into();
-            }
-            policy.put("status.typeChecking", checking);
-            policy.put("status.observedGeneration", generation);
-        }
-        Ok(())
+    let mut checking = json!({});
+    if !warnings.is_empty() {
+        checking["expressionWarnings"] = warnings.into();
+    }
+    let applied = json!({
+        "apiVersion": row.api_version(),
+        "kind": &*row.kind,
+        "metadata": {"name": &*object.meta.name, "uid": &*object.meta.uid},
+        "status": {"observedGeneration": generation, "typeChecking": checking},
+    });
+    let options = WriteOptions { field_manager: MANAGER.into(), force: true, ..WriteOptions::default() };
+    let request = Request {
+        user: Arc::new(User::new("system:apiserver", [api::user::MASTERS])),
+        resource: row,
+        namespace: String::new(),
+        name: object.meta.name.to_string(),
+        subresource: "status".into(),
+        operation: Operation::Patch(Patch::Apply(applied), options),
     };
-    match registry.change_own(&row, "", &object.meta.name, false, &change).await {
-        Err(status) if status.is_not_found() => Ok(()),
-        other => other,
+    match registry.call(&request).await {
+        // Deleted in the meantime; what has changed since is checked next.
+        Err(status) if status.is_not_found() || status.is_conflict() => Ok(()),
+        other => other.map(drop),
     }
 }
 

@@ -577,6 +577,12 @@ async fn types_are_checked_in_the_background() {
         .await
         .unwrap();
     assert_eq!(checked(&server).await["typeChecking"], json!({}));
+    let made = server.get(&format!("{POLICIES}/p")).await.unwrap();
+    let status =
+        made["metadata"]["managedFields"].as_array().unwrap().iter().find(|entry| entry["subresource"] == "status");
+    let said = status.map(|entry| (&entry["manager"], &entry["operation"], &entry["fieldsV1"]));
+    let fields = json!({"f:status": {"f:observedGeneration": {}, "f:typeChecking": {}}});
+    assert_eq!(said, Some((&json!("validatingadmissionpolicy-status"), &json!("Apply"), &fields)));
     server.merge(&format!("{POLICIES}/p"), policy("p", spec("object.spec.replicaz > 1"))).await.unwrap();
     let warnings = json!([{
         "fieldRef": "spec.validations[0].expression",

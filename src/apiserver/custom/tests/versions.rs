@@ -120,3 +120,36 @@ async fn a_watch_sees_the_last_objects_go_and_ends_with_its_kind() {
     assert_eq!(events.first().unwrap()["type"], "ADDED");
     assert_eq!(events.last().unwrap()["type"], "DELETED");
 }
+
+#[tokio::test]
+async fn who_owns_what_of_versions_that_differ() {
+    let server = TestServer::start().await;
+    let client = server.admin().with("content-type", "application/json");
+    establish(&client, &two_versions()).await;
+    let apply = |version: &str, manager: &str, spec: Value| {
+        let path = format!("{}/a?fieldManager={manager}", CRON_TABS.replace("/v1/", &format!("/{version}/")));
+        let body = json!({
+            "apiVersion": format!("stable.example.com/{version}"),
+            "kind": "CronTab",
+            "metadata": { "name": "a" },
+            "spec": spec,
+        });
+        let client = server.admin().with("content-type", "application/apply-patch+yaml");
+        async move { client.send(&format!("PATCH {path}"), body.to_string()).await }
+    };
+    let made = apply("v1", "one", json!({ "cronSpec": "* *" })).await;
+    assert_eq!(made.code, 201, "{}", made.text());
+    // What the other owner's version does not know would be nobody's.
+    let refused = apply("v1beta1", "two", json!({ "old": "x" })).await;
+    let told = "failed to convert new object: .spec.old: field not declared in schema";
+    assert_eq!((refused.code, refused.json().text("message")), (500, told));
+    // What is applied is read by nothing that would drop a null.
+    let refused = apply("v1", "one", json!({ "cronSpec": "* *", "replicas": null })).await;
+    assert_eq!(refused.code, 422, "{}", refused.text());
+    assert!(refused.text().contains("spec.replicas in body must be of type integer"), "{}", refused.text());
+    // An entry that says nothing forgets everybody.
+    let patching = server.admin().with("content-type", "application/merge-patch+json");
+    let forget = json!({ "metadata": { "managedFields": [{}] } }).to_string();
+    let forgotten = patching.send(&format!("PATCH {CRON_TABS}/a"), forget).await.json();
+    assert_eq!(forgotten.at("metadata.managedFields"), None);
+}

@@ -2,7 +2,7 @@
 //! `autoscaling/v1`.
 
 use api::fields::{Path, Set, Step};
-use api::managed_fields::{Entry, ManagedFields};
+use api::managed_fields::{Entry, ManagedFields, Operation};
 
 use super::{SCALE, Written};
 
@@ -38,7 +38,9 @@ impl Written {
     }
 
     /// The owners of an object after its scale was written: who no longer owns the scale has lost it in the object, too,
-    /// and who owns it newly owns it there.
+    /// and who owns it newly owns it there. As upstream, where updaters of the scale are others than those of the object,
+    /// because their versions differ: whoever had the field by an update has it after this write in an entry apart, without
+    /// a time, and the next write reads one of both.
     pub(in crate::registry) fn owners_after_scale(&self, whole: ManagedFields, scale: ManagedFields) -> ManagedFields {
         let shown = Set::of([replicas()]);
         let mut after = ManagedFields::default();
@@ -48,9 +50,8 @@ impl Written {
             let mut entry = entry.clone();
             let own = Set::of([self.own_replicas(&entry.manager.api_version)]);
             if entry.count(&own).unwrap_or(0) > 0 {
-                let mut as_scale = entry.manager.clone();
-                as_scale.api_version = SCALE.into();
-                match new.iter().position(|found| found.manager.is(&as_scale)) {
+                let applied = entry.manager.operation == Operation::Apply;
+                match new.iter().position(|found| applied && found.manager.is(&entry.manager)) {
                     Some(at) => drop(new.swap_remove(at)),
                     None => {
                         let Ok(rest) = entry.set().map(|set| set.difference(&own)) else { continue };
@@ -64,13 +65,12 @@ impl Written {
             let mut manager = entry.manager.clone();
             manager.api_version = self.resource.api_version().into();
             let own = Set::of([self.own_replicas(&manager.api_version)]);
-            let set = match after.of(&manager).and_then(|found| found.set().ok()) {
-                Some(found) => found.union(&own),
-                None => own,
-            };
-            // Upstream knows no time of who writes the scale for the first time.
-            let time = whole.of(&manager).and_then(|found| found.time);
-            after.insert(Entry::new(manager, time, set));
+            if manager.operation == Operation::Apply {
+                let time = whole.of(&manager).and_then(|found| found.time);
+                after.insert(Entry::new(manager, time, own));
+            } else {
+                after.add(Entry::new(manager, None, own));
+            }
         }
         match after.settle() {
             Ok(()) => after,

@@ -124,6 +124,43 @@ async fn the_scale_can_be_applied() {
 }
 
 #[tokio::test]
+async fn whoever_updated_replicas_has_them_apart_once_the_scale_is_written() {
+    let server = server().await;
+    server.object("deployments", Operation::Create(deployment(Some(2)), by("one"))).await.unwrap();
+    let same = || Operation::Patch(Patch::Merge(json!({"spec": {"replicas": 2}})), by("hpa"));
+    let apart = r#"one Update apps/v1 {"f:spec":{"f:replicas":{}}}"#;
+    let count = |object: &Value| owners(object).iter().filter(|owner| owner.contains("f:replicas")).count();
+    // Nothing changes, and yet that is upstream's way; the next writer of anything reads one of the two entries.
+    server.object("deployments/d/scale", same()).await.unwrap();
+    let once = server.get("deployments/d").await.unwrap();
+    assert!(owners(&once).iter().any(|owner| owner == apart) && count(&once) == 1, "{:?}", owners(&once));
+    let label = Operation::Patch(Patch::Merge(json!({})), by("hpa"));
+    let twice = server.object("deployments/d", label).await.unwrap();
+    assert_eq!((count(&twice), owners(&twice).len()), (0, 1));
+    assert_ne!(twice["metadata"]["resourceVersion"], once["metadata"]["resourceVersion"]);
+    // Who applies is the same manager in both.
+    server.object("deployments/d", forced(deployment(Some(2)), "two")).await.unwrap();
+    server.object("deployments/d/scale", same()).await.unwrap();
+    let applied = server.get("deployments/d").await.unwrap();
+    assert!(owned(&applied, "two Apply").contains("f:replicas") && count(&applied) == 1);
+}
+
+#[tokio::test]
+async fn an_element_without_its_key_is_nobodys_and_nothing_else_is_somebodys() {
+    let server = server().await;
+    let account = |secrets: Value| json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "a"}, "secrets": secrets});
+    let made =
+        server.object("serviceaccounts", Operation::Create(account(json!([{"name": "x"}])), by("one"))).await.unwrap();
+    assert_eq!(owners(&made).len(), 1);
+    let keyless = Operation::Patch(Patch::Merge(json!({"secrets": [{"namespace": "n"}]})), by("two"));
+    let lost = server.object("serviceaccounts/a", keyless).await.unwrap();
+    assert_eq!(owners(&lost), Vec::<String>::new());
+    let status = server.object("serviceaccounts/a", applied(account(json!([])), "one")).await.unwrap_err();
+    let told = "failed to create manager for existing fields: failed to convert new object (a/a; /v1, Kind=ServiceAccount) to smd typed: .secrets: element 0: associative list with keys has an element that omits all key fields [\"name\"] (and doesn't have default values for any key fields)";
+    assert_eq!((status.code, &*status.message), (500, told));
+}
+
+#[tokio::test]
 async fn status_and_main_are_applied_apart() {
     let server = server().await;
     let mut body = deployment(Some(2));

@@ -72,6 +72,20 @@ async fn whoever_may_patch_need_not_be_allowed_to_create() {
 }
 
 #[tokio::test]
+async fn what_is_new_conflicts_with_nobody() {
+    let server = TestServer::start().await;
+    let admin = server.admin().with("content-type", APPLY);
+    let body = json!({
+        "apiVersion": "autoscaling/v1",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "h"},
+        "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "a", "apiVersion": "apps/v1"}, "maxReplicas": 3},
+    });
+    let path = "PATCH /apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers/h?fieldManager=one";
+    check(&admin, path, &body.to_string(), 201, "\"f:spec\":{\"f:maxReplicas\":{},\"f:scaleTargetRef\":{}}").await;
+}
+
+#[tokio::test]
 async fn a_json_patch_has_its_limit() {
     let server = TestServer::start().await;
     let admin = server.admin();
