@@ -10,10 +10,11 @@ use crate::ast::{Comprehension, Entry, Expr, Field, Kind, op};
 use crate::environment::Environment;
 use crate::error::Issue;
 use crate::lexer::position;
-use crate::library::{self, Function, Overload, regex, time};
+use crate::library::{self, Function, Overload};
 use crate::schema::DeclType;
 use crate::types::Type;
 use crate::unify::{Mapping, most_general};
+use crate::validate;
 use crate::value::Value;
 
 /// The signatures of a function that a call may mean.
@@ -62,7 +63,12 @@ pub(crate) fn check(
     for ty in checker.checked.types.iter_mut().flatten() {
         *ty = checker.mapping.substitute(ty, true);
     }
-    Ok(checker.checked)
+    let mut refused = Vec::new();
+    validate::validate(expr, &checker.checked, &mut |id, message| refused.push((id, message)));
+    for (id, message) in refused {
+        checker.report(id, message);
+    }
+    if checker.issues.is_empty() { Ok(checker.checked) } else { Err(checker.issues) }
 }
 
 /// Parameters of signatures are letters; free variables of inference come after them.
@@ -288,7 +294,6 @@ impl Checker<'_> {
             return Type::Error;
         };
         self.checked.calls.insert(expr.id, (function, found));
-        self.validate_literal(expr, function.name);
         result
     }
 
@@ -326,30 +331,13 @@ impl Checker<'_> {
         result
     }
 
-    /// Literals that a function could never read are mistakes at once.
-    fn validate_literal(&mut self, expr: &Expr, function: &str) {
-        let Kind::Call { args, .. } = &expr.kind else { return };
-        let Some((id, Value::String(text))) = args.first().and_then(|arg| Some((arg.id, arg.as_literal()?))) else {
-            return;
-        };
-        let valid = match function {
-            "duration" => time::duration(text).is_some(),
-            "timestamp" => time::timestamp(text).is_some(),
-            "matches" => regex::compile(text).is_ok(),
-            _ => true,
-        };
-        if !valid {
-            self.report(id, format!("invalid {function} argument"));
+    /// The type of both. Literals that mix types are refused later, where they may not (see `validate`).
+    fn join(&mut self, previous: Option<Type>, current: Type) -> Type {
+        match previous {
+            None => current,
+            Some(previous) if self.mapping.assignable(&previous, &current) => most_general(&previous, &current).clone(),
+            Some(_) => Type::Dyn,
         }
-    }
-
-    fn join(&mut self, id: u32, previous: Option<Type>, current: Type) -> Type {
-        let Some(previous) = previous else { return current };
-        if self.mapping.assignable(&previous, &current) {
-            return most_general(&previous, &current).clone();
-        }
-        self.mismatch(id, &previous, &current);
-        Type::Error
     }
 
     /// What an optional element adds: its value.
@@ -372,7 +360,7 @@ impl Checker<'_> {
             if *optional {
                 ty = self.unwrapped(element.id, ty);
             }
-            joined = Some(self.join(element.id, joined, ty));
+            joined = Some(self.join(joined, ty));
         }
         Type::list(joined.unwrap_or_else(|| self.fresh()))
     }
@@ -382,12 +370,12 @@ impl Checker<'_> {
         let (mut keys, mut values) = (None, None);
         for Entry { key, value, optional } in entries {
             let ty = self.check(key);
-            keys = Some(self.join(key.id, keys, ty));
+            keys = Some(self.join(keys, ty));
             let mut ty = self.check(value);
             if *optional {
                 ty = self.unwrapped(value.id, ty);
             }
-            values = Some(self.join(value.id, values, ty));
+            values = Some(self.join(values, ty));
         }
         let key = keys.unwrap_or_else(|| self.fresh());
         Type::map(key, values.unwrap_or_else(|| self.fresh()))

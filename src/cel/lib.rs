@@ -47,7 +47,8 @@
 //! # The parts
 //!
 //! `lexer` and `parser` make the tree of `ast`, in which `macros` are expanded; `check` types it with `unify` and the
-//! signatures of `library`; `cost` estimates it; `plan` makes a `program` of it. `schema` declares data, `value` views it.
+//! signatures of `library`, and `validate` refuses what checks and is a mistake all the same; `cost` estimates it; `plan`
+//! makes a `program` of it. `schema` declares data, `value` views it.
 
 mod ast;
 mod authorizer;
@@ -67,6 +68,7 @@ mod schema;
 mod tests;
 mod types;
 mod unify;
+mod validate;
 mod value;
 
 pub use authorizer::{Authorize, Check, Decision};

@@ -19,7 +19,7 @@ pub(crate) mod format;
 mod lists;
 pub(crate) mod network;
 mod optional;
-mod printf;
+pub(crate) mod printf;
 mod quantity;
 pub(crate) mod regex;
 pub(crate) mod semver;

@@ -38,15 +38,48 @@ pub(super) fn format<'a>(context: &Context<'_>, args: &[Value<'a>]) -> Result<Va
     Ok(Value::from(out))
 }
 
+/// Why a format cannot be read.
+pub(crate) enum Unreadable {
+    /// It ends in a percent sign.
+    End,
+    /// A clause in it is none.
+    Clause(String),
+}
+
+/// The letters of the clauses of a format, up to one that cannot be read.
+pub(crate) fn clauses(template: &str) -> impl Iterator<Item = Result<char, Unreadable>> {
+    let mut rest = Some(template);
+    std::iter::from_fn(move || {
+        loop {
+            let (_, clause) = rest.take()?.split_once('%')?;
+            if let Some(after) = clause.strip_prefix('%') {
+                rest = Some(after);
+                continue;
+            }
+            if clause.is_empty() {
+                return Some(Err(Unreadable::End));
+            }
+            return Some(match precision(clause) {
+                Err(error) => Err(Unreadable::Clause(error.to_string())),
+                Ok((_, after)) => after.chars().next().ok_or(Unreadable::End).inspect(|verb| {
+                    rest = Some(&after[verb.len_utf8()..]);
+                }),
+            });
+        }
+    })
+}
+
 /// `.3`, if that is next.
 fn precision(rest: &str) -> Result<(usize, &str), Error> {
     let Some(digits) = rest.strip_prefix('.') else { return Ok((PLACES, rest)) };
     let len = digits.bytes().take_while(u8::is_ascii_digit).count();
     let places = digits[..len].parse().ok().filter(|places| *places <= MOST_PLACES);
-    match places {
-        Some(places) => Ok((places, &digits[len..])),
-        None => Err(Error::new("error while parsing precision: unable to convert precision modifier to integer")),
-    }
+    let why = match places {
+        _ if len == digits.len() => "could not find end of precision specifier",
+        Some(places) => return Ok((places, &digits[len..])),
+        None => "unable to convert precision modifier to integer",
+    };
+    Err(Error::new(format!("could not parse formatting clause: error while parsing precision: {why}")))
 }
 
 fn clause(out: &mut String, verb: char, places: usize, value: &Value<'_>) -> Result<(), Error> {

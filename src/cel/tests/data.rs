@@ -94,7 +94,7 @@ fn undeclared_data_is_looked_into_as_it_is() {
         ("object.?z.?y.orValue('d')", r#""d""#),
         ("object.a.b.exists(x, x == 'x')", "true"),
         ("type(object) == map", "true"),
-        ("object.a == {'b': [dyn(1), 2.5, null, 'x', true]}", "true"),
+        ("object.a == {'b': [dyn(1), dyn(2.5), dyn(null), dyn('x'), dyn(true)]}", "true"),
     ] {
         let program = environment.compile(source).unwrap();
         let variables = Variables::new().with("object", &object);

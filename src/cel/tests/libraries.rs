@@ -59,14 +59,14 @@ fn formatting() {
         ("'%s'.format([[dyn(1), 'a', 1.5]])", r#""[1, \"a\", 1.500000]""#),
         ("'%s'.format([{'b': 1, 'a': 2}])", r#""{\"a\":2, \"b\":1}""#),
         ("'100%%'.format([])", r#""100%""#),
-        ("'%d'.format([])", "error: index 0 out of range"),
+        ("'%d'.format(dyn([]))", "error: index 0 out of range"),
         (
-            "'%d'.format(['a'])",
+            "'%d'.format(dyn(['a']))",
             "error: error during formatting: decimal clause can only be converted from integers, was given string",
         ),
         (
-            "'%.99999999999f'.format([1.0])",
-            "error: error while parsing precision: unable to convert precision modifier to integer",
+            "'%.99999999999f'.format(dyn([1.0]))",
+            "error: could not parse formatting clause: error while parsing precision: unable to convert precision modifier to integer",
         ),
     ]);
 }
@@ -87,7 +87,7 @@ fn lists() {
         ("[1, 2, 3, 4].slice(1, 3)", "[2, 3]"),
         ("[1].slice(0, 2)", "error: cannot slice(0, 2), list is length 1"),
         ("[[1], [2, 3]].flatten()", "[1, 2, 3]"),
-        ("[dyn([1, dyn([2])])].flatten(2)", "[1, 2]"),
+        ("[dyn([dyn(1), dyn([2])])].flatten(2)", "[1, 2]"),
         ("[3, 1, 2].sort()", "[1, 2, 3]"),
         ("[{'n': 2}, {'n': 1}].sortBy(e, e.n)", r#"[{"n": 1}, {"n": 2}]"#),
         ("lists.range(3)", "[0, 1, 2]"),

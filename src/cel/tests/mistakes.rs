@@ -94,3 +94,47 @@ fn what_is_too_large_is_refused() {
     // Logic gets long without getting deep.
     assert_eq!(complaint(&vec!["true"; 5000].join(" && ")), "none");
 }
+
+/// Literals whose elements have many types are for `format` alone; a mistake that does not check is told before those that do.
+#[test]
+fn literals_have_one_type_and_formats_fit() {
+    for (source, expect) in [
+        (r#""%s %d".format(["a", 1])"#, "none"),
+        (r#""%s".format([[1, "x"].map(y, y)])"#, "none"),
+        (r#""%s".format([{"a": 1, "b": "x"}])"#, "none"),
+        (r#""%d %s%%".format([x.a, x.b])"#, "none"),
+        (r#""%s".format(x.list)"#, "none"),
+        ("[[], [1]]", "none"),
+        ("[{}, {'a': 1}]", "none"),
+        ("[x.a, x.b]", "none"),
+        ("[x.a, 'b']", "1:7: expected type 'dyn' but found 'string'"),
+        ("[1, 'a', 2u]", "1:5: expected type 'int' but found 'string'"),
+        ("[type(1), type('a')]", "1:15: expected type 'type(int)' but found 'type(string)'"),
+        ("[{'a': 1}, {'a': 'b'}]", "1:12: expected type 'map(string, int)' but found 'map(string, string)'"),
+        ("{'a': x.a, 'b': 'c'}", "1:17: expected type 'dyn' but found 'string'"),
+        ("['a', ?x.?a]", "1:9: expected type 'string' but found 'dyn'"),
+        ("[1, 'a'] == y", "1:13: undeclared reference to 'y' (in container '')"),
+        ("duration('x') == y", "1:18: undeclared reference to 'y' (in container '')"),
+        ("duration('x') == duration('1s')", "1:10: invalid duration argument"),
+        (
+            r#""%d".format(["a"])"#,
+            "1:14: error during formatting: decimal clause can only be used on integers, was given string",
+        ),
+        (
+            r#""%b%o%e".format([1, 1, 1])"#,
+            "1:24: error during formatting: scientific clause can only be used on doubles, was given int",
+        ),
+        (
+            r#""%x".format([1.5])"#,
+            "1:14: error during formatting: only integers, byte buffers, and strings can be formatted as hex, was given double",
+        ),
+        (r#""%d %s".format([1])"#, "1:15: index 1 out of range"),
+        (r#""%".format([1])"#, "1:11: unexpected end of string"),
+        (r#""%q".format([1])"#, "1:12: could not parse formatting clause: unrecognized formatting clause \"q\""),
+        (r#""%d".format([1, 2])"#, "1:12: too many arguments supplied to string.format (expected 1, got 2)"),
+    ] {
+        let found = complaint(source);
+        let found = found.strip_prefix("ERROR: <input>:").unwrap_or(&found);
+        assert_eq!(found.lines().next().unwrap_or_default(), expect, "{source}");
+    }
+}
