@@ -65,26 +65,57 @@ fn carry_out(object: &mut Value, fields: &Map<String, Value>, budget: &mut usize
     let value = || fields.get("value").cloned().unwrap_or_default();
     let kind = fields.get("op").and_then(Value::as_str).unwrap_or("unknown");
     match kind {
-        "add" => add(object, text("path")?, value(), budget),
-        "remove" => remove(object, text("path")?).map(drop),
+        "add" => {
+            let path = text("path")?;
+            let missing =
+                || unfit(format!("add operation does not apply: doc is missing path: \"{path}\": missing value"));
+            add(object, path, value(), budget, missing).map_err(|error| within("add for path", path, error))
+        }
+        "remove" => {
+            let path = text("path")?;
+            let missing =
+                || unfit(format!("remove operation does not apply: doc is missing path: \"{path}\": missing value"));
+            remove(object, path, missing).map(drop).map_err(|error| within("remove for path", path, error))
+        }
         "replace" => replace(object, text("path")?, value(), budget),
         "move" => {
-            let moved = remove(object, text("from")?)?;
-            add(object, text("path")?, moved, budget)
+            let (from, path) = (text("from")?, text("path")?);
+            let missing = |end, path| {
+                unfit(format!("move operation does not apply: doc is missing {end} path: {path}: missing value"))
+            };
+            let moved =
+                remove(object, from, || missing("from", from)).map_err(|error| within("move for path", from, error))?;
+            add(object, path, moved, budget, || missing("destination", path))
+                .map_err(|error| within("move for path", path, error))
         }
         "copy" => {
-            let copied = read(object, text("from")?)?;
+            let from = text("from")?;
+            let missing = |end, path| {
+                unfit(format!("copy operation does not apply: doc is missing {end} path: {path}: missing value"))
+            };
+            let copied =
+                read(object, from, || missing("from", from)).map_err(|error| within("copy for from", from, error))?;
             let path = text("path")?;
             // Looked at before it is made.
             check_growth(path, copied, budget)?;
             let copied = copied.clone();
-            add(object, path, copied, budget)
+            add(object, path, copied, budget, || missing("destination", path)).map_err(|error| match error {
+                Misfit::Place(error) => error,
+                Misfit::Value(why) => unfit(format!("error while adding value during copy: {why}")),
+            })
         }
         "test" => {
             let path = text("path")?;
-            let found = if path.is_empty() { &*object } else { read(object, path)? };
+            let missing = || unfit(format!("test operation does not apply: is missing path: {path}: missing value"));
+            let found = match path {
+                "" => &*object,
+                _ => read(object, path, missing).map_err(|error| within("test for path", path, error))?,
+            };
             let expected = fields.get("value").unwrap_or(&Value::Null);
-            if found == expected { Ok(()) } else { Err(PatchError::TestFailed(format!("testing value {path} failed"))) }
+            if found == expected {
+                return Ok(());
+            }
+            Err(PatchError::TestFailed(format!("testing value {path} failed: test failed")))
         }
         other => Err(unfit(format!("Unexpected kind: {other}"))),
     }
@@ -94,10 +125,35 @@ fn unfit(why: String) -> PatchError {
     PatchError::Unprocessable(why)
 }
 
+/// Why a value cannot be read or put at a path.
+enum Misfit {
+    /// Nothing there could hold it.
+    Place(PatchError),
+    /// What is there does not hold it, in the words of upstream's library.
+    Value(String),
+}
+
+impl From<PatchError> for Misfit {
+    fn from(error: PatchError) -> Self {
+        Self::Place(error)
+    }
+}
+
+/// A misfit as upstream tells of it.
+fn within(what: &str, path: &str, error: Misfit) -> PatchError {
+    match error {
+        Misfit::Place(error) => error,
+        Misfit::Value(why) => unfit(format!("error in {what}: '{path}': {why}")),
+    }
+}
+
 /// What holds the last part of a path, and that part.
-fn holder<'a>(object: &'a mut Value, path: &str) -> Result<(&'a mut Value, String), PatchError> {
-    let missing = || unfit(format!("the document has no path {path:?}"));
-    let (parents, last) = path.rsplit_once('/').ok_or_else(missing)?;
+fn holder<'a>(
+    object: &'a mut Value,
+    path: &str,
+    missing: impl Fn() -> PatchError,
+) -> Result<(&'a mut Value, String), PatchError> {
+    let (parents, last) = path.rsplit_once('/').ok_or_else(&missing)?;
     let mut at = object;
     for part in parents.split('/').skip(1) {
         let key = unescaped(part);
@@ -106,14 +162,20 @@ fn holder<'a>(object: &'a mut Value, path: &str) -> Result<(&'a mut Value, Strin
             Value::Array(list) => index(&key, list.len()).and_then(|index| list.get_mut(index)),
             _ => None,
         }
-        .ok_or_else(missing)?;
+        .ok_or_else(&missing)?;
     }
     if at.is_object() || at.is_array() { Ok((at, unescaped(last))) } else { Err(missing()) }
 }
 
-fn add(object: &mut Value, path: &str, value: Value, budget: &mut usize) -> Result<(), PatchError> {
+fn add(
+    object: &mut Value,
+    path: &str,
+    value: Value,
+    budget: &mut usize,
+    missing: impl Fn() -> PatchError,
+) -> Result<(), Misfit> {
     check_growth(path, &value, budget)?;
-    match holder(object, path)? {
+    match holder(object, path, missing)? {
         (Value::Array(list), key) if key == "-" => list.push(value),
         (Value::Array(list), key) => {
             // One more place than there are values, from either end.
@@ -127,14 +189,15 @@ fn add(object: &mut Value, path: &str, value: Value, budget: &mut usize) -> Resu
     Ok(())
 }
 
-fn remove(object: &mut Value, path: &str) -> Result<Value, PatchError> {
-    match holder(object, path)? {
+fn remove(object: &mut Value, path: &str, missing: impl Fn() -> PatchError) -> Result<Value, Misfit> {
+    match holder(object, path, missing)? {
         (Value::Array(list), key) => {
             let index = index(&key, list.len()).filter(|index| *index < list.len()).ok_or_else(|| no_index(&key))?;
             Ok(list.remove(index))
         }
         (Value::Object(map), key) => {
-            map.remove(&key).ok_or_else(|| unfit(format!("Unable to remove nonexistent key: {key}")))
+            let nonexistent = || Misfit::Value(format!("Unable to remove nonexistent key: {key}: missing value"));
+            map.remove(&key).ok_or_else(nonexistent)
         }
         _ => Ok(Value::Null),
     }
@@ -150,10 +213,12 @@ fn replace(object: &mut Value, path: &str, value: Value, budget: &mut usize) -> 
         *object = value;
         return Ok(());
     }
-    match holder(object, path)? {
+    let missing =
+        |what| unfit(format!("replace operation does not apply: doc is missing {what}: {path}: missing value"));
+    match holder(object, path, || missing("path"))? {
         (Value::Array(list), key) => {
             let at = index(&key, list.len()).and_then(|index| list.get_mut(index));
-            *at.ok_or_else(|| no_index(&key))? = value;
+            *at.ok_or_else(|| missing("key"))? = value;
         }
         (Value::Object(map), key) => drop(map.insert(key, value)),
         _ => {}
@@ -162,8 +227,8 @@ fn replace(object: &mut Value, path: &str, value: Value, budget: &mut usize) -> 
 }
 
 /// What stands at a path: null for a member that is not there.
-fn read<'a>(object: &'a mut Value, path: &str) -> Result<&'a Value, PatchError> {
-    match holder(object, path)? {
+fn read<'a>(object: &'a mut Value, path: &str, missing: impl Fn() -> PatchError) -> Result<&'a Value, Misfit> {
+    match holder(object, path, missing)? {
         (Value::Array(list), key) => {
             let at = index(&key, list.len()).and_then(|index| list.get(index));
             at.ok_or_else(|| no_index(&key))
@@ -173,8 +238,8 @@ fn read<'a>(object: &'a mut Value, path: &str) -> Result<&'a Value, PatchError> 
     }
 }
 
-fn no_index(key: &str) -> PatchError {
-    unfit(format!("Unable to access invalid index: {key}"))
+fn no_index(key: &str) -> Misfit {
+    Misfit::Value(format!("Unable to access invalid index: {key}: invalid index referenced"))
 }
 
 /// An index as it is written; below zero it counts from the end. It may lie behind the end.

@@ -189,3 +189,38 @@ fn says_what_is_unsupported() {
         assert_eq!(Status::from(error).code, code);
     }
 }
+
+#[test]
+fn operations_that_do_not_fit_say_why_in_upstreams_words() {
+    for (operation, expect) in [
+        (
+            json!({"op": "remove", "path": "/x"}),
+            "error in remove for path: '/x': Unable to remove nonexistent key: x: missing value",
+        ),
+        (
+            json!({"op": "remove", "path": "/x/y"}),
+            "remove operation does not apply: doc is missing path: \"/x/y\": missing value",
+        ),
+        (
+            json!({"op": "add", "path": "/l/7", "value": 1}),
+            "error in add for path: '/l/7': Unable to access invalid index: 7: invalid index referenced",
+        ),
+        (
+            json!({"op": "replace", "path": "/l/7", "value": 1}),
+            "replace operation does not apply: doc is missing key: /l/7: missing value",
+        ),
+        (
+            json!({"op": "copy", "from": "/x/y", "path": "/a"}),
+            "copy operation does not apply: doc is missing from path: /x/y: missing value",
+        ),
+        (
+            json!({"op": "move", "from": "/a", "path": "/x/y"}),
+            "move operation does not apply: doc is missing destination path: /x/y: missing value",
+        ),
+        (json!({"op": "test", "path": "/a", "value": 2}), "testing value /a failed: test failed"),
+    ] {
+        let patch = Patch::Json(json!([operation]));
+        let error = patch.apply(&mut json!({"a": 1, "l": []}), None).unwrap_err();
+        assert_eq!(error.to_string(), expect);
+    }
+}
