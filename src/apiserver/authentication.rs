@@ -43,6 +43,8 @@ use x509::Peer;
 
 /// Tokens of browsers travel in a WebSocket subprotocol of this prefix.
 const BROWSER_TOKEN: &str = "base64url.bearer.authorization.k8s.io.";
+/// Of a token that is of no kind the server knows.
+pub(crate) const UNKNOWN_TOKEN: &str = "invalid bearer token";
 /// How long a verified token of another issuer is not verified again.
 const CACHED: Duration = Duration::from_secs(10);
 /// How long it may take until new issuers are known, as upstream.
@@ -171,7 +173,10 @@ impl Authenticator {
             return ours(Arc::new(user));
         }
         let found = if bootstrap_token::looks_like_one(token) {
-            self.bootstrap.user(token).map(Arc::new).and_then(ours)
+            // Why it is none is nobody's matter.
+            let user =
+                self.bootstrap.user(token).inspect_err(|why| tracing::debug!(why, "a bootstrap token is refused"));
+            user.map_err(|_| UNKNOWN_TOKEN.to_owned()).map(Arc::new).and_then(ours)
         } else {
             match self.service_accounts.authenticate(token, asked) {
                 Err(why) if !self.foreign.load().issuers.is_empty() => match self.foreign(token).await {
@@ -183,7 +188,8 @@ impl Authenticator {
         };
         match (found, &self.webhook) {
             (Err(why), Some(webhook)) => {
-                webhook.authenticate(token, asked).await.map_err(|other| format!("[{why}, {other}]"))
+                let both = |other| if why == UNKNOWN_TOKEN { other } else { format!("{why}, {other}") };
+                webhook.authenticate(token, asked).await.map_err(both)
             }
             (found, _) => found,
         }

@@ -6,19 +6,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::quote::quote;
 use api::{Object, User};
 use base64::Engine;
 use jsonwebtoken::Validation;
+use jsonwebtoken::errors::ErrorKind;
 use serde::{Deserialize, Serialize};
 use watch_cache::Cache;
 
-use super::{Authenticated, ServiceAccountKeys};
+use super::oidc::claimed_issuer;
+use super::{Authenticated, ServiceAccountKeys, UNKNOWN_TOKEN};
 use crate::digest_cache::DigestCache;
 
 /// The issuer of tokens that are kept in Secrets.
 pub(crate) const LEGACY_ISSUER: &str = "kubernetes/serviceaccount";
 /// Marks a Secret whose token nobody has used for long.
 const INVALID_SINCE: &str = "kubernetes.io/legacy-token-invalid-since";
+/// Of a token whose object is gone.
+const INVALIDATED: &str = "service account token has been invalidated";
 /// How long a token outlives the deletion of the pod it is bound to.
 const DELETION_LEEWAY_SECONDS: i64 = 60;
 /// How long a signature is not verified again.
@@ -173,8 +178,12 @@ impl ServiceAccounts {
     }
 
     fn verify(&self, token: &str) -> Result<Claims, String> {
-        let header = jsonwebtoken::decode_header(token).map_err(|_| "the token is of no known kind")?;
-        let mut problem = "no key has signed the token".to_owned();
+        let header = jsonwebtoken::decode_header(token).map_err(|_| UNKNOWN_TOKEN)?;
+        let issuer = claimed_issuer(token).unwrap_or_default();
+        if issuer != LEGACY_ISSUER && !self.issuers.contains(&issuer) {
+            return Err(UNKNOWN_TOKEN.into());
+        }
+        let mut problem = "invalid signature, no keys found".to_owned();
         for key in self.keys.candidates(header.kid.as_deref()) {
             let mut rules = Validation::new(key.algorithm);
             rules.leeway = 0;
@@ -184,7 +193,7 @@ impl ServiceAccounts {
             rules.required_spec_claims.clear();
             match jsonwebtoken::decode::<Claims>(token, &key.key, &rules) {
                 Ok(data) => return Ok(data.claims),
-                Err(error) => problem = error.to_string(),
+                Err(error) => problem = refusal(&error),
             }
         }
         Err(problem)
@@ -201,7 +210,7 @@ impl ServiceAccounts {
                 self.check_copy(claims, token)?;
                 (&*claims.legacy_namespace, &*claims.legacy_name, &*claims.legacy_uid, &*self.api_audiences)
             }
-            _ => return Err("the token has another issuer".into()),
+            _ => return Err(UNKNOWN_TOKEN.into()),
         };
         let subject = claims.sub.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
         if subject != Some((namespace, name)) {
@@ -209,9 +218,16 @@ impl ServiceAccounts {
         }
         let shared: Vec<String> = asked.iter().filter(|a| audiences.contains(a)).cloned().collect();
         if shared.is_empty() {
-            return Err(format!("token audiences {audiences:?} is invalid for the target audiences {asked:?}"));
+            let quoted = |audiences: &[String]| audiences.iter().map(|a| quote(a)).collect::<Vec<_>>().join(" ");
+            let (audiences, asked) = (quoted(audiences), quoted(asked));
+            return Err(format!("token audiences [{audiences}] is invalid for the target audiences [{asked}]"));
         }
-        let account = live(&self.accounts, namespace, name, uid, "service account")?;
+        let account = self.accounts.get(namespace, name);
+        let account = account.ok_or_else(|| format!("serviceaccounts {} not found", quote(name)))?;
+        if !uid.is_empty() && *account.meta.uid != *uid {
+            return Err(format!("service account UID ({}) does not match claim ({uid})", account.meta.uid));
+        }
+        check_live(&account)?;
         if let Some(bound) = &claims.bound {
             self.check_bindings(namespace, bound)?;
         }
@@ -259,27 +275,42 @@ impl ServiceAccounts {
 
     fn check_bindings(&self, namespace: &str, bound: &Bound) -> Result<(), String> {
         if let Some(secret) = &bound.secret {
-            live(&self.secrets, namespace, &secret.name, &secret.uid, "secret")?;
+            check_bound(&self.secrets, namespace, secret)?;
         }
         match (&bound.pod, &bound.node) {
-            (Some(pod), _) => live(&self.pods, namespace, &pod.name, &pod.uid, "pod").map(drop),
-            (None, Some(node)) => live(&self.nodes, "", &node.name, &node.uid, "node").map(drop),
+            (Some(pod), _) => check_bound(&self.pods, namespace, pod),
+            (None, Some(node)) => check_bound(&self.nodes, "", node),
             (None, None) => Ok(()),
         }
     }
 }
 
-/// The object a token is bound to, unless it is gone, another one now, or long on its way out.
-fn live(cache: &Cache, namespace: &str, name: &str, uid: &str, what: &str) -> Result<Arc<Object>, String> {
-    let object = cache.get(namespace, name).ok_or_else(|| format!("the token's {what} is gone"))?;
-    if !uid.is_empty() && *object.meta.uid != *uid {
-        return Err(format!("the token's {what} is another one now"));
+/// What a token is bound to is there, and no other one of the name.
+fn check_bound(cache: &Cache, namespace: &str, to: &Reference) -> Result<(), String> {
+    let object = cache.get(namespace, &to.name).ok_or(INVALIDATED)?;
+    if !to.uid.is_empty() && *object.meta.uid != *to.uid {
+        return Err(INVALIDATED.into());
     }
+    check_live(&object)
+}
+
+/// It is not long on its way out.
+fn check_live(object: &Object) -> Result<(), String> {
     let now = jiff::Timestamp::now().as_second();
-    if object.meta.deletion_timestamp.is_some_and(|at| at.as_second() + DELETION_LEEWAY_SECONDS < now) {
-        return Err(format!("the token's {what} has been deleted"));
+    match object.meta.deletion_timestamp {
+        Some(at) if at.as_second() + DELETION_LEEWAY_SECONDS < now => Err(INVALIDATED.into()),
+        _ => Ok(()),
     }
-    Ok(object)
+}
+
+/// Why a token that one of the keys could have signed is none.
+fn refusal(error: &jsonwebtoken::errors::Error) -> String {
+    match error.kind() {
+        ErrorKind::ExpiredSignature => "service account token has expired".into(),
+        ErrorKind::ImmatureSignature => "service account token is not valid yet".into(),
+        ErrorKind::InvalidSignature => "go-jose/go-jose: error in cryptographic primitive".into(),
+        _ => error.to_string(),
+    }
 }
 
 fn extra(bound: &Bound) -> BTreeMap<String, Vec<String>> {

@@ -55,6 +55,54 @@ async fn a_bound_token_lives_as_long_as_what_it_is_bound_to() {
 }
 
 #[tokio::test]
+async fn requests_of_tokens_say_which_account_they_mean() {
+    let server = TestServer::start().await;
+    let admin = server.admin();
+    let account = create(&admin, ACCOUNTS, json!({"metadata": {"name": "default"}})).await;
+    server.api.registry().catch_up().await.unwrap();
+    let uid = &account["metadata"]["uid"];
+    let path = format!("POST {ACCOUNTS}/default/token");
+    let ask = |metadata: Value| admin.send(&path, Body::from(json!({"metadata": metadata, "spec": {}}).to_string()));
+    let made = ask(json!({"labels": {"a": "b"}, "uid": uid})).await.json();
+    assert_eq!((&made["metadata"]["uid"], &made["metadata"]["labels"]), (uid, &json!({"a": "b"})));
+    let other = ask(json!({"uid": "x"})).await;
+    assert_eq!(other.code, 409);
+    assert!(other.text().contains("the UID in the token request (x) does not match the UID"), "{}", other.text());
+}
+
+#[tokio::test]
+async fn reviews_of_tokens_say_why_in_upstreams_words() {
+    let server = TestServer::start().await;
+    let admin = server.admin();
+    create(&admin, ACCOUNTS, json!({"metadata": {"name": "default"}})).await;
+    create(&admin, "/api/v1/namespaces/default/secrets", json!({"metadata": {"name": "s"}})).await;
+    server.api.registry().catch_up().await.unwrap();
+    let token = async |spec: Value| {
+        let made = create(&admin, &format!("{ACCOUNTS}/default/token"), json!({ "spec": spec })).await;
+        made["status"]["token"].as_str().unwrap().to_owned()
+    };
+    let elsewhere = token(json!({"audiences": ["a", "b"]})).await;
+    let bound = token(json!({"boundObjectRef": {"kind": "Secret", "apiVersion": "v1", "name": "s"}})).await;
+    admin.send("DELETE /api/v1/namespaces/default/secrets/s", Body::empty()).await;
+    server.api.registry().catch_up().await.unwrap();
+    for (token, audience, expect) in [
+        ("a.b", "c", "invalid bearer token"),
+        ("abcdef.0123456789abcdef", "c", "invalid bearer token"),
+        (
+            &*elsewhere,
+            "c",
+            "[invalid bearer token, token audiences [\"a\" \"b\"] is invalid for the target audiences [\"c\"]]",
+        ),
+        (&*bound, "", "[invalid bearer token, service account token has been invalidated]"),
+    ] {
+        let audiences = if audience.is_empty() { json!(null) } else { json!([audience]) };
+        let review = json!({"spec": {"token": token, "audiences": audiences}});
+        let told = create(&admin, "/apis/authentication.k8s.io/v1/tokenreviews", review).await;
+        assert_eq!(told["status"]["error"], expect);
+    }
+}
+
+#[tokio::test]
 async fn long_lives_are_cut_down_with_a_warning() {
     let server = TestServer::with(|config| config.token_limits.longest = Some(Duration::from_secs(3600))).await;
     let admin = server.admin();

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::service_account::{Bound, Reference, ServiceAccounts};
+use crate::tree::Tree;
 
 const SHORTEST_SECONDS: i64 = 600;
 const LONGEST_SECONDS: i64 = 1 << 32;
@@ -72,16 +73,11 @@ impl ServiceAccounts {
         let request: Request = Deserialize::deserialize(body).map_err(|e| {
             Status::bad_request(format!("TokenRequest in version \"v1\" cannot be handled as a TokenRequest: {e}"))
         })?;
+        check_names(&request.metadata, namespace, name)?;
         let account =
             self.accounts.get(namespace, name).ok_or_else(|| Status::not_found("", "serviceaccounts", name))?;
+        check_uid(&request.metadata.uid, &account)?;
         let audiences = request.spec.audiences.filter(|a| !a.is_empty()).unwrap_or_else(|| self.api_audiences.clone());
-        check_names(&request.metadata, namespace, name)?;
-        let (said, uid) = (&request.metadata.uid, &account.meta.uid);
-        if !said.is_empty() && **said != **uid {
-            let why =
-                format!("the UID in the token request ({said}) does not match the UID of the service account ({uid})");
-            return Err(Status::conflict("authentication.k8s.io", "TokenRequest", name, why));
-        }
         let mut asked = request.spec.expiration_seconds.unwrap_or(DEFAULT_SECONDS);
         check_expiration(asked)?;
         let mut warnings = Vec::new();
@@ -125,15 +121,15 @@ impl ServiceAccounts {
         let told = jiff::Timestamp::from_second(now + asked).map(api::time::format).unwrap_or_default();
         let mut spec = json!({ "audiences": audiences, "expirationSeconds": asked });
         spec["boundObjectRef"] = body.pointer("/spec/boundObjectRef").cloned().unwrap_or(Value::Null);
+        let mut metadata = body.at("metadata").filter(|metadata| metadata.is_object()).cloned().unwrap_or(json!({}));
+        metadata["name"] = json!(name);
+        metadata["namespace"] = json!(namespace);
+        metadata["uid"] = json!(account.meta.uid);
+        metadata["creationTimestamp"] = json!(api::time::format(jiff::Timestamp::now()));
         let answer = json!({
             "kind": "TokenRequest",
             "apiVersion": "authentication.k8s.io/v1",
-            "metadata": {
-                "name": name,
-                "namespace": namespace,
-                "uid": &**uid,
-                "creationTimestamp": api::time::format(jiff::Timestamp::now()),
-            },
+            "metadata": metadata,
             "spec": spec,
             "status": { "token": token, "expirationTimestamp": told },
         });
@@ -149,14 +145,16 @@ impl ServiceAccounts {
                     "the UID in the bound object reference ({}) does not match the UID in record. The object might have been deleted and then recreated",
                     to.uid
                 );
-                return Err(Status::conflict("", &plural, &to.name, why));
+                return Err(Status::conflict("", &to.kind, &to.name, why));
             }
             Ok(object)
         };
         let reference =
             |object: &Object| Reference { name: object.meta.name.to_string(), uid: object.meta.uid.to_string() };
-        match (&*to.api_version, &*to.kind) {
-            ("v1", "Pod") => {
+        // Whatever version of the core group it is: only kinds are told apart.
+        let group = to.api_version.split_once('/').map_or("", |(group, _)| group);
+        match (group, &*to.kind) {
+            ("", "Pod") => {
                 let object = found(&self.pods, namespace)?;
                 let pod: Pod = object.view().map_err(|_| Status::internal("the pod cannot be read"))?;
                 if pod.spec.service_account_name != account {
@@ -171,15 +169,11 @@ impl ServiceAccounts {
                     bound.node = Some(Reference { name: pod.spec.node_name, uid });
                 }
             }
-            ("v1", "Secret") => bound.secret = Some(reference(&*found(&self.secrets, namespace)?)),
-            ("v1", "Node") => bound.node = Some(reference(&*found(&self.nodes, "")?)),
-            (version, kind) => {
-                let (group, version) = version.split_once('/').unwrap_or(("", version));
-                let kind = if group.is_empty() {
-                    format!("/{version}, Kind={kind}")
-                } else {
-                    format!("{group}/{version}, Kind={kind}")
-                };
+            ("", "Secret") => bound.secret = Some(reference(&*found(&self.secrets, namespace)?)),
+            ("", "Node") => bound.node = Some(reference(&*found(&self.nodes, "")?)),
+            (group, kind) => {
+                let slash = if group.is_empty() { "/" } else { "" };
+                let kind = format!("{slash}{}, Kind={kind}", to.api_version);
                 return Err(Status::bad_request(format!("cannot bind token to object of type {kind}")));
             }
         }
@@ -197,6 +191,16 @@ fn check_names(metadata: &Metadata, namespace: &str, name: &str) -> Result<(), S
         causes.push(Cause { reason: error.kind.reason().into(), message: error.body(), field: error.field });
     }
     if causes.is_empty() { Ok(()) } else { Err(Status::invalid("authentication.k8s.io", "TokenRequest", name, causes)) }
+}
+
+/// A body that says which account it means has to mean the one there is.
+fn check_uid(said: &str, account: &Object) -> Result<(), Status> {
+    let uid = &*account.meta.uid;
+    if said.is_empty() || said == uid {
+        return Ok(());
+    }
+    let why = format!("the UID in the token request ({said}) does not match the UID of the service account ({uid})");
+    Err(Status::conflict("authentication.k8s.io", "TokenRequest", &account.meta.name, why))
 }
 
 fn check_expiration(seconds: i64) -> Result<(), Status> {

@@ -4,12 +4,13 @@ mod validation;
 
 use std::collections::BTreeMap;
 
+use api::selector::{FieldSelector, LabelSelector};
 use api::{Request, Resource, Status, User};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Attributes, Authorizer, Decision, Rule};
-use crate::authentication::Authenticator;
+use crate::authentication::{Authenticator, UNKNOWN_TOKEN};
 use crate::tree::Tree;
 
 #[derive(Default, Deserialize)]
@@ -120,7 +121,7 @@ impl Question {
                 Ok(found) => {
                     json!({ "authenticated": true, "user": user_info(&found.user), "audiences": found.audiences })
                 }
-                Err(why) => json!({ "user": {}, "error": why }),
+                Err(why) => json!({ "user": {}, "error": refused_token(&why) }),
             },
             Self::Myself => json!({ "userInfo": user_info(&request.user) }),
             Self::Rules(namespace) => rules(authorizer, &request.user, &namespace),
@@ -135,6 +136,11 @@ impl Question {
         answer["status"] = status;
         answer
     }
+}
+
+/// A token is tried as each kind that the server knows; those that it is none of say nothing, all together say that.
+fn refused_token(why: &str) -> String {
+    if why == UNKNOWN_TOKEN { why.to_owned() } else { format!("[{UNKNOWN_TOKEN}, {why}]") }
 }
 
 fn user_info(user: &User) -> Value {
@@ -173,10 +179,13 @@ async fn decided(authorizer: &Authorizer, request: &Request, spec: AccessSpec) -
             User { name: spec.user, uid: spec.uid, groups, extra }
         }
     };
+    let mut complaints = Vec::new();
     let decision = match (&spec.resource_attributes, &spec.non_resource_attributes) {
         (Some(what), _) => {
-            let fields = what.field_selector.as_ref().map(selector_text).unwrap_or_default();
-            let labels = what.label_selector.as_ref().map(selector_text).unwrap_or_default();
+            let (fields, complaint) = asked_selection(what.field_selector.as_ref(), "fieldSelector");
+            complaints.extend(complaint);
+            let (labels, complaint) = asked_selection(what.label_selector.as_ref(), "labelSelector");
+            complaints.extend(complaint);
             let asked = Attributes {
                 verb: &what.verb,
                 group: &what.group,
@@ -207,31 +216,53 @@ async fn decided(authorizer: &Authorizer, request: &Request, spec: AccessSpec) -
             reason
         }
         Decision::Failed(why) => {
-            status["evaluationError"] = json!(why);
+            complaints.insert(0, why);
             String::new()
         }
     };
+    if !complaints.is_empty() {
+        status["evaluationError"] = json!(complaints.join("; "));
+    }
     if !reason.is_empty() {
         status["reason"] = json!(reason);
     }
     status
 }
 
-/// A selector as it stands in a request. Requirements that cannot be written so are left out: what is asked about is then
-/// more than was meant, never less.
-fn selector_text(selector: &Selector) -> String {
-    let requirements = selector.requirements.iter().flatten();
-    let terms = requirements.filter_map(|r| match (&*r.operator, r.values.as_deref().unwrap_or_default()) {
-        ("In", [one]) => Some(format!("{}={one}", r.key)),
-        ("NotIn", [one]) => Some(format!("{}!={one}", r.key)),
-        ("In", many) if !many.is_empty() => Some(format!("{} in ({})", r.key, many.join(","))),
-        ("NotIn", many) if !many.is_empty() => Some(format!("{} notin ({})", r.key, many.join(","))),
-        ("Exists", []) => Some(r.key.clone()),
-        ("DoesNotExist", []) => Some(format!("!{}", r.key)),
-        _ => None,
-    });
-    let terms: Vec<String> = terms.collect();
-    if terms.is_empty() { selector.raw_selector.clone() } else { terms.join(",") }
+/// A selector as it stands in a request. What cannot be written so is left out, and complained about: what is asked about is
+/// then more than was meant, never less.
+fn asked_selection(selector: Option<&Selector>, name: &str) -> (String, Option<String>) {
+    let Some(selector) = selector else { return Default::default() };
+    let labels = name == "labelSelector";
+    let reads =
+        |text: &str| if labels { LabelSelector::parse(text).is_ok() } else { FieldSelector::parse(text).is_ok() };
+    let requirements = selector.requirements.as_deref().unwrap_or_default();
+    let (text, ignored) = if requirements.is_empty() {
+        let raw = &selector.raw_selector;
+        if reads(raw) { (raw.clone(), false) } else { (String::new(), true) }
+    } else {
+        let term = |requirement: &Requirement| term(requirement, labels).filter(|term| reads(term));
+        let terms: Vec<String> = requirements.iter().filter_map(term).collect();
+        (terms.join(","), terms.len() < requirements.len())
+    };
+    let how = if text.is_empty() { "ignored" } else { "partially ignored" };
+    let complaint = ignored.then(|| format!("spec.resourceAttributes.{name} {how} due to parse error"));
+    (text, complaint)
+}
+
+/// A requirement as it is written; of those on fields only what names one value.
+fn term(requirement: &Requirement, labels: bool) -> Option<String> {
+    let key = &requirement.key;
+    Some(match (&*requirement.operator, requirement.values.as_deref().unwrap_or_default()) {
+        ("In", [one]) => format!("{key}={one}"),
+        ("NotIn", [one]) => format!("{key}!={one}"),
+        _ if !labels => return None,
+        ("In", many) if !many.is_empty() => format!("{key} in ({})", many.join(",")),
+        ("NotIn", many) if !many.is_empty() => format!("{key} notin ({})", many.join(",")),
+        ("Exists", []) => key.clone(),
+        ("DoesNotExist", []) => format!("!{key}"),
+        _ => return None,
+    })
 }
 
 fn rules(authorizer: &Authorizer, user: &User, namespace: &str) -> Value {
@@ -244,4 +275,26 @@ fn rules(authorizer: &Authorizer, user: &User, namespace: &str) -> Value {
         status["evaluationError"] = json!(unlisted.join(", "));
     }
     status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selectors_that_cannot_be_read_are_complained_about() {
+        let check = |name: &str, selector: Value, text: &str, complaint: Option<&str>| {
+            let selector: Selector = Deserialize::deserialize(&selector).unwrap();
+            let complaint = complaint.map(|how| format!("spec.resourceAttributes.{name} {how} due to parse error"));
+            assert_eq!(asked_selection(Some(&selector), name), (text.to_owned(), complaint));
+        };
+        let requirement = |operator: &str, values: &[&str]| json!({"key": "k", "operator": operator, "values": values});
+        check("labelSelector", json!({"rawSelector": "a=b"}), "a=b", None);
+        check("labelSelector", json!({"rawSelector": "a===b"}), "", Some("ignored"));
+        let both = json!([requirement("In", &["a"]), requirement("Foo", &[])]);
+        check("labelSelector", json!({ "requirements": both }), "k=a", Some("partially ignored"));
+        check("labelSelector", json!({"requirements": [requirement("Exists", &[])]}), "k", None);
+        check("fieldSelector", json!({"requirements": [requirement("Exists", &[])]}), "", Some("ignored"));
+        check("fieldSelector", json!({"requirements": [requirement("NotIn", &["a"])]}), "k!=a", None);
+    }
 }
