@@ -128,8 +128,10 @@ pub enum FieldValidation {
 pub struct WriteOptions {
     /// Run everything and persist nothing.
     pub dry_run: bool,
-    /// Who owns the fields this write sets.
+    /// Who owns the fields this write sets, as the request says. Admission sees it.
     pub field_manager: String,
+    /// Who owns them where the request does not say: what the client calls itself.
+    pub agent: String,
     /// How unknown fields are taken.
     pub field_validation: FieldValidation,
     /// Take fields over from other managers (apply only).

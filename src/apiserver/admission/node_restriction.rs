@@ -98,6 +98,10 @@ fn admit_node(attributes: &Attributes, node: &str) -> Result<(), Status> {
     if attributes.verb == Verb::Update && new.at("spec.taints") != old.at("spec.taints") {
         return Err(attributes.forbidden(format!("node {quoted} is not allowed to modify taints")));
     }
+    if attributes.verb == Verb::Update && new.items("metadata.ownerReferences") != old.items("metadata.ownerReferences")
+    {
+        return Err(attributes.forbidden(format!("node {quoted} is not allowed to modify ownerReferences")));
+    }
     let refused = refused_labels(new, old);
     if refused.is_empty() {
         return Ok(());
@@ -185,4 +189,38 @@ fn admit_request(attributes: &Attributes, node: &str) -> Result<(), Status> {
         return Ok(());
     }
     Err(attributes.forbidden(format!("can only create a node CSR with CN=system:node:{node}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use api::{Operation, User, WriteOptions};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_agent_changes_neither_taints_nor_owners_of_its_node() {
+        let row = api::resource::find("", "v1", "nodes").unwrap().clone();
+        let request = api::Request {
+            user: Arc::new(User::new("system:node:n", [user::NODES])),
+            resource: row,
+            namespace: String::new(),
+            name: "n".into(),
+            subresource: String::new(),
+            operation: Operation::Get { resource_version: None },
+        };
+        for (change, expect) in [
+            (json!({"spec": {"unschedulable": true}}), None),
+            (json!({"metadata": {"ownerReferences": []}}), None),
+            (json!({"spec": {"taints": [{"key": "a"}]}}), Some("taints")),
+            (json!({"metadata": {"ownerReferences": [{"name": "x"}]}}), Some("ownerReferences")),
+        ] {
+            let options = super::super::Options::Update(WriteOptions::default());
+            let mut write = Attributes::new(&request, Verb::Update, options);
+            (write.object, write.old) = (change, json!({}));
+            let refused = admit_node(&write, "n").err().map(|status| status.message);
+            let why = |what| format!("nodes \"n\" is forbidden: node \"n\" is not allowed to modify {what}");
+            assert_eq!(refused, expect.map(why));
+        }
+    }
 }

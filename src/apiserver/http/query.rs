@@ -114,10 +114,10 @@ impl Query {
             }
         };
         invalid(kind, errors)?;
-        let field_manager = if named.is_empty() { manager_of(agent) } else { named.to_owned() };
         Ok(WriteOptions {
             dry_run,
-            field_manager,
+            field_manager: named.to_owned(),
+            agent: manager_of(agent),
             field_validation,
             force: self.flag("force"),
             ..WriteOptions::default()

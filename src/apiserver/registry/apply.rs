@@ -115,7 +115,7 @@ impl Registry {
                 format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
             return Err(Status::conflict(&resource.group, &resource.plural, &request.name, why));
         }
-        intake::name_namespace(&mut object, request)?;
+        intake::name_namespace(&mut object, &request.resource, &request.namespace)?;
         intake::check_name(&object, request)?;
         object.cut("metadata.resourceVersion");
         if let Some(authorizer) = self.authorizer() {

@@ -19,7 +19,7 @@ impl Registry {
         if let Some(message) = schema::for_kind("", "v1", "Binding") {
             prune::decode(&mut binding, message).map_err(|e| Status::bad_request(e.for_kind("Binding", "v1")))?;
         }
-        intake::name_namespace(&mut binding, request)?;
+        intake::name_namespace(&mut binding, &request.resource, &request.namespace)?;
         let name = binding.text("metadata.name").to_owned();
         if request.name.is_empty() && name.is_empty() {
             return Err(Status::bad_request("Name parameter required."));

@@ -25,7 +25,7 @@ impl Registry {
     pub(super) async fn create(&self, request: &Request, body: Value, options: &WriteOptions) -> Result<Reply, Status> {
         let mut warnings = Vec::new();
         let mut object = self.decode(&request.resource, Part::Main, body, options, &mut warnings)?;
-        intake::name_namespace(&mut object, request)?;
+        intake::name_namespace(&mut object, &request.resource, &request.namespace)?;
         warnings.extend(metadata::dedup_owners(&mut object, false));
         let sent = object.cut("metadata.managedFields");
         let owners = Written::new(&request.resource, Part::Main).of_new(&object, options, sent.as_ref()).await;

@@ -25,7 +25,7 @@ impl Registry {
         if let Some(message) = schema::for_kind("policy", "v1", "Eviction") {
             prune::decode(&mut eviction, message).map_err(|e| Status::bad_request(e.for_kind("Eviction", "v1")))?;
         }
-        intake::name_namespace(&mut eviction, request)?;
+        intake::name_namespace(&mut eviction, &request.resource, &request.namespace)?;
         if eviction.text("metadata.name") != request.name {
             return Err(Status::bad_request("name in URL does not match name in Eviction object"));
         }

@@ -24,7 +24,7 @@ impl Registry {
     ) -> Result<(Value, ManagedFields), Status> {
         let mut review = self.decode(&request.resource, Part::Main, body.clone(), options, warnings)?;
         if request.resource.is_namespaced() {
-            name_namespace(&mut review, request)?;
+            name_namespace(&mut review, &request.resource, &request.namespace)?;
         } else if !review.text("metadata.namespace").is_empty() {
             review.cut("metadata.namespace");
         }
@@ -290,18 +290,18 @@ fn go_text(value: &Value) -> String {
     }
 }
 
-/// Checks the body's namespace against the path's, and fills it in.
-pub(super) fn name_namespace(object: &mut Value, request: &Request) -> Result<(), Status> {
-    if !request.resource.is_namespaced() {
+/// Checks the namespace of a body, or of what admission made of it, against the path's, and fills it in.
+pub(super) fn name_namespace(object: &mut Value, resource: &Resource, namespace: &str) -> Result<(), Status> {
+    if !resource.is_namespaced() {
         return Ok(());
     }
     let said = object.text("metadata.namespace");
-    if !said.is_empty() && said != request.namespace {
+    if !said.is_empty() && said != namespace {
         return Err(Status::bad_request(
             "the namespace of the provided object does not match the namespace sent on the request",
         ));
     }
-    object.put("metadata.namespace", request.namespace.as_str());
+    object.put("metadata.namespace", namespace);
     Ok(())
 }
 

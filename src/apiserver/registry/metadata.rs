@@ -1,5 +1,6 @@
 //! What the server itself keeps in an object's metadata, and what is asked of the rest.
 
+use super::intake;
 use super::read::parse_version;
 use api::validation::field::{Error, ErrorList, Path};
 use api::validation::{prefix, qualified_name, validate_annotations, validate_labels};
@@ -36,9 +37,8 @@ pub(super) fn prepare_create(
     object.cut("metadata.resourceVersion");
     LEAVING.iter().for_each(|field| drop(object.cut(field)));
     drop_unkept(object);
-    if resource.is_namespaced() {
-        object.put("metadata.namespace", namespace);
-    } else {
+    intake::name_namespace(object, resource, namespace)?;
+    if !resource.is_namespaced() {
         object.cut("metadata.namespace");
     }
     object.put("metadata.uid", uuid::Uuid::new_v4().to_string());

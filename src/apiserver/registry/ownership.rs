@@ -190,7 +190,8 @@ pub(crate) fn of_token_request(body: &Value, options: &WriteOptions) -> ManagedF
 
 /// The manager that writes through a subresource.
 fn manager_of(options: &WriteOptions, version: &str, subresource: &str, operation: Operation) -> Manager {
-    let name = if options.field_manager.is_empty() { "unknown" } else { &*options.field_manager };
+    let names = [&options.field_manager, &options.agent];
+    let name = names.into_iter().find(|name| !name.is_empty()).map_or("unknown", String::as_str);
     Manager { name: name.into(), operation, api_version: version.into(), subresource: subresource.into() }
 }
 

@@ -177,6 +177,7 @@ impl Registry {
             Part::Scale => std::mem::take(&mut attributes.object),
             part => part.merge(storage, std::mem::take(&mut attributes.object), old)?,
         };
+        intake::name_namespace(&mut new, storage, &request.namespace)?;
         metadata::prepare_update(&mut new, old, strategy);
         if !own {
             if part == Part::Main {
@@ -220,6 +221,10 @@ impl Registry {
             _ => None,
         };
         attributes.object = new;
+        if unconditional {
+            // Who validates sees what the write is about to replace.
+            attributes.object.put("metadata.resourceVersion", current.revision().to_string());
+        }
         if !own {
             admission::validate(self, &mut attributes).await?;
         }
@@ -404,7 +409,7 @@ impl Registry {
 /// An object that is where the request says, and what it says about managed fields.
 fn placed(mut view: Value, request: &Request) -> Result<(Value, Option<Value>), Status> {
     let sent = view.cut("metadata.managedFields");
-    intake::name_namespace(&mut view, request)?;
+    intake::name_namespace(&mut view, &request.resource, &request.namespace)?;
     intake::check_name(&view, request)?;
     Ok((view, sent))
 }

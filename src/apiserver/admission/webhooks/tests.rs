@@ -356,6 +356,31 @@ async fn webhooks_are_called_again_if_they_ask_for_it() {
 }
 
 #[tokio::test]
+async fn a_webhook_moves_nothing_to_another_namespace() {
+    let server = server().await;
+    server.create("configmaps", config_map("there", "k", "v")).await.unwrap();
+    let mover = Reviewer::new(|request| match request["object"]["data"]["to"].as_str() {
+        Some("nowhere") => patch(&json!([{"op": "remove", "path": "/metadata/namespace"}])),
+        Some(to) => patch(&json!([{"op": "replace", "path": "/metadata/namespace", "value": to}])),
+        None => allow(),
+    })
+    .await;
+    let entry = with(mover.entry("move"), json!({"rules": [rule(&["*"], "", "configmaps")]}));
+    configure(&server, MUTATING, "move", &[entry]).await;
+    let refused = "the namespace of the provided object does not match the namespace sent on the request";
+    for (to, expect) in [("b", Err((400, refused))), ("nowhere", Ok("a")), ("a", Ok("a"))] {
+        let answers = [
+            server.create("configmaps", config_map(&format!("to-{to}"), "to", to)).await,
+            server.merge("configmaps/there", json!({"data": {"to": to}})).await,
+        ];
+        for answer in answers {
+            let found = answer.as_ref().map(|object| object.text("metadata.namespace"));
+            assert_eq!(found.map_err(|status| (status.code, &*status.message)), expect, "{to}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn configurations_themselves_are_exempt() {
     let (server, reviewer) = (server().await, Reviewer::new(|_| json!({"allowed": false})).await);
     let rules = json!([rule(&["*"], "admissionregistration.k8s.io", "*")]);

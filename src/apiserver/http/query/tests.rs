@@ -25,8 +25,9 @@ fn list_options_are_refused_in_upstreams_words() {
 #[test]
 fn write_options_name_their_manager() {
     let write = |query: &str| Query::parse(query).write("PatchOptions", "kubectl/v1.33 (linux)", false);
-    assert_eq!(write("").unwrap().field_manager, "kubectl");
-    assert_eq!(write("fieldManager=a+b").unwrap().field_manager, "a b");
+    let said = |query: &str| write(query).map(|options| (options.field_manager, options.agent)).unwrap();
+    assert_eq!(said(""), (String::new(), "kubectl".to_owned()));
+    assert_eq!(said("fieldManager=a+b"), ("a b".to_owned(), "kubectl".to_owned()));
     assert!(write("dryRun=All").unwrap().dry_run);
     assert_eq!(
         told(write("dryRun=x")),
