@@ -6,6 +6,7 @@
 mod admitted;
 mod apply;
 mod binding;
+mod components;
 mod continuation;
 mod create;
 pub(crate) mod custom;
@@ -31,7 +32,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use api::{List, Object, Operation, Reply, Request, Resource, Status};
+use api::{List, ListOptions, Object, Operation, Reply, Request, Resource, Status};
 use embedded_store::{Store, StoreError};
 use watch_cache::Cache;
 
@@ -206,11 +207,16 @@ impl Registry {
             ("pods", "eviction", Operation::Create(body, options)) if resource.is_core() => {
                 return self.evict(request, body, options).await;
             }
-            // Upstream has given them up: there is nothing whose health they could tell.
-            ("componentstatuses", "", Operation::List(_)) => {
-                return Ok(Reply::List(List { revision: self.applied(), ..List::default() }));
+            ("componentstatuses", "", Operation::List(options)) => {
+                let items = components::statuses(resource, options)?;
+                return Ok(Reply::List(List { items, ..List::default() }));
             }
-            ("componentstatuses", "", Operation::Get { .. }) => return Err(error::not_found(resource, &request.name)),
+            ("componentstatuses", "", Operation::Get { .. }) => {
+                let all = components::statuses(resource, &ListOptions::default())?;
+                let found = all.into_iter().find(|one| *one.meta.name == *request.name);
+                let object = found.ok_or_else(|| error::not_found(resource, &request.name))?;
+                return Ok(Reply::Object { object, created: false, warnings: Vec::new() });
+            }
             _ if !resource.stored => return Err(Status::method_not_allowed()),
             _ => {}
         }

@@ -20,6 +20,8 @@ mod text;
 mod view;
 mod workloads;
 
+use std::sync::Arc;
+
 use api::{Object, ObjectError, Resource};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -49,6 +51,14 @@ pub(crate) fn cells(resource: &Resource, object: &Object, now: Timestamp) -> Vec
         let cell = |column: &Column| if column.is_name() { text::name(object) } else { "<unknown>".into() };
         columns.iter().map(cell).collect()
     })
+}
+
+/// Puts objects into the order in which a Table shows them: that of their keys, but for flow schemas, which are shown in the
+/// order in which they are tried.
+pub(crate) fn arrange(resource: &Resource, objects: &mut [Arc<Object>]) {
+    if resource.builtin && (&*resource.group, &*resource.plural) == ("flowcontrol.apiserver.k8s.io", "flowschemas") {
+        objects.sort_by_cached_key(|object| (policy::precedence(object), object.meta.name.clone()));
+    }
 }
 
 /// A row's `conditions`, by which clients tell finished pods from others.
@@ -85,7 +95,7 @@ fn kind(resource: &Resource) -> Option<Kind> {
         ("", "replicationcontrollers") => workloads::REPLICATION_CONTROLLER,
         ("", "resourcequotas") => config::RESOURCE_QUOTA,
         ("", "secrets") => config::SECRET,
-        ("", "serviceaccounts") => config::SERVICE_ACCOUNT,
+        ("", "serviceaccounts") => config::NAME_AND_AGE,
         ("", "services") => network::SERVICE,
         ("admissionregistration.k8s.io", "mutatingwebhookconfigurations" | "validatingwebhookconfigurations") => {
             policy::WEBHOOKS
@@ -123,7 +133,6 @@ fn kind(resource: &Resource) -> Option<Kind> {
         ("scheduling.k8s.io", "priorityclasses") => cluster::PRIORITY_CLASS,
         ("storage.k8s.io", "csidrivers") => storage::CSI_DRIVER,
         ("storage.k8s.io", "csinodes") => storage::CSI_NODE,
-        ("storage.k8s.io", "csistoragecapacities") => storage::CSI_STORAGE_CAPACITY,
         ("storage.k8s.io", "storageclasses") => storage::STORAGE_CLASS,
         ("storage.k8s.io", "volumeattachments") => storage::VOLUME_ATTACHMENT,
         ("storage.k8s.io", "volumeattributesclasses") => storage::VOLUME_ATTRIBUTES_CLASS,

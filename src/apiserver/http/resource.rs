@@ -210,7 +210,10 @@ fn check_path(row: &Resource, incoming: &Incoming<'_>) -> Result<(), Status> {
         return if fits && served { Ok(()) } else { Err(Status::method_not_allowed()) };
     }
     if !row.has_subresource(&info.subresource) {
-        return Err(Status::no_such_path());
+        // Custom kinds have no routes of their own: what a version of theirs has not is an object that is not there.
+        let custom = !row.builtin && info.named;
+        let missing = || Status::not_found(&row.group, &row.plural, &info.name);
+        return Err(if custom { missing() } else { Status::no_such_path() });
     }
     if subresource::describe(row, &info.subresource).verbs.contains(&verb) {
         Ok(())

@@ -18,6 +18,7 @@ use super::kept::Kept;
 use super::pieces::{ItemWriter, Pieces, room};
 use super::pretty::Indenter;
 use super::shape;
+use crate::table;
 
 /// Upstream compresses what is at least this large.
 const GZIP_MIN: usize = 128 * 1024;
@@ -112,7 +113,10 @@ pub(crate) fn object(code: u16, resource: &Resource, object: &Arc<Object>, form:
 }
 
 /// A page of a collection. No part of it is made before the client takes it; what was sent is let go of.
-pub(crate) async fn list(resource: &Arc<Resource>, list: List, form: &Form, kept: &Kept) -> Response<Body> {
+pub(crate) async fn list(resource: &Arc<Resource>, mut list: List, form: &Form, kept: &Kept) -> Response<Body> {
+    if matches!(form.accepted.shape, Shape::Table(_)) {
+        table::arrange(resource, &mut list.items);
+    }
     match form.accepted.encoding {
         Encoding::Protobuf => match super::protobuf::list(resource, list, &form.accepted.shape, kept).await {
             Ok(chunks) => pieces(form, chunks),

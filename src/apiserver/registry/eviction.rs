@@ -116,9 +116,10 @@ impl Registry {
             [] => return Ok(()),
             [one] => one,
             _ => {
-                return Err(Status::internal(
-                    "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
-                ));
+                let why =
+                    "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+                // Upstream has no reason for it.
+                return Err(Status::failure(500, "", why));
             }
         };
         if !is_ready(value) && unhealthy_may_go(tree) {

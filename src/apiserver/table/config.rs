@@ -27,13 +27,6 @@ pub(super) const SECRET: Kind = (
     },
 );
 
-pub(super) const SERVICE_ACCOUNT: Kind =
-    (&[NAME, text("Secrets", "How many secrets pods of the account may use."), AGE], |object, now| {
-        view! { ServiceAccount { secrets: view::Count } }
-        let account: ServiceAccount = view::read(object)?;
-        row![name(object), account.secrets.0, age(object, now)]
-    });
-
 pub(super) const RESOURCE_QUOTA: Kind = (
     &[
         NAME,

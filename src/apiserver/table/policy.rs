@@ -1,5 +1,6 @@
 //! Who may do what, and how requests, certificates, disruptions and scaling are governed.
 
+use api::Object;
 use api::selector::LabelSelector;
 use serde_json::Value;
 
@@ -178,6 +179,12 @@ pub(super) const FLOW_SCHEMA: Kind = (
         ]
     },
 );
+
+/// When a flow schema is tried: those of lower numbers first.
+pub(super) fn precedence(object: &Object) -> i64 {
+    view! { FlowSchema { spec: Spec } Spec { matching_precedence: i64 } }
+    view::read(object).map_or(i64::MAX, |schema: FlowSchema| schema.spec.matching_precedence)
+}
 
 pub(super) const PRIORITY_LEVEL: Kind = (
     &[

@@ -252,21 +252,3 @@ pub(super) const CSI_DRIVER: Kind = (
         ]
     },
 );
-
-pub(super) const CSI_STORAGE_CAPACITY: Kind = (
-    &[
-        NAME,
-        text("StorageClassName", "The class of the volumes that the capacity is for."),
-        text("Capacity", "How much storage there is."),
-    ],
-    |object, _| {
-        view! { CsiStorageCapacity { storage_class_name: String, capacity: Value } }
-        let capacity: CsiStorageCapacity = view::read(object)?;
-        let amount = Quantity::from_json(&capacity.capacity).map_or_else(|_| UNSET.to_owned(), |q| q.to_string());
-        row![
-            name(object),
-            capacity.storage_class_name,
-            if capacity.capacity.is_null() { UNSET.to_owned() } else { amount }
-        ]
-    },
-);

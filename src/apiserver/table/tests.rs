@@ -270,12 +270,6 @@ fn volumes_show_size_and_class() {
         json!({ "spec": {} }),
         json!([true, false, false, "<unset>", false, "<none>"]),
     );
-    check(
-        "storage.k8s.io/v1/csistoragecapacities",
-        json!({ "storageClassName": "s", "capacity": "1024Mi" }),
-        json!(["s", "1Gi"]),
-    );
-    check("storage.k8s.io/v1/csistoragecapacities", json!({ "storageClassName": "s" }), json!(["s", "<unset>"]));
 }
 
 #[test]
@@ -395,7 +389,7 @@ fn rules_and_requests() {
 fn plain_kinds() {
     check("/v1/configmaps", json!({ "data": { "a": "1" }, "binaryData": { "b": "AA==" } }), json!([2]));
     check("/v1/secrets", json!({ "type": "Opaque", "data": { "a": "AA==" } }), json!(["Opaque", 1]));
-    check("/v1/serviceaccounts", json!({ "secrets": null }), json!([0]));
+    check("/v1/serviceaccounts", json!({ "secrets": [{ "name": "s" }] }), json!([]));
     check("/v1/namespaces", json!({ "status": { "phase": "Active" } }), json!(["Active"]));
     check("coordination.k8s.io/v1/leases", json!({ "spec": { "holderIdentity": "me" } }), json!(["me"]));
     check("node.k8s.io/v1/runtimeclasses", json!({ "handler": "runc" }), json!(["runc"]));
@@ -524,4 +518,16 @@ proptest::proptest! {
             }
         }
     }
+}
+
+#[test]
+fn flow_schemas_stand_in_the_order_in_which_they_are_tried() {
+    let row = find("flowcontrol.apiserver.k8s.io", "v1", "flowschemas").unwrap();
+    let schema = |name: &str, precedence: i64| {
+        let value = json!({ "metadata": { "name": name }, "spec": { "matchingPrecedence": precedence } });
+        Arc::new(object(row, value))
+    };
+    let mut schemas = [schema("a", 10), schema("c", 2), schema("b", 2)];
+    arrange(row, &mut schemas);
+    assert_eq!(schemas.map(|schema| schema.meta.name.to_string()), ["b", "c", "a"]);
 }

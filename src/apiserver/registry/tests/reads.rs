@@ -125,3 +125,16 @@ async fn two_rows_show_the_same_events() {
     let options = ListOptions { field_selector: "involvedObject.name=p".into(), ..ListOptions::default() };
     assert_eq!(server.list("events", options).await.unwrap().items.len(), 1);
 }
+
+#[tokio::test]
+async fn parts_of_the_control_plane_are_healthy_where_they_are_asked() {
+    let server = server().await;
+    let named = |list: List| list.items.iter().map(|one| one.meta.name.to_string()).collect::<Vec<_>>();
+    let all = server.list("componentstatuses", ListOptions::default()).await.unwrap();
+    assert_eq!(named(all), ["controller-manager", "etcd-0", "scheduler"]);
+    let options = ListOptions { field_selector: "metadata.name=scheduler".into(), ..ListOptions::default() };
+    assert_eq!(named(server.list("componentstatuses", options).await.unwrap()), ["scheduler"]);
+    let one = server.get("componentstatuses/etcd-0").await.unwrap();
+    assert_eq!(one["conditions"][0]["message"], "ok");
+    assert!(server.get("componentstatuses/x").await.unwrap_err().is_not_found());
+}
