@@ -63,10 +63,9 @@ fn lex(text: &str) -> Vec<Token<'_>> {
         if space(bytes[at]) {
             at += 1;
         } else if special(bytes[at]) {
-            let run = bytes[at..].iter().take_while(|b| special(**b)).count();
             let symbol = ["==", "!=", "=", "!", "(", ")", ",", ">", "<"]
                 .into_iter()
-                .find(|symbol| text[at..at + run].starts_with(symbol));
+                .find(|symbol| text[at..].starts_with(symbol));
             let symbol = symbol.map_or(Token::Unknown, Token::Symbol);
             at += symbol.text().len().max(1);
             tokens.push(symbol);
