@@ -11,6 +11,7 @@ mod digest;
 mod document;
 mod enumerations;
 mod gnostic;
+mod held;
 mod operation;
 mod paths;
 mod schemas;
@@ -36,6 +37,7 @@ use serde_json::{Map, json};
 use contents::Served;
 use custom::Published;
 use document::Encoding;
+use held::Held;
 
 use crate::catalog::CustomKind;
 
@@ -56,8 +58,7 @@ struct Inner {
     custom: Mutex<Custom>,
     others: ArcSwap<Vec<Arc<OtherDocuments>>>,
     hashes: Mutex<Hashes>,
-    /// One document is made at a time: making one takes some tens of megabytes.
-    making: Mutex<()>,
+    held: Held,
 }
 
 /// The custom kinds, as they were published.
@@ -192,10 +193,13 @@ impl Inner {
         }
         let generation = self.hashes.lock().generation.1;
         let (contents, others) = (self.contents(), self.others.load_full());
-        let bytes = self.make(|| contents::whole(self.served(&contents), &others, encoding));
-        let hash = hash_of(&bytes);
+        let document = format!("{name} {} {generation}", contents.generation);
+        let make = || contents::whole(self.served(&contents), &others, encoding);
+        let bytes = self.held.share(document.clone(), make);
+        let known = self.hashes.lock().known.get(&name).cloned();
+        let hash = known.unwrap_or_else(|| hash_of(&bytes));
         self.learn((contents.generation, Some(generation)), &name, &hash);
-        let mut response = body(bytes, content_type(encoding, "v2"), asked);
+        let mut response = self.body(document, bytes, content_type(encoding, "v2"), asked);
         tag(&mut response, &hash);
         Ok(response)
     }
@@ -218,7 +222,7 @@ impl Inner {
         if asked.has(&hash) {
             return Ok(not_modified(&hash));
         }
-        let mut response = body(bytes, "application/json", asked);
+        let mut response = self.body(format!("index {hash}"), bytes.into(), "application/json", asked);
         tag(&mut response, &hash);
         Ok(response)
     }
@@ -238,8 +242,10 @@ impl Inner {
         let mut response = match asked.has(&hash) {
             true => not_modified(&hash),
             false => {
-                let bytes = self.make(|| contents::document(name, self.served(&contents), encoding));
-                body(bytes, content_type(encoding, "v3"), asked)
+                let document = format!("{name} {encoding:?} {hash}");
+                let make = || contents::document(name, self.served(&contents), encoding);
+                let bytes = self.held.share(document.clone(), make);
+                self.body(document, bytes, content_type(encoding, "v3"), asked)
             }
         };
         tag(&mut response, &hash);
@@ -259,15 +265,25 @@ impl Inner {
         let hash = match contents::only_custom(name, self.served(contents)) {
             // Nothing but definitions makes this document, so there is no need to make it.
             Some(fingerprint) => hash_of(fingerprint.as_bytes()),
-            None => hash_of(&self.make(|| contents::document(name, self.served(contents), Encoding::Json))),
+            None => hash_of(&self.held.make(|| contents::document(name, self.served(contents), Encoding::Json))),
         };
         self.learn((contents.generation, None), name, &hash);
         hash
     }
 
-    fn make(&self, document: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
-        let _one_at_a_time = self.making.lock();
-        document()
+    /// A document as the body of an answer. `name` says all that it depends on.
+    fn body(&self, name: String, bytes: Bytes, content_type: &'static str, asked: &Asked) -> Response<Body> {
+        let compressed = (asked.gzip && bytes.len() >= GZIP_MIN)
+            .then(|| self.held.share(format!("{name} compressed"), || compressed(&bytes)));
+        let encoded = compressed.is_some();
+        let mut response = Response::new(Body::from(compressed.unwrap_or(bytes)));
+        let headers = response.headers_mut();
+        if encoded {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+        response
     }
 
     /// Keeps a hash, if it is of the state that is published still: of custom kinds, and of what others say if that counts.
@@ -325,23 +341,11 @@ fn hash_of(bytes: &[u8]) -> Arc<str> {
     hash.into()
 }
 
-fn body(bytes: Vec<u8>, content_type: &'static str, asked: &Asked) -> Response<Body> {
-    let compressed = (asked.gzip && bytes.len() >= GZIP_MIN).then(|| {
-        let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 8), Compression::fast());
-        encoder.write_all(&bytes).and_then(|()| encoder.finish())
-    });
-    let mut response = match compressed {
-        Some(Ok(compressed)) => {
-            let mut response = Response::new(Body::from(compressed));
-            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            response
-        }
-        _ => Response::new(Body::from(bytes)),
-    };
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
-    response
+fn compressed(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 8), Compression::fast());
+    // Writing into a Vec cannot fail.
+    let _ = encoder.write_all(bytes);
+    encoder.finish().unwrap_or_default()
 }
 
 fn not_modified(hash: &str) -> Response<Body> {
