@@ -84,6 +84,9 @@ pub(crate) async fn handle(server: Arc<Server>, peer: Arc<Peer>, request: Reques
         }
         return extra.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
     }
+    if !query::unbroken(request.uri().path()) {
+        return respond::broken_path();
+    }
     let started = Instant::now();
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let info = RequestInfo::read(request.method(), request.uri().path(), &query);
@@ -159,6 +162,9 @@ async fn carry_out(
     Asking { what, time, .. }: Asking<'_>,
     incoming: Incoming<'_>,
 ) -> Result<Response<Body>, Status> {
+    if incoming.info.path.starts_with("//") {
+        return Err(Status::no_such_path());
+    }
     let metrics = &server.chain.metrics;
     // The record of a long-running request ends when the request does.
     let trail = incoming.trail.cloned();
@@ -191,9 +197,9 @@ fn is_known(server: &Server, info: &RequestInfo) -> bool {
 
 /// Whether a path lies outside of what the server has its own words for: the built-in groups.
 fn is_nowhere(server: &Server, path: &str) -> bool {
-    let mut parts = path.trim_matches('/').split('/');
+    let mut parts = path.strip_prefix('/').unwrap_or(path).trim_end_matches('/').split('/');
     match (parts.next(), parts.next()) {
-        (Some("api"), _) => false,
+        (Some("api"), _) | (Some("version"), Some(_)) => false,
         (Some("apis"), Some(group)) => {
             !server.chain.registry.catalog().all().iter().any(|row| row.builtin && *row.group == *group)
         }

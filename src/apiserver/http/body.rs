@@ -1,7 +1,9 @@
 //! Request bodies: bounded in size and time, read by their content type.
 
 mod complaint;
+mod documents;
 mod duplicates;
+mod media_type;
 mod polite;
 #[cfg(test)]
 mod tests;
@@ -9,12 +11,14 @@ mod tests;
 use std::time::Duration;
 
 use api::json::{Document, Limits, ReadError};
+use api::protobuf::ProtobufError;
 use api::{Patch, Status};
 use axum::body::Body;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 
+pub(crate) use media_type::bare as media_type;
 pub(crate) use polite::Polite;
 
 /// Upstream's limit on bodies.
@@ -23,6 +27,7 @@ pub(crate) const BODY_MAX: usize = 3 * 1024 * 1024;
 const BODY_TIME: Duration = Duration::from_secs(60);
 /// Upstream's limit on the operations of a JSON patch.
 const PATCH_OPERATIONS_MAX: usize = 10_000;
+const APPLY: &str = "application/apply-patch+yaml";
 const ACCEPTED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 
 /// How the complaint about a body begins that is no JSON.
@@ -30,9 +35,9 @@ const UNREADABLE: &str = "couldn't get version/kind; json parse error: ";
 
 const UNREADABLE_PATCH: &str = "error decoding patch: ";
 
-/// Whether a complaint about a body is that it is no JSON or no YAML.
+/// Whether a complaint about a body is that it is no JSON, no YAML or no protobuf.
 pub(crate) fn is_syntax(why: &str) -> bool {
-    why.starts_with(UNREADABLE) || why.starts_with(complaint::YAML)
+    why.starts_with(UNREADABLE) || why.starts_with(complaint::YAML) || why == ProtobufError::Prefix.to_string()
 }
 
 /// The whole body; 413 when it is too large.
@@ -64,12 +69,18 @@ pub(crate) fn object(
     content_type: &str,
     protobuf: impl FnOnce(&[u8]) -> Result<Value, Status>,
 ) -> Result<Document, Status> {
-    match media_type(content_type) {
+    let unsupported = || Status::unsupported_media_type(ACCEPTED);
+    match media_type::whole(content_type).ok_or_else(unsupported)? {
         "" | "application/json" => json(bytes, UNREADABLE),
-        "application/yaml" | "text/yaml" | "application/x-yaml" => yaml(bytes, ""),
+        "application/yaml" => yaml(bytes, ""),
         "application/vnd.kubernetes.protobuf" => Ok(Document { value: protobuf(bytes)?, duplicates: Vec::new() }),
-        _ => Err(Status::unsupported_media_type(ACCEPTED)),
+        _ => Err(unsupported()),
     }
+}
+
+/// Whether a patch says what its sender owns.
+pub(crate) fn is_apply(content_type: &str) -> bool {
+    media_type(content_type).eq_ignore_ascii_case(APPLY)
 }
 
 /// Decodes a patch by its content type. `builtin` kinds take strategic merges; 415 for what a kind does not take.
@@ -85,7 +96,7 @@ pub(crate) fn patch(bytes: &[u8], content_type: &str, builtin: bool) -> Result<(
         Status { details: Some(api::status::Details::default()), ..status }
     };
     Ok(match media_type {
-        "application/apply-patch+yaml" => {
+        APPLY => {
             let Document { value, duplicates } = yaml(bytes, "error decoding YAML: error converting YAML to JSON: ")?;
             (Patch::Apply(value), duplicates)
         }
@@ -129,12 +140,13 @@ fn json(bytes: &[u8], what: &str) -> Result<Document, Status> {
     })
 }
 
-/// One YAML document, its nesting and aliases bounded by the parser's budget. Most senders of YAML send JSON. Duplicates are
+/// The first YAML document of a text, its nesting and aliases bounded by the parser's budget. Most senders of YAML send JSON. Duplicates are
 /// complaints that tell the line. Other complaints begin with `what`.
 fn yaml(bytes: &[u8], what: &str) -> Result<Document, Status> {
     let mut document = yaml_value(bytes).map_err(|why| Status::bad_request(format!("{what}{why}")))?;
     if !document.duplicates.is_empty() {
-        document.duplicates = std::str::from_utf8(bytes).map(duplicates::complaints).unwrap_or_default();
+        document.duplicates =
+            std::str::from_utf8(bytes).map(|text| duplicates::complaints(documents::first(text))).unwrap_or_default();
     }
     Ok(document)
 }
@@ -146,14 +158,13 @@ fn yaml_value(bytes: &[u8]) -> Result<Document, String> {
         return Ok(document);
     }
     let text = std::str::from_utf8(bytes).map_err(|_| format!("{}invalid UTF-8", complaint::YAML))?;
+    let text = documents::first(text);
+    if text.chars().any(complaint::is_control) {
+        return Err(format!("{}control characters are not allowed", complaint::YAML));
+    }
     let options = serde_saphyr::options! { duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins };
     serde_saphyr::with_deserializer_from_str_with_options(text, options, |from| {
         api::json::read_from(from, Limits::default().depth)
     })
     .map_err(|e| complaint::words(&e, text))
-}
-
-/// The media type without its parameters.
-pub(crate) fn media_type(content_type: &str) -> &str {
-    content_type.split(';').next().unwrap_or_default().trim()
 }

@@ -30,8 +30,8 @@ pub(super) async fn serve(server: &Arc<Server>, incoming: Incoming<'_>) -> Resul
         return Ok(answer);
     }
     let keys = &server.chain.authenticator.service_accounts;
-    let answer = match path.trim_end_matches('/') {
-        "" | "/index.html" => respond::value(200, &json!({ "paths": paths(server) }), &form),
+    let answer = match without_slash(path) {
+        "/" | "/index.html" => respond::value(200, &json!({ "paths": paths(server) }), &form),
         "/version" => respond::value(200, &version(), &form),
         "/metrics" => {
             let text = server.chain.metrics.text(now(server));
@@ -62,13 +62,21 @@ pub(super) async fn serve(server: &Arc<Server>, incoming: Incoming<'_>) -> Resul
             respond::whole(200, "text/plain; charset=utf-8", table.into())
         }
         path if path.starts_with("/openapi/") => {
-            if let Some(below) = path.strip_prefix("/openapi/v3") {
+            let third = path.strip_prefix("/openapi/v3").filter(|below| below.is_empty() || below.starts_with('/'));
+            if let Some(below) = third {
                 let (asked, accept) = (incoming.request.uri().query(), super::text(headers, header::ACCEPT));
                 if let Some(document) = aggregation::document(server, below, asked, accept).await {
                     return document;
                 }
             }
-            return server.openapi.answer(path, query.get("hash"), headers).await;
+            let answer = match path.ends_with('/') {
+                true => Err(Status::no_such_path()),
+                false => server.openapi.answer(path, query.get("hash"), headers).await,
+            };
+            return match answer {
+                Err(status) if third.is_some() && status.is_no_such_path() => Ok(respond::nothing(404)),
+                answer => answer,
+            };
         }
         path => {
             let catalog = server.chain.registry.catalog();
@@ -114,6 +122,15 @@ pub(crate) fn version() -> Value {
 fn public(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
     response
+}
+
+/// The path without a slash at its end, where it says nothing: below what upstream routes, and nowhere else.
+fn without_slash(path: &str) -> &str {
+    let trimmed = path.trim_end_matches('/');
+    let roots = ["/version", "/api", "/apis", "/.well-known", "/openid"];
+    let routed =
+        |root: &&str| trimmed.strip_prefix(root).is_some_and(|below| below.is_empty() || below.starts_with('/'));
+    if roots.iter().any(routed) { trimmed } else { path }
 }
 
 /// Whether a path is one of those that upstream routes by their methods.

@@ -3,7 +3,7 @@
 use api::selector::FieldSelector;
 use http::Method;
 
-use super::query::Query;
+use super::query::{Query, percent_decode};
 
 #[cfg(test)]
 mod tests;
@@ -13,7 +13,7 @@ mod tests;
 pub(crate) struct RequestInfo {
     /// Whether it is about a resource; else only `path` and `verb` count.
     pub is_resource: bool,
-    /// The path, as sent.
+    /// The path, decoded.
     pub path: String,
     /// `get`, `list` … for resources; the lower-case method for other paths.
     pub verb: String,
@@ -36,8 +36,10 @@ pub(crate) struct RequestInfo {
 }
 
 impl RequestInfo {
-    /// Reads method, path and query. Never fails: what is not a resource path is another path.
-    pub(crate) fn read(method: &Method, path: &str, query: &Query) -> Self {
+    /// Reads method, path and query. Never fails: what is not a resource path is another path. The path is as it was sent, and is
+    /// decoded before it is taken apart: that is the path that others decide about, whichever way it was written.
+    pub(crate) fn read(method: &Method, sent: &str, query: &Query) -> Self {
+        let path = &*percent_decode(sent, false);
         let mut info = Self { path: path.to_owned(), verb: method.as_str().to_ascii_lowercase(), ..Self::default() };
         let trimmed = path.trim_matches('/');
         let mut parts = trimmed.split('/').peekable();
@@ -69,24 +71,23 @@ impl RequestInfo {
         }
         .to_owned();
         if parts[0] == "namespaces" && parts.len() > 1 {
-            info.namespace = decoded(parts[1]);
+            info.namespace = parts[1].to_owned();
             if parts.len() > 2 && !matches!(parts[2], "status" | "finalize") {
                 parts.drain(..2);
             }
         }
-        info.resource = decoded(parts[0]);
+        info.resource = parts[0].to_owned();
         if let Some(name) = parts.get(1) {
-            info.name = decoded(name);
+            info.name = (*name).to_owned();
             info.named = true;
         }
         if let Some(subresource) = parts.get(2) {
-            info.subresource = decoded(subresource);
+            info.subresource = (*subresource).to_owned();
         }
         if parts.len() > 3 || (parts.len() == 3 && path.ends_with('/')) {
-            info.rest = format!("/{}", parts[3..].join("/"));
-            if path.ends_with('/') && !info.rest.ends_with('/') {
-                info.rest.push('/');
-            }
+            let leading = path.len() - path.trim_start_matches('/').len();
+            let before = trimmed.split('/').count() - parts[3..].len();
+            info.rest = behind(sent, leading + before - 1);
         }
         info.narrow(query);
         info
@@ -128,7 +129,15 @@ impl RequestInfo {
     }
 }
 
-/// Percent-decoded; text that is no UTF-8 keeps its replacement characters and matches no name.
-fn decoded(part: &str) -> String {
-    super::query::percent_decode(part, false)
+/// What follows so many slashes of a path, as it was sent, from the next slash on.
+fn behind(sent: &str, slashes: usize) -> String {
+    let is_slash = |at: usize| {
+        sent[at..].starts_with('/') || sent.as_bytes()[at..].get(..3).is_some_and(|e| e.eq_ignore_ascii_case(b"%2f"))
+    };
+    let next = sent.char_indices().map(|(at, _)| at).filter(|at| is_slash(*at)).nth(slashes);
+    match next.map(|at| &sent[at..]) {
+        Some(rest) if rest.starts_with('/') => rest.to_owned(),
+        Some(rest) => format!("/{}", &rest[3..]),
+        None => String::new(),
+    }
 }

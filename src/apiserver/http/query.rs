@@ -13,10 +13,12 @@ mod tests;
 pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
+    /// What cannot be read is left out, as upstream does it: broken escapes, and semicolons, which once were separators.
     pub(crate) fn parse(text: &str) -> Self {
-        let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let pairs = text.split('&').filter(|pair| !pair.is_empty() && !pair.contains(';')).filter_map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (percent_decode(name, true), percent_decode(value, true))
+            let whole = |text: &str| unbroken(text).then(|| percent_decode(text, true));
+            Some((whole(name)?, whole(value)?))
         });
         Self(pairs.collect())
     }
@@ -219,6 +221,13 @@ fn manager_of(agent: &str) -> String {
     }
     manager.truncate(end);
     if manager.is_empty() { "unknown".into() } else { manager }
+}
+
+/// Whether every percent sign begins an escape.
+pub(crate) fn unbroken(text: &str) -> bool {
+    text.split('%')
+        .skip(1)
+        .all(|rest| matches!(rest.as_bytes(), [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit()))
 }
 
 /// Undoes percent-encoding; in queries a plus is a space. Broken escapes stay as they are.

@@ -28,6 +28,9 @@ pub(super) async fn serve(
     let found = server.chain.registry.catalog().get(&info.group, &info.version, &info.resource);
     let Some(row) = found else { return Err(Status::no_such_path()) };
     check_path(&row, &incoming)?;
+    if info.named {
+        check_name(&info.name)?;
+    }
     if let Some(words) = deprecated(&row) {
         notes::warn(words);
     }
@@ -191,6 +194,9 @@ fn check_path(row: &Resource, incoming: &Incoming<'_>) -> Result<(), Status> {
     if *incoming.request.method() == Method::HEAD && row.builtin && info.subresource != "proxy" {
         return Err(Status::method_not_allowed());
     }
+    if info.verb == "watch" && *incoming.request.method() != Method::GET && row.builtin {
+        return Err(Status::method_not_allowed());
+    }
     let verb = match &*info.verb {
         // No verb of ours, but what is proxied may know the method.
         "" if info.subresource == "proxy" && incoming.request.method() == Method::OPTIONS => "get",
@@ -220,6 +226,16 @@ fn check_path(row: &Resource, incoming: &Incoming<'_>) -> Result<(), Status> {
     } else {
         Err(Status::method_not_allowed())
     }
+}
+
+/// 400 for a name that cannot stand in a path.
+fn check_name(name: &str) -> Result<(), Status> {
+    let wrong = match name {
+        "." | ".." => format!("may not be '{name}'"),
+        name if name.contains('%') => "may not contain '%'".to_owned(),
+        _ => return Ok(()),
+    };
+    Err(Status::bad_request(format!("Name parameter invalid: {}: {wrong}", api::quote::quote(name))))
 }
 
 fn watch_options(incoming: &Incoming<'_>) -> Result<api::WatchOptions, Status> {
@@ -256,7 +272,7 @@ async fn operation(row: &Resource, incoming: Incoming<'_>) -> Result<Operation, 
             if info.verb == "create" { Operation::Create(value, options) } else { Operation::Update(value, options) }
         }
         "patch" => {
-            let apply = body::media_type(&content_type) == "application/apply-patch+yaml";
+            let apply = body::is_apply(&content_type);
             let mut options = query.write("PatchOptions", &agent, apply)?;
             let bytes = body::read(content).await?;
             let (patch, duplicates) = body::patch(&bytes, &content_type, row.builtin)?;

@@ -53,6 +53,20 @@ pub(crate) fn no_such_page() -> Response<Body> {
     response
 }
 
+/// A code, and nothing else.
+pub(crate) fn nothing(code: u16) -> Response<Body> {
+    let mut response = whole(code, "", Bytes::new());
+    response.headers_mut().remove(header::CONTENT_TYPE);
+    response
+}
+
+/// What is said of a path with escapes that are none, whoever asks.
+pub(crate) fn broken_path() -> Response<Body> {
+    let mut response = whole(400, "text/plain; charset=utf-8", Bytes::from_static(b"400 Bad Request"));
+    response.headers_mut().remove(header::CACHE_CONTROL);
+    response
+}
+
 /// As [`status`], in the form a client accepts.
 pub(crate) fn failure(status: &Status, plain: &Form) -> Response<Body> {
     let code = match (status.code, &*status.status) {

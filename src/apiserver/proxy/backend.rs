@@ -84,18 +84,19 @@ impl Proxy {
         let place = place(&info.name).ok_or_else(invalid)?;
         let reads = matches!(*incoming.request.method(), Method::GET | Method::HEAD);
         let upgrades = incoming.request.headers().contains_key(header::UPGRADE);
-        if info.rest.is_empty() && reads && !upgrades {
-            // Relative links of what is served need a directory to be relative to.
-            return Ok(redirect(&incoming));
-        }
         let (authority, tls) = match plural {
             "pods" => self.pod_authority(&info.namespace, &place)?,
             "services" => self.service_authority(&info.namespace, &place)?,
             _ => self.node_authority(&place)?,
         };
+        if info.rest.is_empty() && reads && !upgrades {
+            // Relative links of what is served need a directory to be relative to.
+            return Ok(redirect(&incoming));
+        }
         let rest = if info.rest.is_empty() { "/" } else { &*info.rest };
         let query = incoming.request.uri().query().map(|q| format!("?{q}")).unwrap_or_default();
-        let below = info.path.strip_suffix(&*info.rest).unwrap_or(&info.path).to_owned();
+        let path = incoming.request.uri().path();
+        let below = path.strip_suffix(&*info.rest).unwrap_or(path).to_owned();
         let target =
             Target { authority, link: tls.into(), path: format!("{rest}{query}"), below, headers: HeaderMap::new() };
         forward::forward(&target, incoming.request, None, counted).await
@@ -150,7 +151,7 @@ fn redirect(incoming: &Incoming<'_>) -> Response<Body> {
     let query = incoming.request.uri().query().map(|q| format!("?{q}")).unwrap_or_default();
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
-    if let Ok(value) = HeaderValue::from_str(&format!("{}/{query}", incoming.info.path)) {
+    if let Ok(value) = HeaderValue::from_str(&format!("{}/{query}", incoming.request.uri().path())) {
         response.headers_mut().insert(header::LOCATION, value);
     }
     response

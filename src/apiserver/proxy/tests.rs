@@ -179,6 +179,7 @@ async fn requests_reach_kubelets_pods_and_services() {
             "you must specify at least 1 of stdin, stdout, stderr".into(),
         ),
         (format!("GET {space}/pods/p/proxy"), 301, String::new()),
+        (format!("GET {space}/pods/z/proxy"), 404, "pods \\\"z\\\" not found".into()),
         (format!("GET {space}/pods/p/proxy/a/b?c=d"), 200, "GET /a/b?c=d".into()),
         (format!("POST {space}/pods/p/proxy"), 200, "POST /".into()),
         (format!("OPTIONS {space}/pods/p/proxy/x"), 200, "OPTIONS /x".into()),

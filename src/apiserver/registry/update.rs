@@ -134,12 +134,20 @@ impl Registry {
         Box::pin(self.update(&request, Part::Status, Intent::Own(change), &options)).await.map(drop)
     }
 
-    async fn put_new(&self, request: &Request, body: Value, options: &WriteOptions) -> Result<Reply, Status> {
+    async fn put_new(&self, request: &Request, mut body: Value, options: &WriteOptions) -> Result<Reply, Status> {
         intake::check_name(&body, request)?;
-        // Whoever names a version or a uid means an object that is gone.
-        if !matches!(body.text("metadata.resourceVersion"), "" | "0") || !body.text("metadata.uid").is_empty() {
-            return Err(Status::stale(&request.resource.group, &request.resource.plural, &request.name));
+        // Whoever names a uid means an object that is gone. A version alone says nothing to upstream.
+        let uid = body.text("metadata.uid");
+        if !uid.is_empty() {
+            let (row, name) = (&request.resource, &request.name);
+            let key = row.storage().store_key(&request.namespace, name);
+            let why = format!(
+                "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition \
+                 failed: UID in precondition: {uid}, UID in object meta: "
+            );
+            return Err(Status::conflict(&row.group, &row.plural, name, why));
         }
+        body.cut("metadata.resourceVersion");
         self.create(request, body, options).await
     }
 

@@ -308,8 +308,21 @@ async fn tokens_live_as_long_as_what_they_are_bound_to() {
     let other = json!({"spec": {"token": token, "audiences": ["vault"]}}).to_string();
     let answer = admin.send("POST /apis/authentication.k8s.io/v1/tokenreviews", other).await.json();
     assert!(answer["status"].get("authenticated").is_none(), "{answer}");
+    let error = answer["status"]["error"].as_str().unwrap_or_default();
+    assert!(error.starts_with("[invalid bearer token, token audiences [\""), "{answer}");
+    let reviewed = async |token: &str| {
+        let review = json!({"spec": {"token": token}}).to_string();
+        let answer = admin.send("POST /apis/authentication.k8s.io/v1/tokenreviews", review).await.json();
+        answer["status"]["error"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(reviewed("nobodys").await, "invalid bearer token");
+    assert_eq!(reviewed("abcdef.0123456789abcdef").await, "invalid bearer token");
+    let (signed, _) = token.rsplit_once('.').unwrap();
+    let unsigned = "[invalid bearer token, go-jose/go-jose: error in cryptographic primitive]";
+    assert_eq!(reviewed(&format!("{signed}.AAAA")).await, unsigned);
     check(&admin, &format!("DELETE {accounts}/robot"), "", 200, "").await;
     check(&robot(), &format!("GET {PODS}"), "", 401, "Unauthorized").await;
+    assert_eq!(reviewed(&token).await, "[invalid bearer token, serviceaccounts \"robot\" not found]");
 }
 
 #[tokio::test]
@@ -357,6 +370,35 @@ async fn discovery_speaks_every_encoding() {
 }
 
 #[tokio::test]
+async fn odd_paths_are_answered_as_upstream_answers_them() {
+    let server = TestServer::start().await;
+    let admin = server.admin();
+    let nowhere = "404 page not found";
+    for (request, code, told) in [
+        ("GET /%zz", 400, "400 Bad Request"),
+        ("GET //api/v1/namespaces", 404, nowhere),
+        ("GET /%61pi/v1/namespaces/default", 200, "Namespace"),
+        ("GET /api/v1/namespaces/default/configmaps%2Fnone", 404, "configmaps \\\"none\\\" not found"),
+        ("GET /api/v1/namespaces/default/configmaps/a%2Fb", 404, "could not find the requested resource"),
+        ("GET /api/v1/namespaces/default/configmaps/..", 400, "Name parameter invalid: \\\"..\\\": may not be '..'"),
+        ("GET /api/v1/namespaces/default/configmaps/a%25b", 400, "may not contain '%'"),
+        ("GET /api/v1/namespaces?labelSelector=%zz&limit=1;2", 200, "NamespaceList"),
+        ("GET /version/", 200, "major"),
+        ("GET /version/x", 404, "could not find the requested resource"),
+        ("GET /api/v1/", 200, "APIResourceList"),
+        ("GET /metrics/", 404, nowhere),
+        ("GET /openapi/v2/", 404, nowhere),
+        ("GET /openapi/v3/none", 404, ""),
+        ("GET /index.html/", 404, nowhere),
+        ("POST /api/v1/watch/namespaces", 405, "does not allow this method"),
+    ] {
+        let answer = admin.send(request, "").await;
+        assert!(answer.code == code && answer.text().contains(told), "{request}: {} {}", answer.code, answer.text());
+    }
+    assert_eq!(admin.get("/openapi/v3/").await.text(), "");
+}
+
+#[tokio::test]
 async fn garbage_gets_a_status() {
     let server = TestServer::start().await;
     let admin = server.admin().with("content-type", "application/json");
@@ -388,7 +430,7 @@ async fn garbage_gets_a_status() {
         MAPS,
         "/api/v1/namespaces/default/configmaps/x",
         "/api/v1/namespaces/default/pods/x/exec",
-        "/api/v1/namespaces/default/pods/x:y:z:w/proxy/%zz",
+        "/api/v1/namespaces/default/pods/x:y:z:w/proxy/%7a",
         "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
         "/api/v1/namespaces/default/serviceaccounts/default/token",
         "/apis////",

@@ -13,6 +13,11 @@ const WORDS: &[(&str, &str, u64)] = &[
     ("simple key expected", "could not find expected ':'", 1),
 ];
 
+/// Whether a character may not stand in YAML at all.
+pub(super) fn is_control(c: char) -> bool {
+    matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{7f}'..='\u{84}' | '\u{86}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}')
+}
+
 /// The complaint, in one line.
 pub(super) fn words(error: &Error, text: &str) -> String {
     let said = error.without_snippet().to_string();
@@ -71,6 +76,7 @@ mod tests {
         check("a: [", "line 1: did not find expected node content");
         check("x: 1\na: [1,2\n", "line 2: did not find expected ',' or ']'");
         check("{\"a\":1", "line 1: did not find expected ',' or '}'");
+        check("a: b\0", "control characters are not allowed");
         check("a: *b", "unknown anchor 'b' referenced");
     }
 }

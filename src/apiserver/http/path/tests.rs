@@ -47,6 +47,10 @@ fn paths_read_as_upstream_reads_them() {
         ("DELETE /api/v1/namespaces/a/pods", "deletecollection - v1 a pods - - -"),
         ("GET /api/v1/namespaces/a/pods/x/log", "get - v1 a pods x log -"),
         ("GET /api/v1/namespaces/a/pods/x:80/proxy/b%2Fc/d", "get - v1 a pods x:80 proxy /b%2Fc/d"),
+        ("GET /api/v1/namespaces/a/pods/x%2Fproxy%2Fb%2Fc/d", "get - v1 a pods x proxy /b%2Fc/d"),
+        ("GET //api/v1/namespaces/a/pods/x/proxy/%zz//", "get - v1 a pods x proxy /%zz//"),
+        ("GET /%61pi/v1/namespaces/a%2fpods%2fx", "get - v1 a pods x - -"),
+        ("GET /api/v1/namespaces/a/pods/%2561", "get - v1 a pods %61 - -"),
         ("GET /api/v1/namespaces/a/services/https:x:p/proxy/", "get - v1 a services https:x:p proxy /"),
         ("PATCH /apis/apps/v1/namespaces/a/deployments/x/scale", "patch apps v1 a deployments x scale -"),
         (

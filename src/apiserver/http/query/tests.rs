@@ -10,6 +10,7 @@ fn list_options_are_refused_in_upstreams_words() {
     for (query, expect) in [
         ("", "ok".to_owned()),
         ("limit=500&resourceVersion=0", "ok".to_owned()),
+        ("limit=%zz&limit=1;2&fieldSelector=%", "ok".to_owned()),
         ("limit=x", "400 strconv.ParseInt: parsing \"x\": invalid syntax".to_owned()),
         (
             "sendInitialEvents=true",
