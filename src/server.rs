@@ -11,12 +11,16 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use api::User;
-use apiserver::{ApiServer, ClientCa, Encryption, Registry, RegistryConfig, ServerConfig, ServiceAccountKeys};
+use apiserver::{
+    ApiServer, ClientCa, Encryption, MoreMetrics, Registry, RegistryConfig, ServerConfig, ServiceAccountKeys,
+};
 use bootstrap::certificates::Names;
 use bootstrap::data_dir::create_private;
 use bootstrap::join::server::Joins;
 use bootstrap::token::{AGENT_USER, SERVER_USER, TokenFile};
 use client::Client;
+use client::controller::Gauge;
+use controllers::Controllers;
 use embedded_store::{DurableOptions, DurableStore, Store};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -106,6 +110,8 @@ pub(crate) struct ControlPlane {
     pub(crate) client: Client,
     /// Signs the tokens kept in Secrets.
     keys: Arc<ServiceAccountKeys>,
+    /// The controllers' figures, as soon as there are any.
+    gauges: Arc<OnceLock<Vec<Gauge>>>,
 }
 
 impl Server {
@@ -250,7 +256,15 @@ impl Server {
             client: client.clone(),
         });
         let prefixes = JOIN_PREFIXES.map(str::to_owned).to_vec();
-        let config = ServerConfig { extra_routes: Some((prefixes, joins.clone().router())), ..config };
+        let gauges = Arc::new(OnceLock::<Vec<Gauge>>::new());
+        let shown = gauges.clone();
+        let config = ServerConfig {
+            extra_routes: Some((prefixes, joins.clone().router())),
+            more_metrics: MoreMetrics::new(move || {
+                shown.get().map(|all| controllers::metrics(all)).unwrap_or_default()
+            }),
+            ..config
+        };
         let api = ApiServer::build(config, registry).context("the API server cannot be built")?;
         // Set once, here.
         let _ = late.set(api.clone());
@@ -267,7 +281,7 @@ impl Server {
                 () = shutdown.cancelled() => anyhow::bail!("stopped before the API server was ready: {}", failing.join(", ")),
             }
         }
-        Ok(ControlPlane { joins, client, keys })
+        Ok(ControlPlane { joins, client, keys, gauges })
     }
 
     /// The keys of service-account tokens.
@@ -317,6 +331,7 @@ impl Server {
             kubelet: leaves.kubelet.clone(),
             authorization: options.authorization,
             extra_routes: None,
+            more_metrics: MoreMetrics::default(),
             checks: Vec::new(),
             in_flight: options.in_flight,
             advertised: format!("{}:{}", self.advertise, self.port()),
@@ -332,7 +347,10 @@ impl Server {
                 secret_tokens: Some(secret_tokens(&plane.keys)),
                 ..self.components.controllers.clone()
             };
-            tasks.spawn(controllers::run(plane.client.clone(), options, shutdown.clone()));
+            let controllers = Controllers::build(&plane.client, options, shutdown);
+            // Set once, here.
+            let _ = plane.gauges.set(controllers.gauges());
+            tasks.spawn(controllers.run());
         }
         if !self.args.disable_scheduler {
             let client =

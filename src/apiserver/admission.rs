@@ -27,10 +27,12 @@ mod webhooks;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use api::Status;
 use futures::future::BoxFuture;
 
+use crate::metrics::writes::Turn;
 use crate::{Catalog, Registry};
 
 pub use attributes::{Attributes, Called, Options, Reinvocation, Verb};
@@ -132,17 +134,35 @@ pub(crate) async fn mutate(registry: &Registry, attributes: &mut Attributes) -> 
 }
 
 async fn mutate_once(registry: &Registry, attributes: &mut Attributes) -> Result<(), Status> {
-    for step in registry.plugins().iter().filter_map(|plugin| plugin.mutate.as_ref()) {
-        take(step, registry, attributes).await?;
-    }
-    Ok(())
+    turn(Turn::Admit, |plugin| plugin.mutate.as_ref(), registry, attributes).await
 }
 
 /// The validating turns, in order; the first refusal ends them.
 pub(crate) async fn validate(registry: &Registry, attributes: &mut Attributes) -> Result<(), Status> {
-    for step in registry.plugins().iter().filter_map(|plugin| plugin.validate.as_ref()) {
-        take(step, registry, attributes).await?;
+    turn(Turn::Validate, |plugin| plugin.validate.as_ref(), registry, attributes).await
+}
+
+/// One turn of every plugin that has it, timed.
+async fn turn(
+    turn: Turn,
+    step: fn(&Plugin) -> Option<&Step>,
+    registry: &Registry,
+    attributes: &mut Attributes,
+) -> Result<(), Status> {
+    let (writes, verb, begun) = (registry.writes(), attributes.verb, Instant::now());
+    let mut at = begun;
+    for (place, plugin) in registry.plugins().iter().enumerate() {
+        let Some(step) = step(plugin) else { continue };
+        let outcome = take(step, registry, attributes).await;
+        let now = Instant::now();
+        writes.plugin(place, turn, verb, outcome.is_err(), now - at);
+        at = now;
+        if outcome.is_err() {
+            writes.step(turn, verb, true, at - begun);
+            return outcome;
+        }
     }
+    writes.step(turn, verb, false, at - begun);
     Ok(())
 }
 

@@ -29,6 +29,7 @@ use watch_cache::Cache;
 
 use crate::Registry;
 use crate::endpoints::ServiceEndpoints;
+use crate::metrics::table::Counts;
 use crate::openapi::OpenApi;
 use crate::proxy::Connections;
 use crate::trust::{self, Trust, TrustError};
@@ -51,6 +52,8 @@ pub(crate) struct Aggregator {
     /// The generation of `discovered`.
     generation: watch::Sender<u64>,
     openapi: OpenApi,
+    /// How often APIServices became unavailable, by name and reason.
+    pub(crate) broken: Arc<Counts<2>>,
 }
 
 /// The APIServices that are served elsewhere, as of one state.
@@ -180,6 +183,11 @@ impl Aggregator {
             discovered: ArcSwap::default(),
             generation: watch::Sender::default(),
             openapi,
+            broken: Arc::new(Counts::new(
+                "aggregator_unavailable_apiservice",
+                "How often APIServices became unavailable, by name and reason",
+                ["name", "reason"],
+            )),
         })
     }
 

@@ -38,6 +38,7 @@ use crate::authentication::x509::Peer;
 use crate::authorization::Attributes;
 use crate::chain::{Asking, Caller, Pass};
 use crate::fairness::{Asked, FlowHeaders};
+use crate::metrics::requests::labels;
 use crate::notes;
 use crate::server::Server;
 
@@ -99,6 +100,7 @@ pub(crate) async fn handle(server: Arc<Server>, peer: Arc<Peer>, request: Reques
     let what = attributes(&info, &query);
     let audit = server.chain.audit.as_ref();
     let trail = audit.map(|audit| audit.trail(Origin::wire(&audit_id, &peer, &request, &what), &what));
+    let apply = info.verb == "patch" && body::is_apply(text(request.headers(), header::CONTENT_TYPE));
     let incoming = Incoming { info: &info, query: &query, trail: trail.as_ref(), request };
     let work = server.chain.guard(trail.as_deref(), serve(&server, &peer, &what, incoming));
     let (answered, notes) = notes::of(Box::pin(work).instrument(span.clone())).await;
@@ -119,9 +121,11 @@ pub(crate) async fn handle(server: Arc<Server>, peer: Arc<Peer>, request: Reques
         response.headers_mut().insert(AUDIT_ID, value);
     }
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
-    let known = is_known(&server, &info);
-    let (dry_run, took) = (query.get("dryRun").is_some(), started.elapsed());
-    let response = server.chain.metrics.request(&what, info.scope(), known, dry_run, response, took);
+    let kind = (crate::fairness::is_long_running(&what), query.get("dryRun").is_some());
+    let response = match labels(&what, info.scope(), is_known(&server, &info), apply) {
+        Some(labels) => server.chain.metrics.request(labels, kind, response, started.elapsed()),
+        None => response,
+    };
     span.in_scope(|| tracing::debug!(code, path = %info.path, took = ?started.elapsed(), "answered"));
     response
 }
@@ -170,7 +174,8 @@ async fn carry_out(
     let trail = incoming.trail.cloned();
     if let Some(remote) = server.aggregator.claiming(&incoming.info.path) {
         if crate::fairness::is_long_running(what) {
-            let counted = metrics.long_running(what, incoming.info.scope(), false).recorded(trail);
+            let labels = labels(what, incoming.info.scope(), false, false);
+            let counted = metrics.requests.long_running(labels, trail);
             return aggregation::serve(server, &pass, &remote, incoming, Some(counted)).await;
         }
         let end = tokio::time::Instant::now() + time;
@@ -182,7 +187,8 @@ async fn carry_out(
     }
     if crate::fairness::is_long_running(what) {
         let known = is_known(server, incoming.info);
-        let counted = metrics.long_running(what, incoming.info.scope(), known).recorded(trail);
+        let labels = labels(what, incoming.info.scope(), known, false);
+        let counted = metrics.requests.long_running(labels, trail);
         return resource::serve(server, pass, incoming, Some(counted)).await;
     }
     timed(time, async { resource::serve(server, pass, incoming, None).await }).await

@@ -59,6 +59,7 @@ pub use encryption::{Encryption, EncryptionError};
 pub use fairness::InFlight;
 pub use health::HealthCheck;
 pub use http::tls::{CertificateError, ServingCertificate};
+pub use metrics::MoreMetrics;
 pub use openapi::OpenApi;
 pub use proxy::{KubeletAccess, KubeletAccessError};
 pub use registry::{Delivery, Registry, RegistryConfig, RegistryError, Verdict, Watch};

@@ -22,7 +22,7 @@ use watch_cache::Cache;
 use crate::chain::Pass;
 use crate::endpoints::ServiceEndpoints;
 use crate::http::Incoming;
-use crate::metrics::LongRunning;
+use crate::metrics::requests::LongRunning;
 use crate::server::Server;
 use crate::trust::{self, Trust};
 

@@ -45,6 +45,7 @@ use crate::charges::Charges;
 use crate::encryption::Encryption;
 use crate::endpoints::ServiceEndpoints;
 use crate::feed::Feed;
+use crate::metrics::writes::Writes;
 use crate::webhook;
 use crate::{RuntimeConfig, bootstrap_objects, maintenance};
 use part::Part;
@@ -122,6 +123,7 @@ pub struct Registry {
     feed: Arc<Feed>,
     catalog: Catalog,
     plugins: Vec<Plugin>,
+    writes: Arc<Writes>,
     allocators: Allocators,
     charges: Charges,
     webhooks: Arc<webhook::Client>,
@@ -153,11 +155,14 @@ impl Registry {
         let stored = rows.filter(|row| row.stored && row.stored_as.is_none());
         let feed = Arc::new(Feed::start(store.clone(), stored, config.history).await?);
         let webhooks = Arc::new(webhook::Client::new(endpoints(&feed)));
+        let plugins = admission::plugins(&config.plugins, &disabled_plugins);
+        let writes = Arc::new(Writes::new(plugins.iter().map(|plugin| plugin.name)));
         let registry = Arc::new(Self {
             webhooks,
             allocators: Allocators::new(config.service_cidr, &config.node_ports),
             charges: Charges::default(),
-            plugins: admission::plugins(&config.plugins, &disabled_plugins),
+            plugins,
+            writes,
             store: Handle(store),
             disk,
             feed,
@@ -283,6 +288,11 @@ impl Registry {
     /// The resource table as it is now.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// How long writes take.
+    pub(crate) fn writes(&self) -> &Arc<Writes> {
+        &self.writes
     }
 
     /// The admission plugins, in the order of their turns.

@@ -33,7 +33,7 @@ use crate::health::HealthCheck;
 use crate::http::kept::Kept;
 use crate::http::tls::{self, ServingCertificate};
 use crate::http::{Extra, listen};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, MoreMetrics};
 use crate::openapi::OpenApi;
 use crate::proxy::{KubeletAccess, Proxy};
 use crate::reload::{self, ConfigFiles, Reloads};
@@ -70,6 +70,8 @@ pub struct ServerConfig {
     /// Routes the binary adds, and the path prefixes that lead to them. They authenticate for themselves; requests carry the user
     /// of a valid client certificate as an extension, `Arc<User>`.
     pub extra_routes: Option<(Vec<String>, axum::Router)>,
+    /// What the binary adds to `/metrics`.
+    pub more_metrics: MoreMetrics,
     /// Checks the binary adds to `/readyz` and the others.
     pub checks: Vec<HealthCheck>,
     /// Which requests are recorded, and where.
@@ -242,9 +244,10 @@ impl ApiServer {
             let reloads = of_authorization.clone();
             background.push(tokio::spawn(reload::authorization(file, authorizer, client, reloads)));
         }
-        let mut metrics = Metrics::new(&counted, &recorded, registry.webhooks());
+        let mut metrics = Metrics::new(&counted, &recorded, &registry);
         metrics.follow("authentication", &of_authentication);
         metrics.follow("authorization", &of_authorization);
+        metrics.show(config.more_metrics, aggregator.broken.clone());
         let server = Server {
             tls: Arc::new(tls::config(config.serving)?),
             aggregator,

@@ -151,6 +151,7 @@ fn config(ca: &Ca, address: SocketAddr) -> ServerConfig {
         authorization: vec![AuthorizationMode::Node, AuthorizationMode::Rbac],
         files: crate::ConfigFiles::default(),
         extra_routes: None,
+        more_metrics: crate::MoreMetrics::default(),
         checks: Vec::new(),
         audit: AuditOptions::default(),
         in_flight: InFlight::default(),

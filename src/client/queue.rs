@@ -35,7 +35,8 @@ struct State {
     ready: VecDeque<(Key, Instant)>,
     /// Keys in `ready`, and keys that were added again while they run.
     dirty: HashSet<Key>,
-    running: HashSet<Key>,
+    /// With the time they were taken.
+    running: HashMap<Key, Instant>,
     /// Keys to come, by time; `due` is the same by key.
     delayed: BTreeSet<(Instant, Key)>,
     due: HashMap<Key, Instant>,
@@ -55,8 +56,36 @@ pub struct QueueStats {
     pub adds: u64,
     /// Keys added after a failure since the start.
     pub retries: u64,
-    /// The time all keys together have waited for a worker.
-    pub waited: Duration,
+    /// How long keys have waited for a worker.
+    pub waits: Spans,
+    /// How long they were worked on.
+    pub works: Spans,
+    /// How long those have been worked on that still are: all together, and the longest.
+    pub unfinished: Duration,
+    /// See `unfinished`.
+    pub longest: Duration,
+}
+
+/// Times by how long they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spans {
+    /// How many are not longer than each of the [`Spans::BOUNDS`] and longer than the one before, and how many longer than all.
+    pub counts: [u64; Self::BOUNDS.len() + 1],
+    /// All together.
+    pub sum: Duration,
+}
+
+impl Spans {
+    /// Upstream's buckets: from ten nanoseconds to ten seconds, in nanoseconds.
+    pub const BOUNDS: [u64; 10] =
+        [10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000, 10_000_000_000];
+
+    /// Counts one.
+    pub fn add(&mut self, time: Duration) {
+        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.counts[Self::BOUNDS.partition_point(|bound| *bound < nanoseconds)] += 1;
+        self.sum += time;
+    }
 }
 
 impl Queue {
@@ -140,7 +169,9 @@ impl Queue {
     /// Gives a key back. If it was added meanwhile, its turn comes again.
     pub fn done(&self, key: &Key) {
         let mut state = self.state.lock();
-        state.running.remove(key);
+        if let Some(since) = state.running.remove(key) {
+            state.stats.works.add(since.elapsed());
+        }
         if state.dirty.contains(key) {
             state.ready.push_back((key.clone(), Instant::now()));
             self.wake.notify_one();
@@ -156,7 +187,9 @@ impl Queue {
     /// The figures so far.
     pub fn stats(&self) -> QueueStats {
         let state = self.state.lock();
-        QueueStats { depth: state.ready.len(), running: state.running.len(), ..state.stats }
+        let times = || state.running.values().map(Instant::elapsed);
+        let (unfinished, longest) = (times().sum(), times().max().unwrap_or_default());
+        QueueStats { depth: state.ready.len(), running: state.running.len(), unfinished, longest, ..state.stats }
     }
 }
 
@@ -167,7 +200,7 @@ impl State {
             return false;
         }
         self.stats.adds += 1;
-        if self.running.contains(&key) {
+        if self.running.contains_key(&key) {
             return false;
         }
         self.ready.push_back((key, Instant::now()));
@@ -202,8 +235,9 @@ impl State {
     fn take(&mut self) -> Option<Key> {
         let (key, since) = self.ready.pop_front()?;
         self.dirty.remove(&key);
-        self.running.insert(key.clone());
-        self.stats.waited += since.elapsed();
+        let now = Instant::now();
+        self.running.insert(key.clone(), now);
+        self.stats.waits.add(now - since);
         Some(key)
     }
 }

@@ -19,6 +19,7 @@ mod eviction;
 mod expectations;
 mod garbage_collector;
 mod job;
+mod metrics;
 mod namespace;
 mod node_ipam;
 mod node_lifecycle;
@@ -54,6 +55,7 @@ use client::events::Recorder;
 use futures::future::{BoxFuture, join_all};
 use tokio_util::sync::CancellationToken;
 
+pub use metrics::metrics;
 pub use options::{MakeToken, Options, SecretTokens, SignRequest, Signer};
 
 /// The table: a loop's name, its service account, how it is built.
@@ -204,11 +206,6 @@ impl Controllers {
             }
         }
     }
-}
-
-/// Builds and runs every controller until shutdown.
-pub async fn run(client: Client, options: Options, shutdown: CancellationToken) {
-    Controllers::build(&client, options, &shutdown).run().await;
 }
 
 /// The names of all controllers, as `disabled` takes them.

@@ -7,6 +7,7 @@
 //! delays nobody: when the ring has passed it by, it is told so and starts again from a snapshot.
 
 mod bell;
+mod counts;
 mod frames;
 mod owners;
 mod ring;
@@ -15,6 +16,7 @@ mod subscription;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use api::{Object, Resource, meta};
 use imbl::OrdMap;
@@ -22,6 +24,7 @@ use parking_lot::{RwLock, RwLockWriteGuard};
 use tokio::sync::watch;
 
 use bell::Bell;
+pub use counts::{Counts, Lists};
 pub use frames::{Form, Frames};
 use owners::Owners;
 use ring::Ring;
@@ -72,6 +75,7 @@ pub struct Cache {
     moved: watch::Sender<Moved>,
     /// Rung after every change; subscribers sleep on it.
     bell: Bell,
+    counts: Counts,
 }
 
 #[derive(Debug)]
@@ -106,12 +110,23 @@ impl Cache {
             state: RwLock::new(State { objects: OrdMap::new(), revision: 0, ring: Ring::new(history), owners: None }),
             moved: watch::Sender::new(Moved::default()),
             bell: Bell::default(),
+            counts: Counts::default(),
         })
     }
 
     /// The kind it holds.
     pub fn resource(&self) -> &Arc<Resource> {
         &self.resource
+    }
+
+    /// What it has done so far.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// How many changes it remembers at most.
+    pub fn history(&self) -> usize {
+        self.state.read().ring.capacity()
     }
 
     /// One object; the namespace is empty for objects of the cluster.
@@ -246,6 +261,7 @@ impl Cache {
         }
         let kind = if previous.is_some() { ChangeKind::Modified } else { ChangeKind::Added };
         record(&mut state, kind, object, previous, revision);
+        self.counts.changes.fetch_add(1, Ordering::Relaxed);
         self.announce(state);
     }
 
@@ -259,6 +275,7 @@ impl Cache {
             }
             let last = Arc::new(previous.at_revision(revision));
             record(&mut state, ChangeKind::Deleted, last, Some(previous), revision);
+            self.counts.changes.fetch_add(1, Ordering::Relaxed);
         } else {
             state.revision = state.revision.max(revision);
         }
@@ -277,6 +294,7 @@ impl Cache {
     pub fn replace(&self, objects: impl IntoIterator<Item = Arc<Object>>, revision: u64) {
         let objects: OrdMap<Arc<str>, Arc<Object>> =
             objects.into_iter().map(|o| (Arc::<str>::from(o.meta.key()), o)).collect();
+        self.counts.fills.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state.write();
         if !self.moved.borrow().synced {
             state.objects = objects;

@@ -55,6 +55,10 @@ impl Ring {
         self.first + self.changes.len() as u64
     }
 
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     pub(crate) fn oldest(&self) -> u64 {
         self.oldest
     }

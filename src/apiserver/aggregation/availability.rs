@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use api::{Object, time};
@@ -58,7 +59,9 @@ pub(crate) async fn run(aggregator: Arc<Aggregator>, registry: Arc<Registry>) {
             now.failures = if answers { 0 } else { now.failures + 1 };
             let wait = if answers { AGAIN } else { RETRY * 2_u32.pow(now.failures.min(6) - 1) };
             now.due = Instant::now() + wait.min(AGAIN);
-            tell(&registry, &remote.name, &verdict).await;
+            if tell(&registry, &remote.name, &verdict).await {
+                aggregator.broken.add([&remote.name, verdict.1]);
+            }
             (remote.clone(), now, answers)
         });
         let checked = join_all(checks).await;
@@ -173,17 +176,23 @@ fn local() -> Verdict {
     Verdict("True", "Local", "Local APIServices are always available".into())
 }
 
-async fn tell(registry: &Registry, name: &str, verdict: &Verdict) {
-    let Some(row) = api::resource::find("apiregistration.k8s.io", "v1", "apiservices").cloned() else { return };
+/// Writes a condition, and says whether it was well before and is not now.
+async fn tell(registry: &Registry, name: &str, verdict: &Verdict) -> bool {
+    let Some(row) = api::resource::find("apiregistration.k8s.io", "v1", "apiservices").cloned() else { return false };
+    let broke = AtomicBool::new(false);
     let change = |service: &mut Value| {
+        let conditions = service.items("status.conditions");
+        let well = conditions.iter().any(|c| c.text("type") == "Available" && c.text("status") == "True");
+        broke.store(well && verdict.0 != "True", Ordering::Relaxed);
         set_condition(service, verdict);
         Ok(())
     };
     match registry.change_own(&row, "", name, false, &change).await {
         Err(status) if !status.is_not_found() => {
-            tracing::warn!(%status, name, "an APIService's condition cannot be written")
+            tracing::warn!(%status, name, "an APIService's condition cannot be written");
+            false
         }
-        _ => {}
+        outcome => outcome.is_ok() && broke.load(Ordering::Relaxed),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::chain::Pass;
 use crate::endpoints::PortRef;
 use crate::http::Incoming;
 use crate::http::respond;
-use crate::metrics::LongRunning;
+use crate::metrics::requests::LongRunning;
 use crate::proxy::{Link, Target, forward};
 use crate::server::Server;
 

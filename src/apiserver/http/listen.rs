@@ -27,6 +27,8 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 const HEADER_TIME: Duration = Duration::from_secs(90);
 /// Heads of requests are at most this large, as upstream's.
 const HEADER_MAX: usize = 1 << 20;
+/// And have so many lines: a proxy tells each of a user's groups in one.
+const HEADERS_MAX: usize = 1000;
 /// Requests under way on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 1000;
 const CONNECTIONS_MAX: usize = 20_000;
@@ -132,7 +134,13 @@ async fn connection(
 
 fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(HEADER_MAX).keep_alive(true);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIME)
+        .max_buf_size(HEADER_MAX)
+        .max_headers(HEADERS_MAX)
+        .keep_alive(true);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Incoming, plain_form, respond};
 use crate::fairness::DEBUG_PREFIX;
+use crate::metrics::kinds::Kinds;
 use crate::metrics::{self, Now, exposition};
 use crate::server::Server;
 use crate::{aggregation, discovery, health};
@@ -95,8 +96,8 @@ fn now(server: &Server) -> Now {
     let mut seen = BTreeSet::new();
     let rows = registry.catalog().all().into_iter().filter(|row| row.stored && row.stored_as.is_none());
     let rows: Vec<_> = rows.filter(|row| seen.insert((row.group.clone(), row.plural.clone()))).collect();
-    let objects = rows.iter().map(|row| (row.group.clone(), row.plural.clone(), registry.cache(row).len())).collect();
-    Now { in_flight: server.chain.fairness.in_flight(), objects, services: server.aggregator.unavailable() }
+    let kinds = Kinds(rows.iter().map(|row| registry.cache(row)).collect());
+    Now { in_flight: server.chain.fairness.in_flight(), kinds, services: server.aggregator.unavailable() }
 }
 
 /// What `/version` tells.

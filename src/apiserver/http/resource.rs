@@ -14,7 +14,7 @@ use super::respond::{self, Form};
 use super::{Incoming, body, failure_form, form, protobuf, warn, watch};
 use crate::chain::Pass;
 use crate::discovery::subresource;
-use crate::metrics::LongRunning;
+use crate::metrics::requests::LongRunning;
 use crate::server::Server;
 use crate::{notes, proxy, registry, table};
 
@@ -33,6 +33,7 @@ pub(super) async fn serve(
     }
     if let Some(words) = deprecated(&row) {
         notes::warn(words);
+        server.chain.metrics.deprecated(&row, &info.subresource);
     }
     if !info.subresource.is_empty() && subresource::is_connect(&row, &info.subresource) {
         return proxy::serve(server, &pass, &row, incoming, counted).await;

@@ -1,22 +1,24 @@
 //! How large answers to reads are: `apiserver_response_sizes`.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::Body;
 use bytes::Bytes;
 use http::Response;
 use http_body::{Body as _, Frame, SizeHint};
-use prometheus_client::metrics::histogram::Histogram;
+
+use super::requests::Series;
 
 /// The answer, and its size counted: at once if it is known, else when the last piece of it was taken, or no more is.
-pub(super) fn count(response: Response<Body>, sizes: Histogram) -> Response<Body> {
+pub(super) fn count(response: Response<Body>, series: Arc<Series>) -> Response<Body> {
     match response.body().size_hint().exact() {
         Some(size) => {
-            sizes.observe(size as f64);
+            series.sizes.observe(size as f64);
             response
         }
-        None => response.map(|body| Body::new(Counted { body, size: 0, sizes })),
+        None => response.map(|body| Body::new(Counted { body, size: 0, series })),
     }
 }
 
@@ -24,7 +26,7 @@ pub(super) fn count(response: Response<Body>, sizes: Histogram) -> Response<Body
 struct Counted {
     body: Body,
     size: u64,
-    sizes: Histogram,
+    series: Arc<Series>,
 }
 
 impl http_body::Body for Counted {
@@ -48,6 +50,6 @@ impl http_body::Body for Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.sizes.observe(self.size as f64);
+        self.series.sizes.observe(self.size as f64);
     }
 }

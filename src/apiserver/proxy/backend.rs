@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::{Proxy, Target, forward};
 use crate::endpoints::{PortRef, authority};
 use crate::http::Incoming;
-use crate::metrics::LongRunning;
+use crate::metrics::requests::LongRunning;
 
 /// `[scheme:]name[:port]`, as it stands in the path.
 #[derive(Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use super::dial::{self, Stream};
 use super::links::{self, Place};
 use super::{Link, Target};
-use crate::metrics::LongRunning;
+use crate::metrics::requests::LongRunning;
 
 /// Headers that are between two neighbours only.
 const HOP_BY_HOP: [HeaderName; 7] = [

@@ -16,8 +16,10 @@ use tokio_util::sync::CancellationToken;
 use super::{Link, Proxy, Target, forward};
 use crate::http::Incoming;
 use crate::http::query::Query;
-use crate::metrics::LongRunning;
+use crate::metrics::requests::LongRunning;
 
+/// Who reads a log has nothing to say.
+const SAID_MAX: usize = 4096;
 /// Where kubelets answer when their node does not say.
 const KUBELET_PORT: u16 = 10250;
 /// Log lines are bytes; these protocols carry them as messages of that form.
@@ -117,6 +119,7 @@ impl Proxy {
                 .await
                 .map_err(|refused| Status::bad_request(format!("the WebSocket upgrade was refused: {refused}")))?;
             let log = answer.into_body();
+            let upgrade = upgrade.max_message_size(SAID_MAX).max_frame_size(SAID_MAX);
             return Ok(upgrade.protocols(LOG_PROTOCOLS).on_upgrade(move |socket| log_messages(socket, log, end)));
         }
         Ok(plain(answer))

@@ -7,7 +7,7 @@ use std::time::Duration;
 use api::validation::field::{Error, ErrorList, Path};
 use api::{List, ListOptions, Object, Request, Resource, Status, meta};
 use embedded_store::{Range, StoreError};
-use watch_cache::{Cache, Snapshot};
+use watch_cache::{Cache, Counts, Snapshot};
 
 use super::continuation::Continuation;
 use super::selection::Selection;
@@ -94,7 +94,7 @@ impl Registry {
     ) -> Result<List, Status> {
         check(options)?;
         let cache = self.cache(resource);
-        let page = Page { namespace, selection, limit: options.limit };
+        let page = Page { namespace, selection, limit: options.limit, counts: cache.counts() };
         if !options.continue_token.is_empty() {
             let from = Continuation::decode(&options.continue_token)?;
             if options.resource_version.as_deref().is_some_and(|version| !matches!(version, "" | "0")) {
@@ -161,11 +161,13 @@ impl Registry {
         let prefix = if page.namespace.is_empty() { root.clone() } else { format!("{root}{}/", page.namespace) };
         let mut start_after = after.map(|key| format!("{root}{key}"));
         let mut list = List { revision, ..List::default() };
+        let mut looked_at = 0;
         loop {
             let range =
                 Range { prefix: &prefix, start_after: start_after.as_deref(), limit: CHUNK, at: Some(revision) };
             let chunk = self.store.0.list(range).await?;
             let (count, more) = (chunk.entries.len(), chunk.more);
+            looked_at += count;
             for (at, entry) in chunk.entries.iter().enumerate() {
                 let Some(object) = crate::feed::refreshed(entry, resource).filter(|o| page.selection.matches(o)) else {
                     continue;
@@ -175,10 +177,12 @@ impl Registry {
                 if page.limit > 0 && list.items.len() == page.limit {
                     let rest = (count - at - 1) as u64 + chunk.remaining;
                     page.end(&mut list, &last, rest);
+                    page.counts.store_lists.add(looked_at, list.items.len());
                     return Ok(list);
                 }
             }
             if !more {
+                page.counts.store_lists.add(looked_at, list.items.len());
                 return Ok(list);
             }
             start_after = chunk.entries.last().map(|entry| entry.key.to_string());
@@ -191,13 +195,21 @@ struct Page<'a> {
     namespace: &'a str,
     selection: &'a Selection,
     limit: usize,
+    counts: &'a Counts,
 }
 
 impl Page<'_> {
     fn of_snapshot(&self, snapshot: &Snapshot, revision: u64, after: Option<&str>) -> List {
         let mut list = List { revision, ..List::default() };
+        let looked_at = self.take(snapshot, after, &mut list);
+        self.counts.lists.add(looked_at, list.items.len());
+        list
+    }
+
+    /// Fills a page, and says how many objects were looked at for it.
+    fn take(&self, snapshot: &Snapshot, after: Option<&str>, list: &mut List) -> usize {
         let namespace = match self.selection.namespace() {
-            Some(other) if !self.namespace.is_empty() && other != self.namespace => return list,
+            Some(other) if !self.namespace.is_empty() && other != self.namespace => return 0,
             Some(other) => other,
             None => self.namespace,
         };
@@ -206,11 +218,14 @@ impl Page<'_> {
             && (!namespace.is_empty() || !snapshot_is_namespaced(snapshot))
         {
             let found = snapshot.get_key(&meta::key(namespace, name));
+            let looked_at = found.iter().count();
             list.items.extend(found.filter(|object| self.selection.matches(object)).cloned());
-            return list;
+            return looked_at;
         }
+        let mut looked_at = 0;
         let mut rest = snapshot.range(namespace, after);
         while let Some(object) = rest.next() {
+            looked_at += 1;
             if !self.selection.matches(object) {
                 continue;
             }
@@ -218,11 +233,11 @@ impl Page<'_> {
             if self.limit > 0 && list.items.len() == self.limit {
                 let last = object.meta.key();
                 let left = if self.selection.is_everything() { rest.count() } else { rest.take(1).count() };
-                self.end(&mut list, &last, left as u64);
+                self.end(list, &last, left as u64);
                 break;
             }
         }
-        list
+        looked_at
     }
 
     /// Ends a full page behind `last`, with `left` objects after it (with selectors, more or fewer of them will show).

@@ -1,9 +1,10 @@
 //! The last step of every write: bytes to the store, by compare-and-swap.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use api::{Object, Resource, Status};
-use embedded_store::{Change, Entry, Expect, StoreError, Write};
+use embedded_store::{Change, Entry, Expect, StoreError, Write, Written};
 use serde_json::Value;
 
 use super::{Registry, custom, error};
@@ -79,7 +80,8 @@ impl Registry {
         let stored = custom::stored(storage, value, owners).await?;
         let change = Change::Put(stored.as_ref().unwrap_or(&object).stored_bytes().clone());
         let write = Write { key, expect, change, durability: strategy::of(storage).durability };
-        match self.store.0.write(write).await {
+        let operation = if matches!(expect, Expect::Absent) { "create" } else { "update" };
+        match self.timed(operation, storage, write).await {
             Ok(written) => {
                 let shown = match stored {
                     Some(stored) => custom::read_back(storage, stored).await?,
@@ -90,6 +92,13 @@ impl Registry {
             Err(StoreError::Conflict { current }) => Ok(Err(decode_some(current.as_ref(), storage).await?)),
             Err(failure) => Err(error::store(failure)),
         }
+    }
+
+    async fn timed(&self, operation: &'static str, storage: &Resource, write: Write) -> Result<Written, StoreError> {
+        let started = Instant::now();
+        let outcome = self.store.0.write(write).await;
+        self.writes.store(operation, storage, started.elapsed());
+        outcome
     }
 
     /// Whether an object is on disk otherwise than it would be written now, so that even a write that changes nothing has
@@ -146,7 +155,7 @@ impl Registry {
         let write = Write { key, expect, change: Change::Delete, durability: strategy::of(storage).durability };
         let mut hold = is_service(storage).then(|| self.allocators().giving_up(&current.value));
         hold.iter_mut().for_each(Hold::begin);
-        match self.store.0.write(write).await {
+        match self.timed("delete", storage, write).await {
             Ok(written) => {
                 if let Some(hold) = hold {
                     hold.keep();

@@ -16,7 +16,11 @@ async fn a_key_waits_once_and_never_runs_beside_itself() {
     assert_eq!(next(&queue).await, "b");
     // "a" was added while it runs: it is not handed out before it is done.
     assert_eq!(queue.stats().depth, 0);
+    tokio::time::advance(Duration::from_millis(20)).await;
+    let stats = queue.stats();
+    assert_eq!((stats.running, stats.longest.as_millis(), stats.unfinished.as_millis()), (2, 20, 40));
     queue.done(&"a".into());
+    assert_eq!(queue.stats().works.sum.as_millis(), 20);
     assert_eq!(next(&queue).await, "a");
 }
 
