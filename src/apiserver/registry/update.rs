@@ -215,6 +215,8 @@ impl Registry {
                 part.validate(&new, old, &mut errors);
             }
             Part::Status | Part::Approval | Part::Finalize => part.validate(&new, old, &mut errors),
+            // Whoever scales is warned of the whole.
+            Part::Scale if !own => attributes.warnings.extend((strategy.warnings)((&new, Some(old)))),
             _ => {}
         }
         if !own {

@@ -1,43 +1,56 @@
 //! HorizontalPodAutoscalers of `autoscaling/v1` and `v2`. What v1 has no words for travels in annotations, so that nothing
 //! is lost when a v1 client writes back what it has read.
 
+mod words;
+
 use serde_json::{Map, Value, json};
+
+use words::{CURRENTS, TARGETS};
 
 const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
 const BEHAVIOR: &str = "autoscaling.alpha.kubernetes.io/behavior";
 const CURRENT_METRICS: &str = "autoscaling.alpha.kubernetes.io/current-metrics";
 const CONDITIONS: &str = "autoscaling.alpha.kubernetes.io/conditions";
 
+/// What is aimed at where nothing is said.
+const DEFAULT_PERCENT: i64 = 80;
+
 pub(super) fn into_v2(hpa: &mut Value) {
     let metrics = take_annotation(hpa, METRICS);
     let behavior = take_annotation(hpa, BEHAVIOR);
     let current = take_annotation(hpa, CURRENT_METRICS);
     let conditions = take_annotation(hpa, CONDITIONS);
+    // Of an object that is there, what v1 leaves unsaid is no list that somebody took away.
+    if hpa.get("metadata").is_some() && hpa.get("spec").is_none_or(Value::is_null) {
+        hpa["spec"] = json!({});
+    }
     if let Some(spec) = hpa.get_mut("spec").and_then(Value::as_object_mut) {
-        let cpu = spec.shift_remove("targetCPUUtilizationPercentage").filter(|cpu| !cpu.is_null());
-        let cpu = cpu.map(|percent| {
+        let of_cpu = |percent: Value| {
             let target = json!({"type": "Utilization", "averageUtilization": percent});
             json!({"type": "Resource", "resource": {"name": "cpu", "target": target}})
-        });
-        // The CPU target stands first when v1 shows it; it goes back to where it was.
-        let mut all: Vec<Value> = cpu.into_iter().collect();
-        all.extend(metrics.as_ref().and_then(Value::as_array).into_iter().flatten().cloned());
-        if !all.is_empty() {
-            spec.insert("metrics".into(), all.into());
+        };
+        let cpu = spec.shift_remove("targetCPUUtilizationPercentage").filter(|cpu| !cpu.is_null());
+        let others = metrics.and_then(|metrics| words::metrics_of_v2(&metrics, TARGETS));
+        let mut all = others.unwrap_or_default();
+        all.extend(cpu.map(of_cpu));
+        if all.is_empty() {
+            all.push(of_cpu(DEFAULT_PERCENT.into()));
         }
-        if let Some(behavior) = behavior {
+        spec.insert("metrics".into(), all.into());
+        if let Some(behavior) = behavior.and_then(|behavior| words::behavior_of_v2(&behavior)) {
             spec.insert("behavior".into(), behavior);
         }
     }
     if let Some(status) = hpa.get_mut("status").and_then(Value::as_object_mut) {
         let cpu = status.shift_remove("currentCPUUtilizationPercentage").filter(|cpu| !cpu.is_null());
-        let mut all: Vec<Value> = current.as_ref().and_then(Value::as_array).cloned().unwrap_or_default();
-        if let Some(percent) = cpu
-            && !all.iter().any(is_cpu)
-        {
-            let current = json!({"averageUtilization": percent});
-            all.push(json!({"type": "Resource", "resource": {"name": "cpu", "current": current}}));
-        }
+        let measured = current.and_then(|current| words::metrics_of_v2(&current, CURRENTS));
+        let all = measured.unwrap_or_else(|| {
+            let of_cpu = |percent| {
+                let current = json!({"averageUtilization": percent});
+                json!({"type": "Resource", "resource": {"name": "cpu", "current": current}})
+            };
+            cpu.map(of_cpu).into_iter().collect()
+        });
         if !all.is_empty() {
             status.insert("currentMetrics".into(), all.into());
         }
@@ -51,18 +64,19 @@ pub(super) fn from_v2(hpa: &mut Value) {
     let mut notes = Vec::new();
     if let Some(spec) = hpa.get_mut("spec").and_then(Value::as_object_mut) {
         if let Some(Value::Array(mut metrics)) = spec.shift_remove("metrics") {
-            let cpu =
-                metrics.iter().position(|m| is_cpu(m) && m.pointer("/resource/target/averageUtilization").is_some());
-            if let Some(at) = cpu {
-                let percent = metrics.remove(at)["resource"]["target"]["averageUtilization"].take();
+            let percent = |metric: &Value| {
+                metric.pointer("/resource/target/averageUtilization").filter(|_| is_cpu(metric)).cloned()
+            };
+            if let Some(percent) = metrics.iter().find_map(percent) {
                 spec.insert("targetCPUUtilizationPercentage".into(), percent);
             }
+            metrics.retain(|metric| percent(metric).is_none());
             if !metrics.is_empty() {
-                notes.push((METRICS, Value::Array(metrics)));
+                notes.push((METRICS, words::metrics_of_v1(&metrics, TARGETS)));
             }
         }
         if let Some(behavior) = spec.shift_remove("behavior") {
-            notes.push((BEHAVIOR, behavior));
+            notes.push((BEHAVIOR, words::behavior_of_v1(&behavior)));
         }
     }
     if let Some(status) = hpa.get_mut("status").and_then(Value::as_object_mut) {
@@ -73,7 +87,8 @@ pub(super) fn from_v2(hpa: &mut Value) {
             if let Some(percent) = cpu.and_then(|m| m.pointer("/resource/current/averageUtilization")) {
                 status.insert("currentCPUUtilizationPercentage".into(), percent.clone());
             }
-            notes.push((CURRENT_METRICS, current));
+            notes
+                .push((CURRENT_METRICS, words::metrics_of_v1(current.as_array().map_or(&[], Vec::as_slice), CURRENTS)));
         }
         if let Some(conditions) = status.shift_remove("conditions") {
             notes.push((CONDITIONS, conditions));
