@@ -50,7 +50,9 @@ impl From<PatchError> for Status {
             PatchError::ContentType => Status::unsupported_media_type(ACCEPTED),
             PatchError::Unsupported(_) => Status::failure(415, "UnsupportedMediaType", text),
             PatchError::Malformed(_) => Status::bad_request(text),
-            PatchError::TooLarge(_) => Status::failure(413, "RequestEntityTooLarge", text),
+            PatchError::TooLarge(_) => {
+                Status::failure(413, "RequestEntityTooLarge", format!("Request entity too large: {text}"))
+            }
             PatchError::Unprocessable(_) | PatchError::TestFailed(_) => {
                 let why = "the server rejected our request due to an error in our request";
                 Status { details: Some(Details::default()), ..Status::failure(422, "Invalid", why) }

@@ -105,7 +105,7 @@ pub(crate) fn patch(bytes: &[u8], content_type: &str, builtin: bool) -> Result<(
             match &value {
                 Value::Array(operations) if operations.len() > PATCH_OPERATIONS_MAX => {
                     let why = format!(
-                        "The allowed maximum operations in a JSON patch is {PATCH_OPERATIONS_MAX}, got {}",
+                        "Request entity too large: The allowed maximum operations in a JSON patch is {PATCH_OPERATIONS_MAX}, got {}",
                         operations.len()
                     );
                     return Err(Status {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use api::{Object, Resource, Status};
 use axum::body::Body;
 use axum::extract::FromRequestParts;
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, Response, header};
 use watch_cache::ChangeKind;
@@ -16,6 +16,7 @@ use watch_cache::ChangeKind;
 use super::accept::{Encoding, MetaVersion, Shape, check_stream};
 use super::respond::Form;
 use super::{protobuf, shape};
+use crate::authentication::strip_browser_token;
 use crate::fairness::Permit;
 use crate::metrics::requests::LongRunning;
 use crate::metrics::watches::Sent;
@@ -43,9 +44,17 @@ pub(super) async fn serve(
         // Messages are text.
         encoder.form.accepted.encoding = Encoding::Json;
         let (mut parts, _) = http.into_parts();
-        let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &())
+        strip_browser_token(&mut parts.headers);
+        let protocol =
+            super::text(&parts.headers, header::SEC_WEBSOCKET_PROTOCOL).split(',').next().unwrap_or_default();
+        let protocol = HeaderValue::from_str(protocol.trim()).ok().filter(|protocol| !protocol.is_empty());
+        let mut upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &())
             .await
             .map_err(|refused| Status::bad_request(format!("the WebSocket upgrade was refused: {refused}")))?;
+        // Messages are the same in every protocol. A browser that asks for one and is given none hangs up.
+        if let Some(protocol) = protocol {
+            upgrade.set_selected_protocol(protocol);
+        }
         let upgrade = upgrade.max_message_size(SAID_MAX).max_frame_size(SAID_MAX);
         return Ok(upgrade.on_upgrade(move |socket| over_websocket(socket, watch, encoder, end, counted)));
     }
@@ -120,7 +129,7 @@ async fn over_websocket(
         }
     }
     // The client may have gone first.
-    let _ = socket.send(Message::Close(None)).await;
+    let _ = socket.send(Message::Close(Some(CloseFrame { code: close_code::NORMAL, reason: "".into() }))).await;
 }
 
 /// Turns deliveries into lines of one form.

@@ -219,6 +219,24 @@ async fn watchers_see_changes_as_they_happen() {
 }
 
 #[tokio::test]
+async fn watches_take_the_protocol_that_a_browser_asks_for() {
+    let server = TestServer::start().await;
+    for (asked, answered) in [
+        ("base64.binary.k8s.io", Some("base64.binary.k8s.io")),
+        ("base64url.bearer.authorization.k8s.io.eHg, base64.binary.k8s.io", Some("base64.binary.k8s.io")),
+        ("a, b", Some("a")),
+        ("", None),
+    ] {
+        let client = server.admin().with("connection", "Upgrade").with("upgrade", "websocket");
+        let client = client.with("sec-websocket-version", "13").with("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+        let client = client.with("sec-websocket-protocol", asked);
+        let response = client.open(&format!("GET {MAPS}?watch=1"), "").await;
+        let protocol = response.headers().get("sec-websocket-protocol").map(|protocol| protocol.to_str().unwrap());
+        assert_eq!((response.status().as_u16(), protocol), (101, answered), "{asked}");
+    }
+}
+
+#[tokio::test]
 async fn users_are_who_their_credentials_say() {
     let other = Ca::new("front-proxy");
     let trusted = crate::ClientCa::from_pem(&other.pem).unwrap();

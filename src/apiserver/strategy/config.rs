@@ -30,7 +30,8 @@ pub(super) const CONFIG_MAP: Strategy = Strategy {
                 size += if field == "data" { length } else { length / 4 * 3 };
             }
         }
-        too_much(size, "", errors);
+        // Of the object as a whole, as upstream calls it.
+        too_much(size, "[]", errors);
     },
     validate_update: |new, old, errors| frozen(new, old, &["data", "binaryData"], errors),
     ..Strategy::DEFAULT
