@@ -77,23 +77,22 @@ pub(crate) struct Asking<'a> {
 type Answer = Result<(Value, Vec<String>), Status>;
 
 impl Chain {
-    /// Step 1 for everything inside `work`.
-    pub(crate) async fn guard<T>(
+    /// Step 1 for everything inside `work`, which an `async fn` would hold twice.
+    pub(crate) fn guard<T>(
         &self,
         trail: Option<&Trail>,
         work: impl Future<Output = Result<T, Status>>,
-    ) -> Result<T, Status> {
-        match AssertUnwindSafe(work).catch_unwind().await {
-            Ok(outcome) => outcome,
-            Err(_) => {
+    ) -> impl Future<Output = Result<T, Status>> {
+        AssertUnwindSafe(work).catch_unwind().map(move |outcome| {
+            outcome.unwrap_or_else(|_| {
                 // The panic hook has logged where.
                 self.metrics.panics.inc();
                 if let Some(trail) = trail {
                     trail.panicked();
                 }
                 Err(Status::internal("the request ended in a panic"))
-            }
-        }
+            })
+        })
     }
 
     /// Steps 3 to 7. Waits where a webhook or an identity provider has to be asked, and where there is no room. `flow` is told
