@@ -48,7 +48,7 @@ fn bodies(machine: &Machine, kubectl: &Kubectl) {
     check(json, "", "400", "");
     check(json, &map(r#"{"a":1}"#), "400", "data");
     check(json, &map(r#"["a"]"#), "400", "data");
-    check("application/yaml", "apiVersion: v1\nkind: [", "400", "error converting YAML to JSON");
+    check("application/yaml", "apiVersion: v1\nkind: [", "400", "yaml: line 2: did not find expected node content");
     check("application/yaml", &format!("kind: ConfigMap\na: {}", "{a: ".repeat(100_000)), "400", "");
     check("application/yaml", "a: &a [1]\nb: *nobody\n", "400", "");
     check("application/x-www-form-urlencoded", "a=b", "415", "the body of the request was in an unknown format");
