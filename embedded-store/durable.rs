@@ -15,6 +15,7 @@ mod frame;
 mod log;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 use std::fmt;
 use std::fs::File;

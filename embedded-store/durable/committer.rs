@@ -17,6 +17,7 @@ use super::checkpoint::{Changed, Checkpoint, Digest, Mark, room_for};
 use super::disk::Disk;
 use super::frame::Record;
 use super::log::{Log, Refused, Replayed, make};
+use super::turn::Turn;
 use crate::index::Index;
 use crate::{Durability, Event, Revision, StoreError, Write, Written};
 
@@ -89,6 +90,7 @@ pub(super) struct Committer {
     broken: Option<Arc<io::Error>>,
     closing: Option<Reply<()>>,
     lock: Option<File>,
+    turn: Turn,
 }
 
 /// A batch that has been decided and not yet happened.
@@ -133,6 +135,7 @@ impl Committer {
             broken: None,
             closing: None,
             lock,
+            turn: Turn::default(),
         }
     }
 
@@ -191,6 +194,7 @@ impl Committer {
             batch.replies.into_iter().for_each(|(reply, _)| answer(reply, Err(error.clone())));
             return;
         }
+        self.turn.learn(batch.events.len());
         self.revision = revision;
         for event in &batch.events {
             self.live_bytes += event.after().map_or(0, |entry| Record::put(entry).len() as u64);
