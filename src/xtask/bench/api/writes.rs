@@ -19,9 +19,7 @@ pub(super) async fn run(target: &Target) -> Result<()> {
         let made = made.await?;
         made.tell(&format!("durable creates, {clients} clients"));
         ours.push(made.rate);
-        if clients == 1 || clients == 64 {
-            updates(&all, clients, total).await?;
-        }
+        updates(&all, clients, total).await?;
     }
     match etcd::creates().await? {
         Some(theirs) => {
