@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use api::Status;
 use axum::body::Body;
 use futures::FutureExt;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use tower::ServiceExt;
 use tracing::Instrument;
 
@@ -75,6 +75,12 @@ fn text(headers: &HeaderMap, name: HeaderName) -> &str {
 
 /// Answers one request; never fails.
 pub(crate) async fn handle(server: Arc<Server>, peer: Arc<Peer>, request: Request<Body>) -> Response<Body> {
+    let head = request.method() == Method::HEAD;
+    let response = answer(server, peer, request).await;
+    if head { respond::head(response) } else { response }
+}
+
+async fn answer(server: Arc<Server>, peer: Arc<Peer>, request: Request<Body>) -> Response<Body> {
     if let Some(extra) = server.extra.as_ref().filter(|extra| extra.takes(request.uri().path())) {
         // These routes know for themselves whom they answer. They are told who has shown a certificate of ours.
         let mut request = request;

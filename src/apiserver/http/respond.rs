@@ -11,6 +11,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{HeaderValue, Response, StatusCode, header};
+use http_body::Body as _;
 use serde_json::Value;
 
 use super::accept::{Accepted, Encoding, Shape};
@@ -58,6 +59,16 @@ pub(crate) fn nothing(code: u16) -> Response<Body> {
     let mut response = whole(code, "", Bytes::new());
     response.headers_mut().remove(header::CONTENT_TYPE);
     response
+}
+
+/// An answer to HEAD: what GET would have been told, without its body. Over HTTP/2 nothing but us leaves it out, and clients take
+/// one for a broken protocol.
+pub(crate) fn head(response: Response<Body>) -> Response<Body> {
+    let (mut parts, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
+        parts.headers.entry(header::CONTENT_LENGTH).or_insert(length.into());
+    }
+    Response::from_parts(parts, Body::empty())
 }
 
 /// What is said of a path with escapes that are none, whoever asks.

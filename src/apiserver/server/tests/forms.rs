@@ -160,3 +160,20 @@ async fn many_watches_of_one_connection_are_told_together() {
     let list = connection.send_request(request("GET", MAPS, String::new())).await.unwrap();
     assert!(list.into_body().collect().await.unwrap().to_bytes().len() > 20_000);
 }
+
+/// client-go asks so whether requests are queued fairly, and takes a body for a broken protocol.
+#[tokio::test]
+async fn answers_to_head_have_no_body() {
+    let server = TestServer::start().await;
+    let mut connection = server.admin().http2().await;
+    for (path, code, length) in
+        [("/healthz", 200, Some("2")), ("/", 200, None), (MAPS, 405, None), ("/nope", 404, Some("19"))]
+    {
+        let request = hyper::Request::builder().method("HEAD").uri(format!("https://localhost{path}"));
+        let answer = connection.send_request(request.body(axum::body::Body::empty()).unwrap()).await.unwrap();
+        let said = answer.headers().get("content-length").map(|length| length.to_str().unwrap().to_owned());
+        assert_eq!(answer.status().as_u16(), code, "{path}");
+        assert!(length.is_none() || said.as_deref() == length, "{path}: {said:?}");
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes().len(), 0, "{path}");
+    }
+}
