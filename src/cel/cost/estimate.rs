@@ -52,7 +52,7 @@ pub(crate) fn estimate(expr: &Expr, checked: &Checked, environment: &Environment
     let mut coster = Coster {
         checked,
         environment,
-        declared: HashMap::new(),
+        places: HashMap::new(),
         sizes: HashMap::new(),
         entries: HashMap::new(),
         locals: Vec::new(),
@@ -73,10 +73,26 @@ fn union(a: Option<Entry>, b: Option<Entry>) -> Option<Entry> {
     Some(Entry { list: a.list, key: a.key.union(b.key), value: a.value.union(b.value) })
 }
 
+/// Where in the data a node stands.
+#[derive(Clone)]
+enum Place {
+    /// Nowhere: it is computed.
+    Nowhere,
+    /// Where nothing is declared.
+    Undeclared,
+    At(Arc<DeclType>),
+}
+
+impl Place {
+    fn of(declared: Option<Arc<DeclType>>) -> Place {
+        declared.map_or(Place::Undeclared, Place::At)
+    }
+}
+
 /// A variable of a comprehension.
 struct Local {
     name: Arc<str>,
-    declared: Option<Arc<DeclType>>,
+    place: Place,
     size: Option<Range>,
     entry: Option<Entry>,
 }
@@ -84,8 +100,8 @@ struct Local {
 struct Coster<'e> {
     checked: &'e Checked,
     environment: &'e Environment,
-    /// The declarations of nodes that are parts of the data.
-    declared: HashMap<u32, Arc<DeclType>>,
+    /// The places of nodes, if they have any.
+    places: HashMap<u32, Place>,
     sizes: HashMap<u32, Range>,
     entries: HashMap<u32, Entry>,
     locals: Vec<Local>,
@@ -149,25 +165,34 @@ impl<'e> Coster<'e> {
         self.locals.iter().rev().find(|local| *local.name == *name)
     }
 
-    fn declare(&mut self, expr: &Expr, decl: Option<Arc<DeclType>>) {
-        if let Some(decl) = decl {
-            self.declared.insert(expr.id, decl);
-        }
+    fn place(&self, expr: &Expr) -> Place {
+        let local = expr.as_ident().and_then(|name| self.local(name));
+        local.map_or_else(|| self.places.get(&expr.id).cloned().unwrap_or(Place::Nowhere), |local| local.place.clone())
     }
 
     fn declaration(&self, expr: &Expr) -> Option<Arc<DeclType>> {
-        match &expr.kind {
-            Kind::Ident(name) if self.local(name).is_some() => self.local(name)?.declared.clone(),
-            _ => self.declared.get(&expr.id).cloned(),
+        match self.place(expr) {
+            Place::At(decl) => Some(decl),
+            _ => None,
+        }
+    }
+
+    /// The place of a part of what stands at `whole`. Upstream takes a part of what is computed for the data as a whole, which CRDs
+    /// rely on: `self.split('/')[0]` is not longer than `self`.
+    fn part(&self, whole: &Place, part: impl FnOnce(&Arc<DeclType>) -> Option<Arc<DeclType>>) -> Place {
+        match whole {
+            Place::Nowhere => Place::of(self.environment.declaration("self").cloned()),
+            Place::Undeclared => Place::Undeclared,
+            Place::At(decl) => Place::of(part(decl)),
         }
     }
 
     fn ident(&mut self, expr: &Expr, name: &str) -> Range {
-        let decl = match self.local(name) {
-            Some(local) => local.declared.clone(),
-            None => self.environment.declaration(name).cloned(),
+        let place = match self.local(name) {
+            Some(local) => local.place.clone(),
+            None => Place::of(self.environment.declaration(name).cloned()),
         };
-        self.declare(expr, decl);
+        self.places.insert(expr.id, place);
         ONE
     }
 
@@ -180,12 +205,12 @@ impl<'e> Coster<'e> {
         if matches!(self.checked.ty(operand), Type::Map(_) | Type::Object(_) | Type::Library(_) | Type::Param(_)) {
             sum = sum.plus(ONE);
         }
-        let field = self.declaration(operand).and_then(|decl| match decl.element_arc() {
+        let place = self.part(&self.place(operand), |decl| match decl.element_arc() {
             // What a map holds under a name is known only where all of it is values of one size.
             Some(element) if decl.keys.is_some() => Some(element.clone()).filter(|_| element.is_dynamic()),
             _ => decl.field(field).map(|field| field.ty.clone()),
         });
-        self.declare(expr, field);
+        self.places.insert(expr.id, place);
         sum
     }
 
@@ -212,7 +237,7 @@ impl<'e> Coster<'e> {
     fn push_accu(&mut self, fold: &Comprehension) {
         let local = Local {
             name: fold.accu.clone(),
-            declared: self.declaration(&fold.init).filter(|_| &*fold.accu != ACCUMULATOR),
+            place: if &*fold.accu == ACCUMULATOR { Place::Nowhere } else { self.place(&fold.init) },
             size: self.size(&fold.init),
             entry: self.entry(&fold.init),
         };
@@ -222,17 +247,13 @@ impl<'e> Coster<'e> {
     fn push_variable(&mut self, name: &Arc<str>, range: &Expr, which: Which) {
         let entry = self.entry(range);
         let list = entry.map_or(matches!(self.checked.ty(range), Type::List(_)), |entry| entry.list);
-        let decl = self.declaration(range);
-        let element = |decl: Option<Arc<DeclType>>| decl?.element_arc().cloned();
-        let (size, declared) = match which {
-            Which::Value => (entry.map(|entry| entry.value), element(decl)),
-            Which::Single if list => (entry.map(|entry| entry.value), element(decl)),
-            _ => (
-                entry.map(|entry| entry.key),
-                decl.filter(|_| !list).map(|decl| decl.keys.clone().unwrap_or_else(|| KEY.clone())),
-            ),
-        };
-        self.locals.push(Local { name: name.clone(), declared, size, entry: None });
+        let values = matches!(which, Which::Value) || list && matches!(which, Which::Single);
+        let size = entry.map(|entry| if values { entry.value } else { entry.key });
+        let place = self.part(&self.place(range), |decl| match values {
+            true => decl.element_arc().cloned(),
+            false => (!list).then(|| decl.keys.clone().unwrap_or_else(|| KEY.clone())),
+        });
+        self.locals.push(Local { name: name.clone(), place, size, entry: None });
     }
 
     fn comprehension(&mut self, expr: &Expr, fold: &'e Comprehension) -> Range {
@@ -334,8 +355,8 @@ impl<'e> Coster<'e> {
             }
             if function.cost == Cost::Index && matches!(overload.args[0], Type::List(_) | Type::Map(_)) {
                 size = self.entry(&args[0]).map(|entry| entry.value);
-                let element = self.declaration(&args[0]).and_then(|decl| decl.element_arc().cloned());
-                self.declare(expr, element);
+                let place = self.part(&self.place(&args[0]), |decl| decl.element_arc().cloned());
+                self.places.insert(expr.id, place);
             }
             size = size.or_else(|| self.size(expr));
         }

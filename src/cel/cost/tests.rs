@@ -112,3 +112,41 @@ fn sizes_come_from_the_schema() {
     let unlimited = json!({"type": "array", "items": {"type": "array", "items": {"type": "string"}}});
     assert!(most(unlimited, "self.all(x, x.all(y, y.contains(y)))") > 10_000_000);
 }
+
+#[test]
+fn parts_of_what_is_computed_are_taken_for_the_whole() {
+    let domain = json!({"type": "string", "maxLength": 253});
+    let text = |most: u64| json!({"type": "string", "maxLength": most});
+    let object = json!({"type": "object", "properties": {
+        "a": text(100),
+        "m": {"type": "object", "maxProperties": 10, "additionalProperties": text(7)},
+        "l": {"type": "array", "maxItems": 5, "items": text(9)},
+    }});
+    let mut wrong = Vec::new();
+    for (schema, source, expect) in [
+        (&domain, "self.split('/')[0] != 'k8s.io'", 206),
+        (&domain, "self.split('/')[0].contains('k8s')", 307),
+        (&domain, "!format.dns1123Subdomain().validate(self.split('/')[0]).hasValue()", 3472),
+        (&domain, "self.split('/').all(x, x.contains('k8s'))", 107_477),
+        (&domain, "self.split('/').map(x, x + 'a')[0].contains('x')", 116_698),
+        (&domain, "[self][0].contains('x')", 114),
+        (&domain, "{'a': self}.a.contains('x')", 134),
+        (&domain, "{'a': self}.all(k, k.contains('x'))", 138),
+        (&domain, "self.split('/').join(',').contains('k')", 3_689_348_814_741_910_732),
+        (&object, "self.a.split('/')[0].contains('x')", 83),
+        (&object, "self.a.split('/').all(x, x.contains('y'))", 1683),
+        (&object, "self.m.all(k, self.m[k].contains('x'))", 103),
+        (&object, "self.m.map(k, self.m[k])[0].contains('x')", 177),
+        (&object, "self.l.filter(x, x != '')[0].contains('x')", 88),
+        (&object, "self.l[0].contains('x')", 7),
+        (&object, "(self.l + self.l)[0].contains('x')", 6),
+        (&object, "self.l.map(x, {'k': x})[0].k.contains('x')", 1_844_674_407_370_955_494),
+        (&object, "self.l.all(i, x, x.contains('x'))", 43),
+    ] {
+        let cost = most(schema.clone(), source);
+        if cost != expect {
+            wrong.push(format!("{source}: {cost}, not {expect}"));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
