@@ -23,6 +23,12 @@ fn drop_unkept(object: &mut Value) {
     object.cut("metadata.managedFields");
 }
 
+/// The version that somebody gave an object that is to be new, which it loses; zero for none, and for what is no version.
+pub(super) fn take_version(object: &mut Value) -> u64 {
+    let version = object.cut("metadata.resourceVersion");
+    version.and_then(|version| parse_version(version.as_str()?).ok()).unwrap_or_default()
+}
+
 /// Makes a client's object a new one.
 pub(super) fn prepare_create(
     object: &mut Value,
@@ -30,11 +36,6 @@ pub(super) fn prepare_create(
     strategy: &Strategy,
     namespace: &str,
 ) -> Result<(), Status> {
-    // A version that is none does not count.
-    if parse_version(object.text("metadata.resourceVersion")).is_ok_and(|version| version != 0) {
-        return Err(Status::failure(500, "", "resourceVersion should not be set on objects to be created"));
-    }
-    object.cut("metadata.resourceVersion");
     LEAVING.iter().for_each(|field| drop(object.cut(field)));
     drop_unkept(object);
     intake::name_namespace(object, resource, namespace)?;

@@ -171,6 +171,17 @@ async fn a_dry_run_leaves_no_trace() {
     assert!(seen["metadata"]["uid"].is_string());
     assert_eq!(server.get("configmaps/m").await.unwrap_err().code, 404);
     let first = server.create("configmaps", config_map("m", "x")).await.unwrap();
+    let again = server.object("configmaps", Operation::Create(config_map("m", "x"), dry.clone())).await.unwrap_err();
+    assert_eq!((again.code, &*again.message), (409, "configmaps \"m\" already exists"));
+    // What was read, under another name: only a store would mind its version, and only if all else is well.
+    let mut other = first.clone();
+    other["metadata"]["name"] = "n".into();
+    let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
+    let seen = server.object("configmaps", Operation::Create(other.clone(), dry.clone())).await.unwrap();
+    assert_eq!(version(&seen), version(&first));
+    assert_eq!(server.create("configmaps", other.clone()).await.unwrap_err().code, 500);
+    other["data"] = json!({"/": ""});
+    assert_eq!(server.create("configmaps", other).await.unwrap_err().code, 422);
     let patch = Operation::Patch(Patch::Merge(json!({"data": {"a": "b"}})), dry);
     assert_eq!(server.object("configmaps/m", patch).await.unwrap()["data"]["a"], "b");
     server.delete("configmaps/m", DeleteOptions { dry_run: true, ..DeleteOptions::default() }).await.unwrap();
