@@ -108,7 +108,7 @@ impl Registry {
                 Err(taken) => break taken,
             }
         };
-        hold.iter_mut().filter(|_| !options.dry_run).for_each(Hold::fail);
+        hold.iter_mut().for_each(Hold::fail);
         let mut status = Status::already_exists(&storage.group, &storage.plural, object.text("metadata.name"));
         if taken.is_some_and(|taken| taken.value.at("metadata.deletionTimestamp").is_some()) {
             status.message.insert_str(0, "object is being deleted: ");
