@@ -349,11 +349,14 @@ impl Snapshot {
     ) -> impl Iterator<Item = &'a Arc<Object>> + use<'a> {
         use std::ops::Bound;
         let prefix = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
+        // Behind all keys of the namespace comes what follows the slash among characters. No key has to be looked at.
+        let to: Bound<Arc<str>> =
+            if namespace.is_empty() { Bound::Unbounded } else { Bound::Excluded(format!("{namespace}0").into()) };
         let from: Bound<Arc<str>> = match start_after {
             Some(key) if key >= prefix.as_str() => Bound::Excluded(key.into()),
-            _ => Bound::Included(prefix.as_str().into()),
+            _ => Bound::Included(prefix.into()),
         };
-        self.objects.range((from, Bound::Unbounded)).take_while(move |(k, _)| k.starts_with(&*prefix)).map(|(_, o)| o)
+        self.objects.range((from, to)).map(|(_, object)| object)
     }
 
     /// One object by its key.

@@ -223,16 +223,17 @@ impl Page<'_> {
             return looked_at;
         }
         let mut looked_at = 0;
+        let everything = self.selection.is_everything();
         let mut rest = snapshot.range(namespace, after);
         while let Some(object) = rest.next() {
             looked_at += 1;
-            if !self.selection.matches(object) {
+            if !everything && !self.selection.matches(object) {
                 continue;
             }
             list.items.push(object.clone());
             if self.limit > 0 && list.items.len() == self.limit {
                 let last = object.meta.key();
-                let left = if self.selection.is_everything() { rest.count() } else { rest.take(1).count() };
+                let left = if everything { rest.count() } else { rest.take(1).count() };
                 self.end(list, &last, left as u64);
                 break;
             }
