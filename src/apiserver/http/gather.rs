@@ -10,15 +10,18 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::homing::{AtHome, Home};
+
 /// So much is gathered at most: four TLS records.
 const MOST: usize = 64 * 1024;
 
 /// So many turns in which more came are waited for at most.
 const PATIENCE: u64 = 32;
 
-/// A connection that is polled in turns, which its stream ([`Gathering`]) counts.
+/// A connection that is polled in turns, which its stream ([`Gathering`]) counts. Long answers get theirs before it.
 pub(crate) struct InTurns<F> {
     connection: F,
+    answers: AtHome,
     turns: Arc<AtomicU64>,
 }
 
@@ -33,6 +36,7 @@ impl<F: Future + Unpin> Future for InTurns<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         self.turns.fetch_add(1, Ordering::Relaxed);
+        self.answers.go_on(cx);
         Pin::new(&mut self.connection).poll(cx)
     }
 }
@@ -62,10 +66,10 @@ impl<S> Gathering<S> {
         Self { stream, turns: None, buffer: Vec::new(), written: 0, first: 0, last: 0 }
     }
 
-    /// Makes a connection of the stream.
-    pub(crate) fn serve<F>(self, connection: impl FnOnce(Self) -> F) -> InTurns<F> {
+    /// Makes a connection of the stream, whose long answers come to `home`.
+    pub(crate) fn serve<F>(self, home: Home, connection: impl FnOnce(Self) -> F) -> InTurns<F> {
         let turns = self.turns.clone().unwrap_or_default();
-        InTurns { connection: connection(self), turns }
+        InTurns { connection: connection(self), answers: AtHome::new(home), turns }
     }
 
     fn turn(&self) -> Option<u64> {
@@ -184,7 +188,7 @@ mod tests {
     async fn frames_that_are_ready_together_travel_together() {
         let (ours, mut theirs) = tokio::io::duplex(1024 * 1024);
         let (sender, receiver) = tokio::sync::mpsc::channel(100);
-        let connection = Gathering::new(ours).serve(|stream| Box::pin(frames(stream, receiver)));
+        let connection = Gathering::new(ours).serve(Home::default(), |stream| Box::pin(frames(stream, receiver)));
         let connection = tokio::spawn(connection);
         let mut buffer = vec![0; 1024];
         for round in 0..3u8 {
