@@ -18,7 +18,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use self::remembered::{Place, Remembered};
+use self::remembered::{Place, Remembered, Row};
 use crate::{Meta, Resource};
 
 /// Why bytes are no object.
@@ -37,6 +37,7 @@ pub struct Object {
     /// Where the metadata ends, in bytes of our own form.
     metadata_end: Place,
     protobuf: Remembered,
+    row: Row,
 }
 
 impl Object {
@@ -60,13 +61,18 @@ impl Object {
         };
         let mut meta = parse::meta(&bytes, resource)?;
         meta.resource_version = revision;
-        Ok(Self { meta, bytes, splice: Some(splice), metadata_end: Place::default(), protobuf: Remembered::default() })
+        Ok(Self::new(meta, bytes, Some(splice)))
     }
 
     /// An object as it came over the wire, `resourceVersion` and all.
     pub fn received(bytes: Bytes, resource: &Resource) -> Result<Self, ObjectError> {
         let meta = parse::meta(&bytes, resource)?;
-        Ok(Self { meta, bytes, splice: None, metadata_end: Place::default(), protobuf: Remembered::default() })
+        Ok(Self::new(meta, bytes, None))
+    }
+
+    fn new(meta: Meta, bytes: Bytes, splice: Option<NonZeroU32>) -> Self {
+        let (metadata_end, protobuf, row) = Default::default();
+        Self { meta, bytes, splice, metadata_end, protobuf, row }
     }
 
     /// The same object at another revision: what a deletion leaves behind.
@@ -164,6 +170,16 @@ impl Object {
     /// Forgets the message; its length stays known.
     pub fn let_go_of_protobuf(&self) {
         self.protobuf.let_go();
+    }
+
+    /// The object's row in tables, if somebody made it and keeps it here ([`Object::keep_row`]).
+    pub fn row(&self) -> Option<&[u8]> {
+        self.row.get()
+    }
+
+    /// Keeps what [`Object::row`] then gives, for as long as the object lives: a few texts beside its own.
+    pub fn keep_row(&self, row: Box<[u8]>) {
+        self.row.set(row);
     }
 
     /// The object as a tree, `resourceVersion` included. Transient: drop it soon.

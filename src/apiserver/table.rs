@@ -12,6 +12,7 @@ mod json_path;
 mod network;
 mod pod;
 mod policy;
+mod row;
 mod scale;
 mod storage;
 #[cfg(test)]
@@ -27,10 +28,11 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use column::Column;
+use row::Row;
 pub(crate) use scale::row as scale;
 
 /// What fills the cells of one object, in the order of the columns.
-type Cells = fn(&Object, Timestamp) -> Result<Vec<Value>, ObjectError>;
+type Cells = fn(&Object) -> Result<Row, ObjectError>;
 
 /// The columns of a kind, and what fills them.
 type Kind = (&'static [Column], Cells);
@@ -43,13 +45,26 @@ pub(crate) fn columns(resource: &Resource) -> Value {
     }
 }
 
-/// One object's cells, in the order of [`columns`].
-pub(crate) fn cells(resource: &Resource, object: &Object, now: Timestamp) -> Vec<Value> {
-    let Some((columns, cells)) = kind(resource) else { return custom::cells(resource, object, now) };
-    cells(object, now).unwrap_or_else(|_| {
+/// Appends one object's cells as they are at `now`, in the order of [`columns`]. The cells of custom kinds are up to a definition,
+/// which may change; the others' are kept with the object.
+pub(crate) fn write_cells(resource: &Resource, object: &Object, now: Timestamp, out: &mut Vec<u8>) {
+    if !resource.builtin {
+        return custom::cells(resource, object).write(now, out);
+    }
+    if !Row::write_kept(object, now, out) {
+        let row = cells(resource, object);
+        row.write(now, out);
+        row.keep(object);
+    }
+}
+
+fn cells(resource: &Resource, object: &Object) -> Row {
+    let Some((columns, cells)) = kind(resource) else { return custom::cells(resource, object) };
+    cells(object).unwrap_or_else(|_| {
         // What is stored has passed the schema, so this is an object from elsewhere. It has a name at least.
-        let cell = |column: &Column| if column.is_name() { text::name(object) } else { "<unknown>".into() };
-        columns.iter().map(cell).collect()
+        let mut row = Row::default();
+        columns.iter().for_each(|column| row.push(if column.is_name() { text::name(object) } else { "<unknown>" }));
+        row
     })
 }
 

@@ -1,9 +1,9 @@
-//! What is found out about an object when somebody first asks, and again and again by lists: where its metadata ends, and its
-//! protobuf form, which takes longer to make than all else about them.
+//! What is found out about an object when somebody first asks, and again and again by lists: where its metadata ends, its row in
+//! tables, and its protobuf form, which takes longer to make than all else about them.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
@@ -26,6 +26,27 @@ impl Place {
     /// What does not fit into 32 bits is found out every time.
     pub(super) fn set(&self, place: usize) {
         self.0.store(place.try_into().unwrap_or(0), Ordering::Relaxed);
+    }
+}
+
+/// An object's row in tables, once somebody made it. A copy has none: it may be at work on becoming something else.
+#[derive(Debug, Default)]
+pub(super) struct Row(OnceLock<Box<[u8]>>);
+
+impl Clone for Row {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Row {
+    pub(super) fn get(&self) -> Option<&[u8]> {
+        self.0.get().map(|row| &**row)
+    }
+
+    /// The first one stays: all are the same.
+    pub(super) fn set(&self, row: Box<[u8]>) {
+        let _ = self.0.set(row);
     }
 }
 

@@ -15,6 +15,7 @@ use http_body::Body as _;
 use serde_json::Value;
 
 use super::accept::{Accepted, Encoding, Shape};
+use super::homing;
 use super::kept::Kept;
 use super::pieces::{ItemWriter, Pieces, room};
 use super::pretty::Indenter;
@@ -152,8 +153,9 @@ pub(crate) async fn list(resource: &Arc<Resource>, mut list: List, form: &Form, 
             Err(_) => status(&not_yaml()),
         },
         Encoding::Json => {
-            let size: usize = list.items.iter().map(|object| object.json_len()).sum();
-            let form = Form { gzip: form.gzip && size >= GZIP_MIN, ..form.clone() };
+            // Who does not compress need not look at all of them for that.
+            let size = || list.items.iter().map(|object| object.json_len()).sum::<usize>();
+            let form = Form { gzip: form.gzip && size() >= GZIP_MIN, ..form.clone() };
             let mut head = room();
             shape::begin(resource, &form.accepted.shape, &shape::ListHead::of(&list), &mut head);
             let items = JsonItems { resource: resource.clone(), form: form.clone() };
@@ -275,5 +277,6 @@ fn not_yaml() -> Status {
 }
 
 fn stream(chunks: impl Iterator<Item = io::Result<Vec<u8>>> + Send + 'static) -> Body {
-    Body::from_stream(futures::stream::iter(chunks.map(|chunk| chunk.map(Bytes::from))))
+    let told = chunks.inspect(|_| homing::long());
+    Body::from_stream(futures::stream::iter(told.map(|chunk| chunk.map(Bytes::from))))
 }

@@ -88,8 +88,7 @@ pub(crate) fn table_row(
     out: &mut Vec<u8>,
 ) {
     out.extend_from_slice(b"{\"cells\":");
-    let cells = table::cells(resource, object, Timestamp::now());
-    out.extend_from_slice(serde_json::Value::Array(cells).to_string().as_bytes());
+    table::write_cells(resource, object, Timestamp::now(), out);
     if let Some(conditions) = table::conditions(resource, object) {
         out.extend_from_slice(b",\"conditions\":");
         out.extend_from_slice(conditions.to_string().as_bytes());

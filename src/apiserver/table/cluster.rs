@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::Kind;
 use super::column::{AGE, NAME, flag, number, text, wide};
-use super::duration;
-use super::text::{age, name, or_none, row};
+use super::row::{Words, row};
+use super::text::{age, name, or_none};
 use super::view::{self, view};
 
 view! {
@@ -27,7 +27,7 @@ pub(super) const NODE: Kind = (
         wide("Kernel-Version", "The kernel."),
         wide("Container-Runtime", "The container runtime."),
     ],
-    |object, now| {
+    |object| {
         view! {
             Node { spec: Spec, status: Status }
             Spec { unschedulable: bool }
@@ -64,7 +64,7 @@ pub(super) const NODE: Kind = (
             name(object),
             words.join(","),
             or_none(roles.into_iter().collect::<Vec<_>>().join(",")),
-            age(object, now),
+            age(object),
             status.node_info.kubelet_version,
             address("InternalIP"),
             address("ExternalIP"),
@@ -75,13 +75,13 @@ pub(super) const NODE: Kind = (
     },
 );
 
-pub(super) const NAMESPACE: Kind = (&[NAME, text("Status", "The phase of the namespace."), AGE], |object, now| {
+pub(super) const NAMESPACE: Kind = (&[NAME, text("Status", "The phase of the namespace."), AGE], |object| {
     view! {
         Namespace { status: Status }
         Status { phase: String }
     }
     let Namespace { status } = view::read(object)?;
-    row![name(object), status.phase, age(object, now)]
+    row![name(object), status.phase, age(object)]
 });
 
 /// Both groups' events: what one calls regarding the other calls involved.
@@ -98,7 +98,7 @@ pub(super) const EVENT: Kind = (
         wide("Count", "How often it happened."),
         wide("Name", "The name, unique within a namespace.").named(),
     ],
-    |object, now| {
+    |object| {
         view! {
             Event {
                 involved_object: Involved,
@@ -143,14 +143,14 @@ pub(super) const EVENT: Kind = (
         let component = first_of([component, deprecated, reporter]);
         let host = first_of([event.source.host, event.deprecated_source.host, event.reporting_instance]);
         row![
-            duration::since(last, now),
+            Words::since(last),
             event.r#type,
             event.reason,
             target,
             involved.field_path,
             if host.is_empty() { component } else { format!("{component}, {host}") },
             first_of([event.message, event.note, String::new()]).trim(),
-            duration::since(first, now),
+            Words::since(first),
             count,
             name(object),
         ]
@@ -164,7 +164,7 @@ pub(super) const COMPONENT_STATUS: Kind = (
         text("Message", "What the component says."),
         text("Error", "What is wrong."),
     ],
-    |object, _| {
+    |object| {
         view! { ComponentStatus { conditions: Vec<Condition> } }
         let ComponentStatus { conditions } = view::read(object)?;
         let healthy = conditions.into_iter().find(|condition| condition.r#type == "Healthy");
@@ -186,7 +186,7 @@ pub(super) const API_SERVICE: Kind = (
         text("Available", "Whether it answers."),
         AGE,
     ],
-    |object, now| {
+    |object| {
         view! {
             ApiService { spec: Spec, status: Status }
             Spec { service: Option<Service> }
@@ -201,24 +201,24 @@ pub(super) const API_SERVICE: Kind = (
             Some(condition) if condition.status == "True" => condition.status,
             Some(condition) => format!("{} ({})", condition.status, condition.reason),
         };
-        row![name(object), service, available, age(object, now)]
+        row![name(object), service, available, age(object)]
     },
 );
 
-pub(super) const LEASE: Kind = (&[NAME, text("Holder", "Who holds the lease."), AGE], |object, now| {
+pub(super) const LEASE: Kind = (&[NAME, text("Holder", "Who holds the lease."), AGE], |object| {
     view! {
         Lease { spec: Spec }
         Spec { holder_identity: String }
     }
     let Lease { spec } = view::read(object)?;
-    row![name(object), spec.holder_identity, age(object, now)]
+    row![name(object), spec.holder_identity, age(object)]
 });
 
 pub(super) const RUNTIME_CLASS: Kind =
-    (&[NAME, text("Handler", "The runtime's name for its configuration."), AGE], |object, now| {
+    (&[NAME, text("Handler", "The runtime's name for its configuration."), AGE], |object| {
         view! { RuntimeClass { handler: String } }
         let RuntimeClass { handler } = view::read(object)?;
-        row![name(object), handler, age(object, now)]
+        row![name(object), handler, age(object)]
     });
 
 pub(super) const PRIORITY_CLASS: Kind = (
@@ -229,9 +229,9 @@ pub(super) const PRIORITY_CLASS: Kind = (
         AGE,
         text("PreemptionPolicy", "Whether pods of the class make others go."),
     ],
-    |object, now| {
+    |object| {
         view! { PriorityClass { value: i64, global_default: bool, preemption_policy: String } }
         let class: PriorityClass = view::read(object)?;
-        row![name(object), class.value, class.global_default, age(object, now), class.preemption_policy]
+        row![name(object), class.value, class.global_default, age(object), class.preemption_policy]
     },
 );

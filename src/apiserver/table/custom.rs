@@ -3,12 +3,11 @@
 
 use api::resource::PrinterColumn;
 use api::{Object, Resource};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::column::{CREATED_AT, Column, DATE_AGE, NAME};
-use super::duration;
 use super::json_path::JsonPath;
+use super::row::{Row, Words};
 use super::text::{age, name};
 
 /// The column definitions.
@@ -22,18 +21,18 @@ pub(super) fn definitions(resource: &Resource) -> Value {
 }
 
 /// One object's cells.
-pub(super) fn cells(resource: &Resource, object: &Object, now: Timestamp) -> Vec<Value> {
-    let mut cells = vec![name(object)];
+pub(super) fn cells(resource: &Resource, object: &Object) -> Row {
+    let mut row = Row::default();
+    row.push(name(object));
     if !resource.columns.is_empty() {
         let value = object.to_value().unwrap_or_default();
-        cells.extend(resource.columns.iter().map(|column| cell(column, &value, now)));
+        resource.columns.iter().for_each(|column| cell(column, &value, &mut row));
     } else if resource.builtin {
-        let created = object.meta.creation_timestamp.map(api::time::format);
-        cells.push(created.map_or_else(|| "<unknown>".into(), Value::from));
+        row.push(object.meta.creation_timestamp.map_or_else(|| "<unknown>".to_owned(), api::time::format));
     } else {
-        cells.push(age(object, now));
+        row.push(age(object));
     }
-    cells
+    row
 }
 
 fn last(resource: &Resource) -> Column {
@@ -50,24 +49,25 @@ fn definition(column: &PrinterColumn) -> Value {
     })
 }
 
-/// What the path leads to, if it is of the column's type; null else, which shows as nothing.
-fn cell(column: &PrinterColumn, object: &Value, now: Timestamp) -> Value {
+/// Adds what the path leads to, if it is of the column's type; null else, which shows as nothing.
+fn cell(column: &PrinterColumn, object: &Value, row: &mut Row) {
     // Paths are validated with the definition.
     let Some(found) = JsonPath::parse(&column.json_path).and_then(|path| path.first(object)) else {
-        return Value::Null;
+        return row.push(Value::Null);
     };
     match (&*column.ty, found) {
-        ("string", Value::String(text)) => text.as_str().into(),
-        ("string", Value::Null) => "<nil>".into(),
-        ("string", other) => other.to_string().into(),
+        ("string", Value::String(text)) => row.push(text.as_str()),
+        ("string", Value::Null) => row.push("<nil>"),
+        ("string", other) => row.push(other.to_string()),
         ("integer", Value::Number(number)) => {
-            number.as_i64().or_else(|| number.as_f64().map(|float| float as i64)).map_or(Value::Null, Value::from)
+            let number = number.as_i64().or_else(|| number.as_f64().map(|float| float as i64));
+            row.push(number.map_or(Value::Null, Value::from));
         }
-        ("number", Value::Number(_)) | ("boolean", Value::Bool(_)) => found.clone(),
+        ("number", Value::Number(_)) | ("boolean", Value::Bool(_)) => row.push(found.clone()),
         ("date", Value::String(text)) => match api::time::parse(text) {
-            Ok(time) => duration::since(Some(time), now).into(),
-            Err(_) => "<invalid>".into(),
+            Ok(time) => row.push(Words::since(Some(time))),
+            Err(_) => row.push("<invalid>"),
         },
-        _ => Value::Null,
+        _ => row.push(Value::Null),
     }
 }

@@ -1,15 +1,5 @@
 //! Spans of time, as `kubectl` writes them.
 
-use jiff::Timestamp;
-
-/// The time from `since` to `now`; `<unknown>` for a time that is not there.
-pub(super) fn since(since: Option<Timestamp>, now: Timestamp) -> String {
-    match since.filter(|since| !api::time::is_zero(*since)) {
-        Some(since) => human(now.duration_since(since).as_secs()),
-        None => "<unknown>".to_owned(),
-    }
-}
-
 /// Seconds in at most two units, precise where precision is wanted: `5s`, `3m20s`, `47m`, `3h12m`, `2d4h`, `41d`, `2y15d`.
 pub(super) fn human(seconds: i64) -> String {
     let two = |large: i64, unit: &str, small: i64, sub: &str| {

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::Kind;
 use super::column::{AGE, NAME, text, wide};
-use super::text::{age, labels, name, or_none, row, selector, some_of};
+use super::row::row;
+use super::text::{age, labels, name, or_none, selector, some_of};
 use super::view::{self, view};
 
 /// How many endpoints, ports or hosts are shown.
@@ -36,7 +37,7 @@ pub(super) const SERVICE: Kind = (
         AGE,
         wide("Selector", "Which pods stand behind the service."),
     ],
-    |object, now| {
+    |object| {
         view! {
             Service { spec: Spec, status: Status }
             Spec {
@@ -74,13 +75,13 @@ pub(super) const SERVICE: Kind = (
             spec.cluster_ips.first().map_or("<none>", |ip| &**ip),
             external,
             or_none(ports.collect::<Vec<_>>().join(",")),
-            age(object, now),
+            age(object),
             labels(&spec.selector),
         ]
     },
 );
 
-pub(super) const ENDPOINTS: Kind = (&[NAME, text("Endpoints", "The addresses that are ready."), AGE], |object, now| {
+pub(super) const ENDPOINTS: Kind = (&[NAME, text("Endpoints", "The addresses that are ready."), AGE], |object| {
     view! {
         Endpoints { subsets: Vec<Subset> }
         Subset { addresses: Vec<Address>, ports: Vec<Port> }
@@ -102,7 +103,7 @@ pub(super) const ENDPOINTS: Kind = (&[NAME, text("Endpoints", "The addresses tha
         })
         .collect();
     let endpoints = if subsets.is_empty() { "<none>".to_owned() } else { some_of(&each, SHOWN) };
-    row![name(object), endpoints, age(object, now)]
+    row![name(object), endpoints, age(object)]
 });
 
 pub(super) const ENDPOINT_SLICE: Kind = (
@@ -113,7 +114,7 @@ pub(super) const ENDPOINT_SLICE: Kind = (
         text("Endpoints", "The addresses."),
         AGE,
     ],
-    |object, now| {
+    |object| {
         view! {
             EndpointSlice { address_type: String, ports: Vec<Port>, endpoints: Vec<Endpoint> }
             Port { name: Option<String>, port: Option<i64> }
@@ -130,7 +131,7 @@ pub(super) const ENDPOINT_SLICE: Kind = (
             none if none.is_empty() => "<unset>".to_owned(),
             some => some,
         };
-        row![name(object), slice.address_type, shown(&ports), shown(&addresses), age(object, now)]
+        row![name(object), slice.address_type, shown(&ports), shown(&addresses), age(object)]
     },
 );
 
@@ -143,7 +144,7 @@ pub(super) const INGRESS: Kind = (
         text("Ports", "The ports it answers on."),
         AGE,
     ],
-    |object, now| {
+    |object| {
         view! {
             Exposed { spec: Spec, status: Status }
             Spec { ingress_class_name: Option<String>, rules: Vec<Rule>, tls: view::Count }
@@ -168,7 +169,7 @@ pub(super) const INGRESS: Kind = (
             hosts,
             status.load_balancer.addresses(),
             if spec.tls.0 > 0 { "80, 443" } else { "80" },
-            age(object, now),
+            age(object),
         ]
     },
 );
@@ -180,7 +181,7 @@ pub(super) const INGRESS_CLASS: Kind = (
         text("Parameters", "The object with more parameters."),
         AGE,
     ],
-    |object, now| {
+    |object| {
         view! {
             IngressClass { spec: Spec }
             Spec { controller: String, parameters: Option<Parameters> }
@@ -191,31 +192,31 @@ pub(super) const INGRESS_CLASS: Kind = (
             Some(group) => format!("{}.{group}/{}", p.kind, p.name),
             None => format!("{}/{}", p.kind, p.name),
         });
-        row![name(object), spec.controller, or_none(parameters.unwrap_or_default()), age(object, now)]
+        row![name(object), spec.controller, or_none(parameters.unwrap_or_default()), age(object)]
     },
 );
 
 pub(super) const NETWORK_POLICY: Kind =
-    (&[NAME, text("Pod-Selector", "Which pods the policy is for."), AGE], |object, now| {
+    (&[NAME, text("Pod-Selector", "Which pods the policy is for."), AGE], |object| {
         view! {
             NetworkPolicy { spec: Spec }
             Spec { pod_selector: Value }
         }
         let NetworkPolicy { spec } = view::read(object)?;
-        row![name(object), selector(Some(&spec.pod_selector)), age(object, now)]
+        row![name(object), selector(Some(&spec.pod_selector)), age(object)]
     });
 
 pub(super) const SERVICE_CIDR: Kind =
-    (&[NAME, text("CIDRs", "The ranges services get addresses from."), AGE], |object, now| {
+    (&[NAME, text("CIDRs", "The ranges services get addresses from."), AGE], |object| {
         view! {
             ServiceCidr { spec: Spec }
             Spec { cidrs: Vec<String> }
         }
         let ServiceCidr { spec } = view::read(object)?;
-        row![name(object), spec.cidrs.join(","), age(object, now)]
+        row![name(object), spec.cidrs.join(","), age(object)]
     });
 
-pub(super) const IP_ADDRESS: Kind = (&[NAME, text("ParentRef", "Whose address it is."), AGE], |object, now| {
+pub(super) const IP_ADDRESS: Kind = (&[NAME, text("ParentRef", "Whose address it is."), AGE], |object| {
     view! {
         IpAddress { spec: Spec }
         Spec { parent_ref: Option<Parent> }
@@ -229,5 +230,5 @@ pub(super) const IP_ADDRESS: Kind = (&[NAME, text("ParentRef", "Whose address it
             namespace => format!("{resource}/{namespace}/{}", parent.name),
         }
     });
-    row![name(object), or_none(parent.unwrap_or_default()), age(object, now)]
+    row![name(object), or_none(parent.unwrap_or_default()), age(object)]
 });

@@ -2,12 +2,11 @@
 
 use api::{Object, ObjectError};
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::Kind;
 use super::column::{AGE, NAME, text, wide};
-use super::duration;
-use super::text::{age, name, or_none, row};
+use super::row::{Row, Words, row};
+use super::text::{age, name, or_none};
 use super::view::{self, view};
 
 pub(super) const POD: Kind = (
@@ -61,14 +60,14 @@ view! {
     Terminated { reason: String, signal: i64, exit_code: i64, finished_at: Option<Timestamp> }
 }
 
-fn cells(object: &Object, now: Timestamp) -> Result<Vec<Value>, ObjectError> {
+fn cells(object: &Object) -> Result<Row, ObjectError> {
     let pod: Pod = view::read(object)?;
     let summary = Summary::of(&pod, object.meta.is_deleting());
     let restarts = match summary.restarts.last {
         Some(last) if summary.restarts.count != 0 => {
-            format!("{} ({} ago)", summary.restarts.count, duration::since(Some(last), now))
+            Words::Since { before: format!("{} (", summary.restarts.count), time: last, after: " ago)" }
         }
-        _ => summary.restarts.count.to_string(),
+        _ => Words::Fixed(summary.restarts.count.to_string()),
     };
     let gates = &pod.spec.readiness_gates;
     let passed = gates.iter().filter(|gate| {
@@ -81,7 +80,7 @@ fn cells(object: &Object, now: Timestamp) -> Result<Vec<Value>, ObjectError> {
         format!("{}/{}", summary.ready, summary.total),
         summary.reason,
         restarts,
-        age(object, now),
+        age(object),
         or_none(pod.status.pod_ips.first().map(|ip| &*ip.ip).unwrap_or_default()),
         or_none(pod.spec.node_name),
         or_none(pod.status.nominated_node_name),

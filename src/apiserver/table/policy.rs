@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::Kind;
 use super::column::{AGE, NAME, number, text, wide};
 use super::duration;
-use super::text::{age, name, or_none, row};
+use super::row::row;
+use super::text::{age, name, or_none};
 use super::view::{self, view};
 
 const UNSET: &str = "<unset>";
@@ -25,7 +26,7 @@ pub(super) const ROLE_BINDING: Kind = (
         wide("Groups", "The groups that get it."),
         wide("ServiceAccounts", "The service accounts that get it."),
     ],
-    |object, now| {
+    |object| {
         view! {
             RoleBinding { role_ref: RoleRef, subjects: Vec<Subject> }
             RoleRef { kind: String, name: String }
@@ -41,7 +42,7 @@ pub(super) const ROLE_BINDING: Kind = (
             names.collect::<Vec<_>>().join(", ")
         };
         let role = format!("{}/{}", role_ref.kind, role_ref.name);
-        row![name(object), role, age(object, now), of("User"), of("Group"), of("ServiceAccount")]
+        row![name(object), role, age(object), of("User"), of("Group"), of("ServiceAccount")]
     },
 );
 
@@ -54,7 +55,7 @@ pub(super) const CERTIFICATE_SIGNING_REQUEST: Kind = (
         text("RequestedDuration", "For how long."),
         text("Condition", "What became of the request."),
     ],
-    |object, now| {
+    |object| {
         view! {
             Request { spec: Spec, status: Status }
             Spec { signer_name: String, username: String, expiration_seconds: Option<i64> }
@@ -75,7 +76,7 @@ pub(super) const CERTIFICATE_SIGNING_REQUEST: Kind = (
         }
         row![
             name(object),
-            age(object, now),
+            age(object),
             or_none(spec.signer_name),
             spec.username,
             or_none(spec.expiration_seconds.map(duration::human).unwrap_or_default()),
@@ -85,10 +86,10 @@ pub(super) const CERTIFICATE_SIGNING_REQUEST: Kind = (
 );
 
 pub(super) const WEBHOOKS: Kind =
-    (&[NAME, number("Webhooks", "How many webhooks the configuration has."), AGE], |object, now| {
+    (&[NAME, number("Webhooks", "How many webhooks the configuration has."), AGE], |object| {
         view! { Configuration { webhooks: view::Count } }
         let Configuration { webhooks } = view::read(object)?;
-        row![name(object), webhooks.0, age(object, now)]
+        row![name(object), webhooks.0, age(object)]
     });
 
 pub(super) const VALIDATING_POLICY: Kind = (
@@ -98,7 +99,7 @@ pub(super) const VALIDATING_POLICY: Kind = (
         text("ParamKind", "The kind of the policy's parameters."),
         AGE,
     ],
-    |object, now| {
+    |object| {
         view! {
             Policy { spec: Spec }
             Spec { validations: view::Count, param_kind: Option<ParamKind> }
@@ -106,7 +107,7 @@ pub(super) const VALIDATING_POLICY: Kind = (
         }
         let Policy { spec } = view::read(object)?;
         let kind = spec.param_kind.map(|param| format!("{}/{}", param.api_version, param.kind));
-        row![name(object), spec.validations.0, kind.unwrap_or_else(|| UNSET.to_owned()), age(object, now)]
+        row![name(object), spec.validations.0, kind.unwrap_or_else(|| UNSET.to_owned()), age(object)]
     },
 );
 
@@ -117,7 +118,7 @@ pub(super) const MUTATING_POLICY: Kind = (
         text("ParamKind", "The kind of the policy's parameters."),
         AGE,
     ],
-    |object, now| {
+    |object| {
         view! {
             Policy { spec: Spec }
             Spec { mutations: view::Count, param_kind: Option<ParamKind> }
@@ -125,13 +126,13 @@ pub(super) const MUTATING_POLICY: Kind = (
         }
         let Policy { spec } = view::read(object)?;
         let kind = spec.param_kind.map(|param| format!("{}/{}", param.api_version, param.kind));
-        row![name(object), spec.mutations.0, kind.unwrap_or_else(|| UNSET.to_owned()), age(object, now)]
+        row![name(object), spec.mutations.0, kind.unwrap_or_else(|| UNSET.to_owned()), age(object)]
     },
 );
 
 pub(super) const VALIDATING_POLICY_BINDING: Kind = (
     &[NAME, text("PolicyName", "The policy that is bound."), text("ParamRef", "The policy's parameters."), AGE],
-    |object, now| {
+    |object| {
         view! {
             Binding { spec: Spec }
             Spec { policy_name: String, param_ref: Option<ParamRef> }
@@ -146,7 +147,7 @@ pub(super) const VALIDATING_POLICY_BINDING: Kind = (
             (name, "", _) => format!("*/{name}"),
             (name, namespace, _) => format!("{namespace}/{name}"),
         });
-        row![name(object), spec.policy_name, param.unwrap_or_else(|| UNSET.to_owned()), age(object, now)]
+        row![name(object), spec.policy_name, param.unwrap_or_else(|| UNSET.to_owned()), age(object)]
     },
 );
 
@@ -159,7 +160,7 @@ pub(super) const FLOW_SCHEMA: Kind = (
         AGE,
         text("MissingPL", "Whether the priority level is missing."),
     ],
-    |object, now| {
+    |object| {
         view! {
             FlowSchema { spec: Spec, status: Status }
             Spec { priority_level_configuration: Level, matching_precedence: i64, distinguisher_method: Option<Method> }
@@ -174,7 +175,7 @@ pub(super) const FLOW_SCHEMA: Kind = (
             spec.priority_level_configuration.name,
             spec.matching_precedence,
             or_none(spec.distinguisher_method.map(|method| method.r#type).unwrap_or_default()),
-            age(object, now),
+            age(object),
             dangling.map_or_else(|| "?".to_owned(), |condition| condition.status),
         ]
     },
@@ -196,7 +197,7 @@ pub(super) const PRIORITY_LEVEL: Kind = (
         text("QueueLengthLimit", "How many requests wait in a queue at most."),
         AGE,
     ],
-    |object, now| {
+    |object| {
         view! {
             PriorityLevel { spec: Spec }
             Spec { r#type: String, limited: Option<Limited> }
@@ -217,7 +218,7 @@ pub(super) const PRIORITY_LEVEL: Kind = (
             of(|queuing| queuing.queues),
             of(|queuing| queuing.hand_size),
             of(|queuing| queuing.queue_length_limit),
-            age(object, now),
+            age(object),
         ]
     },
 );
@@ -230,7 +231,7 @@ pub(super) const POD_DISRUPTION_BUDGET: Kind = (
         number("Allowed Disruptions", "How many pods may go now."),
         AGE,
     ],
-    |object, now| {
+    |object| {
         view! {
             Budget { spec: Spec, status: Status }
             Spec { min_available: Value, max_unavailable: Value }
@@ -243,7 +244,7 @@ pub(super) const POD_DISRUPTION_BUDGET: Kind = (
             number => number.to_string(),
         };
         let (min, max) = (amount(&spec.min_available), amount(&spec.max_unavailable));
-        row![name(object), min, max, status.disruptions_allowed, age(object, now)]
+        row![name(object), min, max, status.disruptions_allowed, age(object)]
     },
 );
 
@@ -257,7 +258,7 @@ pub(super) const HORIZONTAL_POD_AUTOSCALER: Kind = (
         text("Replicas", "How many pods there are."),
         AGE,
     ],
-    |object, now| {
+    |object| {
         view! {
             Autoscaler { spec: Spec, status: Status }
             Spec {
@@ -294,7 +295,7 @@ pub(super) const HORIZONTAL_POD_AUTOSCALER: Kind = (
             spec.min_replicas.map_or_else(|| UNSET.to_owned(), |min| min.to_string()),
             spec.max_replicas,
             status.current_replicas,
-            age(object, now),
+            age(object),
         ]
     },
 );

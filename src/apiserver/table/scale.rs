@@ -7,7 +7,8 @@ use api::resource::Scope;
 
 use super::Kind;
 use super::column::{AGE, number, text};
-use super::text::{age, name, row};
+use super::row::row;
+use super::text::{age, name};
 use super::view::{self, view};
 
 /// The row that stands for scales where objects are shown; there is no path to it.
@@ -48,8 +49,8 @@ pub(super) const SCALE: Kind = (
         number("Available", "How many replicas there are."),
         AGE,
     ],
-    |object, now| {
+    |object| {
         let Scale { spec, status } = view::read(object)?;
-        row![name(object), spec.replicas, status.replicas, age(object, now)]
+        row![name(object), spec.replicas, status.replicas, age(object)]
     },
 );

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::Kind;
 use super::column::{AGE, NAME, flag, number, text, wide};
-use super::text::{age, name, or_none, row};
+use super::row::row;
+use super::text::{age, name, or_none};
 use super::view::{self, view};
 
 /// `RWO,ROX`: each mode once, in a fixed order.
@@ -60,7 +61,7 @@ pub(super) const PERSISTENT_VOLUME: Kind = (
         AGE,
         wide("VolumeMode", "Whether the volume is a file system or a block device."),
     ],
-    |object, now| {
+    |object| {
         view! {
             PersistentVolume { metadata: Meta, spec: Spec, status: Status }
             Spec {
@@ -87,7 +88,7 @@ pub(super) const PERSISTENT_VOLUME: Kind = (
             metadata.class(spec.storage_class_name),
             spec.volume_attributes_class_name.unwrap_or_else(|| UNSET.to_owned()),
             status.reason,
-            age(object, now),
+            age(object),
             spec.volume_mode.unwrap_or_else(|| UNSET.to_owned()),
         ]
     },
@@ -105,7 +106,7 @@ pub(super) const PERSISTENT_VOLUME_CLAIM: Kind = (
         AGE,
         wide("VolumeMode", "Whether the volume is a file system or a block device."),
     ],
-    |object, now| {
+    |object| {
         view! {
             PersistentVolumeClaim { metadata: Meta, spec: Spec, status: Status }
             Spec {
@@ -129,7 +130,7 @@ pub(super) const PERSISTENT_VOLUME_CLAIM: Kind = (
             modes,
             metadata.class(spec.storage_class_name),
             spec.volume_attributes_class_name.unwrap_or_else(|| UNSET.to_owned()),
-            age(object, now),
+            age(object),
             spec.volume_mode.unwrap_or_else(|| UNSET.to_owned()),
         ]
     },
@@ -144,7 +145,7 @@ pub(super) const STORAGE_CLASS: Kind = (
         text("AllowVolumeExpansion", "Whether volumes can grow."),
         AGE,
     ],
-    |object, now| {
+    |object| {
         view! {
             StorageClass {
                 metadata: Meta,
@@ -163,17 +164,17 @@ pub(super) const STORAGE_CLASS: Kind = (
             class.reclaim_policy.unwrap_or_else(|| "Delete".to_owned()),
             class.volume_binding_mode.unwrap_or_else(|| "Immediate".to_owned()),
             class.allow_volume_expansion,
-            age(object, now),
+            age(object),
         ]
     },
 );
 
 pub(super) const VOLUME_ATTRIBUTES_CLASS: Kind =
-    (&[NAME, text("DriverName", "The driver that knows the attributes."), AGE], |object, now| {
+    (&[NAME, text("DriverName", "The driver that knows the attributes."), AGE], |object| {
         view! { VolumeAttributesClass { metadata: Meta, driver_name: String } }
         let class: VolumeAttributesClass = view::read_whole(object)?;
         let default = class.metadata.is(&["storageclass.kubernetes.io/is-default-class"]);
-        row![with_default(object, default), class.driver_name, age(object, now)]
+        row![with_default(object, default), class.driver_name, age(object)]
     });
 
 fn with_default(object: &Object, is_default: bool) -> String {
@@ -190,7 +191,7 @@ pub(super) const VOLUME_ATTACHMENT: Kind = (
         flag("Attached", "Whether the volume is attached."),
         AGE,
     ],
-    |object, now| {
+    |object| {
         view! {
             VolumeAttachment { spec: Spec, status: Status }
             Spec { attacher: String, node_name: String, source: Source }
@@ -199,17 +200,17 @@ pub(super) const VOLUME_ATTACHMENT: Kind = (
         }
         let VolumeAttachment { spec, status } = view::read(object)?;
         let volume = spec.source.persistent_volume_name;
-        row![name(object), spec.attacher, volume, spec.node_name, status.attached, age(object, now)]
+        row![name(object), spec.attacher, volume, spec.node_name, status.attached, age(object)]
     },
 );
 
-pub(super) const CSI_NODE: Kind = (&[NAME, number("Drivers", "How many drivers the node has."), AGE], |object, now| {
+pub(super) const CSI_NODE: Kind = (&[NAME, number("Drivers", "How many drivers the node has."), AGE], |object| {
     view! {
         CsiNode { spec: Spec }
         Spec { drivers: view::Count }
     }
     let CsiNode { spec } = view::read(object)?;
-    row![name(object), spec.drivers.0, age(object, now)]
+    row![name(object), spec.drivers.0, age(object)]
 });
 
 pub(super) const CSI_DRIVER: Kind = (
@@ -223,7 +224,7 @@ pub(super) const CSI_DRIVER: Kind = (
         text("Modes", "The lifecycles of volumes the driver knows."),
         AGE,
     ],
-    |object, now| {
+    |object| {
         view! {
             CsiDriver { spec: Spec }
             Spec {
@@ -248,7 +249,7 @@ pub(super) const CSI_DRIVER: Kind = (
             audiences.unwrap_or_else(|| UNSET.to_owned()),
             spec.requires_republish,
             or_none(spec.volume_lifecycle_modes.join(",")),
-            age(object, now),
+            age(object),
         ]
     },
 );

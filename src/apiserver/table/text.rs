@@ -4,25 +4,18 @@ use std::collections::BTreeMap;
 
 use api::Object;
 use api::selector::LabelSelector;
-use jiff::Timestamp;
 use serde_json::Value;
 
-use super::duration;
-
-/// Puts a row together.
-macro_rules! row {
-    ($($cell:expr),* $(,)?) => { Ok(vec![$(serde_json::Value::from($cell)),*]) };
-}
-pub(super) use row;
+use super::row::Words;
 
 /// The object's name.
-pub(super) fn name(object: &Object) -> Value {
-    Value::from(&*object.meta.name)
+pub(super) fn name(object: &Object) -> &str {
+    &object.meta.name
 }
 
 /// The time since the object was created.
-pub(super) fn age(object: &Object, now: Timestamp) -> Value {
-    duration::since(object.meta.creation_timestamp, now).into()
+pub(super) fn age(object: &Object) -> Words {
+    Words::since(object.meta.creation_timestamp)
 }
 
 /// The text, or `<none>` where there is none.

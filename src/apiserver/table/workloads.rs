@@ -10,7 +10,8 @@ use serde_json::Value;
 use super::Kind;
 use super::column::{AGE, Column, NAME, flag, number, text, wide};
 use super::duration;
-use super::text::{age, labels, name, or_none, row, selector};
+use super::row::{Row, Words, row};
+use super::text::{age, labels, name, or_none, selector};
 use super::view::{self, view};
 
 const CONTAINERS: Column = wide("Containers", "The names of the template's containers.");
@@ -42,7 +43,7 @@ pub(super) const POD_TEMPLATE: Kind = (
         text("Images", "The images of the template's containers."),
         text("Pod Labels", "The labels pods get."),
     ],
-    |object, _| {
+    |object| {
         view! { PodTemplate { template: Template } }
         let PodTemplate { template } = view::read(object)?;
         row![name(object), template.names(), template.images(), labels(&template.metadata.labels)]
@@ -73,25 +74,25 @@ const REPLICAS: &[Column] = &[
     SELECTOR,
 ];
 
-fn replicas(object: &Object, now: Timestamp, selector: fn(&Value) -> String) -> Result<Vec<Value>, ObjectError> {
+fn replicas(object: &Object, selector: fn(&Value) -> String) -> Result<Row, ObjectError> {
     let Replicated { spec, status } = view::read(object)?;
     row![
         name(object),
         spec.replicas(),
         status.replicas,
         status.ready_replicas,
-        age(object, now),
+        age(object),
         spec.template.names(),
         spec.template.images(),
         selector(&spec.selector),
     ]
 }
 
-pub(super) const REPLICATION_CONTROLLER: Kind = (REPLICAS, |object, now| {
-    replicas(object, now, |selector| labels(&serde_json::from_value(selector.clone()).unwrap_or_default()))
+pub(super) const REPLICATION_CONTROLLER: Kind = (REPLICAS, |object| {
+    replicas(object, |selector| labels(&serde_json::from_value(selector.clone()).unwrap_or_default()))
 });
 
-pub(super) const REPLICA_SET: Kind = (REPLICAS, |object, now| replicas(object, now, |object| selector(Some(object))));
+pub(super) const REPLICA_SET: Kind = (REPLICAS, |object| replicas(object, |object| selector(Some(object))));
 
 pub(super) const DEPLOYMENT: Kind = (
     &[
@@ -104,7 +105,7 @@ pub(super) const DEPLOYMENT: Kind = (
         IMAGES,
         SELECTOR,
     ],
-    |object, now| {
+    |object| {
         let Replicated { spec, status } = view::read(object)?;
         let selector = LabelSelector::from_object(Some(&spec.selector));
         row![
@@ -112,7 +113,7 @@ pub(super) const DEPLOYMENT: Kind = (
             format!("{}/{}", status.ready_replicas, spec.replicas()),
             status.updated_replicas,
             status.available_replicas,
-            age(object, now),
+            age(object),
             spec.template.names(),
             spec.template.images(),
             selector.map_or_else(|_| "<invalid>".to_owned(), |selector| selector.to_string()),
@@ -121,10 +122,10 @@ pub(super) const DEPLOYMENT: Kind = (
 );
 
 pub(super) const STATEFUL_SET: Kind =
-    (&[NAME, text("Ready", "How many of the pods are ready."), AGE, CONTAINERS, IMAGES], |object, now| {
+    (&[NAME, text("Ready", "How many of the pods are ready."), AGE, CONTAINERS, IMAGES], |object| {
         let Replicated { spec, status } = view::read(object)?;
         let ready = format!("{}/{}", status.ready_replicas, spec.replicas());
-        row![name(object), ready, age(object, now), spec.template.names(), spec.template.images()]
+        row![name(object), ready, age(object), spec.template.names(), spec.template.images()]
     });
 
 pub(super) const DAEMON_SET: Kind = (
@@ -141,7 +142,7 @@ pub(super) const DAEMON_SET: Kind = (
         IMAGES,
         SELECTOR,
     ],
-    |object, now| {
+    |object| {
         view! {
             DaemonSet { spec: Spec, status: Status }
             Spec { selector: Value, template: Template }
@@ -162,7 +163,7 @@ pub(super) const DAEMON_SET: Kind = (
             status.updated_number_scheduled,
             status.number_available,
             labels(&spec.template.spec.node_selector),
-            age(object, now),
+            age(object),
             spec.template.names(),
             spec.template.images(),
             selector(Some(&spec.selector)),
@@ -185,7 +186,7 @@ pub(super) const JOB: Kind = (
         IMAGES,
         SELECTOR,
     ],
-    |object, now| {
+    |object| {
         view! {
             Job { spec: JobSpec, status: Status }
             Status {
@@ -201,7 +202,11 @@ pub(super) const JOB: Kind = (
             (None, parallelism) if parallelism > 1 => format!("{}/1 of {parallelism}", status.succeeded),
             (None, _) => format!("{}/1", status.succeeded),
         };
-        let took = status.start_time.map(|start| duration::since(Some(start), status.completion_time.unwrap_or(now)));
+        let took = match (status.start_time, status.completion_time) {
+            (Some(start), Some(end)) => Words::Fixed(duration::human(end.duration_since(start).as_secs())),
+            (Some(start), None) => Words::since(Some(start)),
+            (None, _) => Words::Fixed(String::new()),
+        };
         // The first condition of a type counts.
         let is = |ty: &str| status.conditions.iter().find(|c| c.r#type == ty).is_some_and(|c| c.status == "True");
         let word = match () {
@@ -216,8 +221,8 @@ pub(super) const JOB: Kind = (
             name(object),
             word,
             completions,
-            took.unwrap_or_default(),
-            age(object, now),
+            took,
+            age(object),
             spec.template.names(),
             spec.template.images(),
             selector(Some(&spec.selector)),
@@ -238,7 +243,7 @@ pub(super) const CRON_JOB: Kind = (
         IMAGES,
         SELECTOR,
     ],
-    |object, now| {
+    |object| {
         view! {
             CronJob { spec: Spec, status: Status }
             Spec { schedule: String, time_zone: Option<String>, suspend: Option<bool>, job_template: JobTemplate }
@@ -247,7 +252,7 @@ pub(super) const CRON_JOB: Kind = (
         }
         let CronJob { spec, status } = view::read(object)?;
         let suspend = spec.suspend.map_or("<unset>", |suspend| if suspend { "True" } else { "False" });
-        let last = status.last_schedule_time.map(|last| duration::since(Some(last), now));
+        let last = status.last_schedule_time.map(|last| Words::since(Some(last)));
         let job = spec.job_template.spec;
         row![
             name(object),
@@ -255,8 +260,8 @@ pub(super) const CRON_JOB: Kind = (
             spec.time_zone.unwrap_or_else(|| "<none>".to_owned()),
             suspend,
             status.active.0,
-            or_none(last.unwrap_or_default()),
-            age(object, now),
+            last.unwrap_or_else(|| Words::Fixed("<none>".to_owned())),
+            age(object),
             job.template.names(),
             job.template.images(),
             selector(Some(&job.selector)),
@@ -266,7 +271,7 @@ pub(super) const CRON_JOB: Kind = (
 
 pub(super) const CONTROLLER_REVISION: Kind = (
     &[NAME, text("Controller", "Whose revision it is."), text("Revision", "The number of the revision."), AGE],
-    |object, now| {
+    |object| {
         view! { ControllerRevision { revision: i64 } }
         let ControllerRevision { revision } = view::read(object)?;
         let controller = object.meta.controller().map(|owner| {
@@ -276,6 +281,6 @@ pub(super) const CONTROLLER_REVISION: Kind = (
                 None => format!("{kind}/{}", owner.name),
             }
         });
-        row![name(object), or_none(controller.unwrap_or_default()), revision, age(object, now)]
+        row![name(object), or_none(controller.unwrap_or_default()), revision, age(object)]
     },
 );

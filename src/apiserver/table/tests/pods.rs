@@ -11,7 +11,7 @@ fn check_pod(metadata: Value, mut spec: Value, status: Value, expect: [&str; 3])
     }
     let mut value = json!({ "metadata": metadata, "spec": spec, "status": status });
     value["metadata"]["name"] = "it".into();
-    let cells = cells(resource, &object(resource, value), now());
+    let cells = cells_at(resource, &object(resource, value), now());
     assert_eq!(cells.len(), 9);
     assert_eq!(Value::from(&cells[1..4]), json!(expect));
 }
