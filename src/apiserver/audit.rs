@@ -329,7 +329,7 @@ impl Trail {
             authorization::Decision::NoOpinion(reason) | authorization::Decision::Deny(reason) => {
                 ("forbid", reason.clone())
             }
-            authorization::Decision::Failed(_) => ("forbid", "internal error".to_owned()),
+            authorization::Decision::Failed { .. } => ("forbid", "internal error".to_owned()),
         };
         self.annotate("authorization.k8s.io/decision", word);
         self.annotate("authorization.k8s.io/reason", &reason);

@@ -17,6 +17,7 @@ mod webhook;
 use std::fmt;
 use std::sync::Arc;
 
+use api::validation::field::aggregate;
 use api::{Status, User};
 use arc_swap::ArcSwap;
 
@@ -99,8 +100,11 @@ pub(crate) enum Decision {
     NoOpinion(String),
     /// Refused, whatever others would say.
     Deny(String),
-    /// Nobody could be asked, and nobody else allowed it, or was to be asked: what went wrong.
-    Failed(String),
+    /// Nobody could be asked, and nobody else allowed it: what went wrong. Nobody else was to be asked where it `denies`.
+    Failed {
+        why: String,
+        denies: bool,
+    },
 }
 
 impl Decision {
@@ -113,7 +117,7 @@ impl Decision {
         match self {
             Self::Allow(_) => Ok(()),
             Self::NoOpinion(reason) | Self::Deny(reason) => Err(forbidden(user, what, &reason)),
-            Self::Failed(why) => {
+            Self::Failed { why, .. } => {
                 tracing::warn!(%why, "nobody could be asked whether a request is allowed");
                 Err(Status::internal(why))
             }
@@ -129,13 +133,6 @@ enum Mode {
     AlwaysDeny,
     Abac(AbacPolicies),
     Webhook(Box<webhook::Reviewer>),
-}
-
-impl Mode {
-    /// Whether nobody else is asked when this one cannot be.
-    fn is_last_word(&self) -> bool {
-        matches!(self, Self::Webhook(webhook) if webhook.denies_on_failure())
-    }
 }
 
 /// Authorizers that can be asked.
@@ -211,15 +208,14 @@ impl Authorizer {
             match decision {
                 Decision::NoOpinion(reason) if reason.is_empty() => {}
                 Decision::NoOpinion(reason) => reasons.push(reason),
-                Decision::Failed(why) if mode.is_last_word() => return Decision::Failed(why),
-                Decision::Failed(why) => failures.push(why),
+                Decision::Failed { why, denies: false } => failures.push(why),
                 decided => return decided,
             }
         }
         if failures.is_empty() {
             Decision::NoOpinion(reasons.join("\n"))
         } else {
-            Decision::Failed(failures.join(", "))
+            Decision::Failed { why: aggregate(failures), denies: false }
         }
     }
 

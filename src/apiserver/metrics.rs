@@ -224,7 +224,7 @@ impl Metrics {
             Decision::Allow(_) => &verdicts.allowed,
             Decision::Deny(_) => &verdicts.denied,
             Decision::NoOpinion(_) => &verdicts.no_opinion,
-            Decision::Failed(_) => &verdicts.failed,
+            Decision::Failed { .. } => &verdicts.failed,
         };
         verdict.inc();
     }

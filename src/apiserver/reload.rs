@@ -200,7 +200,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("authorization.yaml");
         let text = |kind: &str| {
-            let all = json!([{"type": "Node", "name": "node"}, {"type": "RBAC", "name": "rbac"}, {"type": kind, "name": "last"}]);
+            let all = json!([{"type": "Node", "name": "node"}, {"type": "RBAC", "name": "rbac"}, {"type": kind, "name": kind.to_lowercase()}]);
             json!({"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthorizationConfiguration", "authorizers": all}).to_string()
         };
         std::fs::write(&path, text("AlwaysDeny")).unwrap();

@@ -275,15 +275,20 @@ impl FromIterator<Error> for ErrorList {
 
 impl fmt::Display for ErrorList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut texts: Vec<String> = Vec::with_capacity(self.0.len());
-        for text in self.0.iter().map(Error::to_string) {
-            if !texts.contains(&text) {
-                texts.push(text);
-            }
+        f.write_str(&aggregate(self.0.iter().map(Error::to_string)))
+    }
+}
+
+/// Complaints as one text, as upstream's aggregate has it: one as it is, several in brackets, repeated ones once.
+pub fn aggregate(complaints: impl IntoIterator<Item = String>) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    for text in complaints {
+        if !texts.contains(&text) {
+            texts.push(text);
         }
-        match texts.as_slice() {
-            [one] => f.write_str(one),
-            several => write!(f, "[{}]", several.join(", ")),
-        }
+    }
+    match texts.as_slice() {
+        [one] => one.clone(),
+        several => format!("[{}]", several.join(", ")),
     }
 }

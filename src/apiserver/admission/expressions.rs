@@ -274,7 +274,7 @@ impl<'a> Answers<'a> {
             authorization::Decision::NoOpinion(reason) | authorization::Decision::Deny(reason) => {
                 Decision { allowed: false, reason, error: None }
             }
-            authorization::Decision::Failed(why) => Decision { error: Some(why), ..Decision::default() },
+            authorization::Decision::Failed { why, .. } => Decision { error: Some(why), ..Decision::default() },
         }
     }
 }

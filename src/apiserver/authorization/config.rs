@@ -3,11 +3,20 @@
 use std::path::Path as FilePath;
 use std::time::Duration;
 
+use api::validation::dns1123_subdomain;
 use api::validation::field::{Error, ErrorList, Path};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{AuthorizationMode, AuthorizationWebhook, MatchConditions, OnFailure};
 use crate::webhook::Access;
+
+/// The types of authorizers.
+const KNOWN: [&str; 6] = ["ABAC", "AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook"];
+/// A webhook may have at most so many match conditions.
+const CONDITIONS_MOST: usize = 64;
+/// How long one request waits for a webhook at most.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// An AuthorizationConfiguration that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +26,17 @@ pub enum AuthorizationConfigError {
     Unreadable(String),
     /// Fields have values of no use.
     #[error("{0}")]
-    Invalid(String),
+    Invalid(ErrorList),
+    /// An authorizer is called by another name than its own.
+    #[error("expected name {expected} for authorizer {kind} instead of {name}")]
+    Name {
+        /// Its name.
+        expected: String,
+        /// Its type.
+        kind: String,
+        /// What it is called.
+        name: String,
+    },
 }
 
 #[derive(Deserialize)]
@@ -32,6 +51,7 @@ struct Document {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Configured {
+    #[serde(default)]
     r#type: String,
     #[serde(default)]
     name: String,
@@ -57,6 +77,7 @@ struct Webhook {
     match_condition_subject_access_review_version: String,
     #[serde(default)]
     failure_policy: String,
+    #[serde(default)]
     connection_info: Connection,
     #[serde(default)]
     match_conditions: Vec<Condition>,
@@ -69,8 +90,8 @@ struct Condition {
     expression: String,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Default, Deserialize, Serialize)]
+#[serde(rename_all(deserialize = "camelCase", serialize = "PascalCase"), deny_unknown_fields, default)]
 struct Connection {
     r#type: String,
     kube_config_file: Option<String>,
@@ -106,81 +127,127 @@ pub fn read_authorization(text: &str) -> Result<Vec<AuthorizationMode>, Authoriz
     let (mut names, mut kinds): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
     for (at, configured) in document.authorizers.into_iter().enumerate() {
         let path = root.index(at);
-        if configured.name.is_empty() {
-            errors.push(Error::required(&path.child("name"), ""));
-        } else if names.contains(&configured.name) {
-            errors.push(Error::duplicate(&path.child("name"), &*configured.name));
+        match &*configured.r#type {
+            "" => {
+                errors.push(Error::required(&path.child("type"), ""));
+                continue;
+            }
+            kind if !KNOWN.contains(&kind) => {
+                errors.push(Error::not_supported(&path.child("type"), kind, &KNOWN));
+                continue;
+            }
+            kind if kind != "Webhook" && kinds.iter().any(|known| known == kind) => {
+                errors.push(Error::duplicate(&path.child("type"), kind));
+                continue;
+            }
+            _ => {}
         }
-        if configured.r#type != "Webhook" && kinds.contains(&configured.r#type) {
-            errors.push(Error::duplicate(&path.child("type"), &*configured.r#type));
+        let at = path.child("name");
+        if configured.name.is_empty() {
+            errors.push(Error::required(&at, ""));
+        } else if names.contains(&configured.name) {
+            errors.push(Error::duplicate(&at, &*configured.name));
+        } else {
+            let wrong = dns1123_subdomain(&configured.name);
+            if !wrong.is_empty() {
+                let why = format!("authorizer name is invalid: {}", wrong.join(", "));
+                errors.push(Error::invalid(&at, &*configured.name, why));
+            }
         }
         names.push(configured.name);
         kinds.push(configured.r#type.clone());
         let mode = match (&*configured.r#type, configured.webhook) {
-            ("Webhook", Some(webhook)) => read_webhook(webhook, &path.child("webhook"), &mut errors),
+            ("Webhook", Some(webhook)) => read_webhook(webhook, &path, &mut errors),
             ("Webhook", None) => {
                 errors.push(Error::required(&path.child("webhook"), "required when type=Webhook"));
                 None
             }
             (_, Some(_)) => {
-                errors.push(Error::forbidden(&path.child("webhook"), "may only be specified when type=Webhook"));
+                let why = "may only be specified when type=Webhook";
+                errors.push(Error::invalid(&path.child("webhook"), "non-null", why));
                 None
             }
             ("Node", _) => Some(AuthorizationMode::Node),
             ("RBAC", _) => Some(AuthorizationMode::Rbac),
             ("AlwaysAllow", _) => Some(AuthorizationMode::AlwaysAllow),
             ("AlwaysDeny", _) => Some(AuthorizationMode::AlwaysDeny),
-            (other, _) => {
-                let known = ["AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook"];
-                errors.push(Error::not_supported(&path.child("type"), other, &known));
+            _ => {
+                let why = "goes with authorization-policy-file, and that with authorization-mode";
+                errors.push(Error::invalid(&path.child("type"), "ABAC", why));
                 None
             }
         };
         modes.extend(mode);
     }
+    // Each of the others is there once, and called by its type.
+    let called = kinds.iter().zip(&names).find(|(kind, name)| *kind != "Webhook" && kind.to_lowercase() != **name);
+    if let Some((kind, name)) = called.filter(|_| errors.is_empty()) {
+        let expected = kind.to_lowercase();
+        return Err(AuthorizationConfigError::Name { expected, kind: kind.clone(), name: name.clone() });
+    }
     if errors.is_empty() {
         return Ok(modes);
     }
-    let all: Vec<String> = errors.iter().map(|error| format!("{}: {}", error.field, error.body())).collect();
-    Err(AuthorizationConfigError::Invalid(all.join(", ")))
+    Err(AuthorizationConfigError::Invalid(errors))
 }
 
 fn read_webhook(webhook: Webhook, path: &Path, errors: &mut ErrorList) -> Option<AuthorizationMode> {
     let before = errors.len();
-    let mut duration = |field: &str, text: &str| {
-        let read = api::duration::parse(text).filter(|duration| !duration.is_zero());
-        if read.is_none() {
-            errors.push(Error::invalid(&path.child(field), text, "must be a duration greater than zero"));
+    let mut duration = |field: &str, text: &str, must_be: &str, most: i64| match api::duration::nanoseconds(text) {
+        Ok(0) => {
+            errors.push(Error::required(&path.child(field), ""));
+            Duration::ZERO
         }
-        read.unwrap_or_default()
-    };
-    let authorized_ttl = duration("authorizedTTL", &webhook.authorized_ttl);
-    let unauthorized_ttl = duration("unauthorizedTTL", &webhook.unauthorized_ttl);
-    let timeout = duration("timeout", &webhook.timeout);
-    if timeout > Duration::from_secs(30) {
-        errors.push(Error::invalid(&path.child("timeout"), webhook.timeout, "must be <= 30s"));
-    }
-    if !["v1", "v1beta1"].contains(&&*webhook.subject_access_review_version) {
-        let version = &*webhook.subject_access_review_version;
-        errors.push(Error::not_supported(&path.child("subjectAccessReviewVersion"), version, &["v1", "v1beta1"]));
-    }
-    let on_failure = match &*webhook.failure_policy {
-        "NoOpinion" => OnFailure::NoOpinion,
-        "Deny" => OnFailure::Deny,
-        other => {
-            errors.push(Error::not_supported(&path.child("failurePolicy"), other, &["NoOpinion", "Deny"]));
-            OnFailure::Deny
+        Ok(long) if long > 0 && long <= most => Duration::from_nanos(long.unsigned_abs()),
+        Ok(_) => {
+            errors.push(Error::invalid(&path.child(field), text, must_be));
+            Duration::ZERO
+        }
+        Err(why) => {
+            errors.push(Error::invalid(&path.child(field), text, why));
+            Duration::ZERO
         }
     };
-    let mut conditions = MatchConditions::default();
+    let timeout = match &*webhook.timeout {
+        "" => "0",
+        given => given,
+    };
+    let timeout = duration("timeout", timeout, "must be > 0s and <= 30s", LONGEST.as_nanos() as i64);
+    // Nothing at all is what is usual.
+    let or = |given: String, usual: &str| match api::duration::nanoseconds(&given) {
+        Ok(0) => usual.to_owned(),
+        _ => given,
+    };
+    let (authorized, unauthorized) = (or(webhook.authorized_ttl, "5m"), or(webhook.unauthorized_ttl, "30s"));
+    let authorized_ttl = duration("authorizedTTL", &authorized, "must be > 0s", i64::MAX);
+    let unauthorized_ttl = duration("unauthorizedTTL", &unauthorized, "must be > 0s", i64::MAX);
+    let one_of = |errors: &mut ErrorList, field: &str, given: &str, known: &[&str]| match given {
+        "" => errors.push(Error::required(&path.child(field), "")),
+        given if known.contains(&given) => {}
+        other => errors.push(Error::not_supported(&path.child(field), other, known)),
+    };
+    one_of(errors, "subjectAccessReviewVersion", &webhook.subject_access_review_version, &["v1", "v1beta1"]);
     let version = &*webhook.match_condition_subject_access_review_version;
-    if version != "v1" && !(version.is_empty() && webhook.match_conditions.is_empty()) {
-        let path = path.child("matchConditionSubjectAccessReviewVersion");
-        errors.push(Error::not_supported(&path, version, &["v1"]));
+    match version {
+        "" if webhook.match_conditions.is_empty() => {}
+        "" => {
+            let why = "required if match conditions are specified";
+            errors.push(Error::required(&path.child("matchConditionSubjectAccessReviewVersion"), why));
+        }
+        given => one_of(errors, "matchConditionSubjectAccessReviewVersion", given, &["v1"]),
+    }
+    one_of(errors, "failurePolicy", &webhook.failure_policy, &["NoOpinion", "Deny"]);
+    let on_failure = if webhook.failure_policy == "NoOpinion" { OnFailure::NoOpinion } else { OnFailure::Deny };
+    let access = connect(&webhook.connection_info, &path.child("connectionInfo"), errors);
+    let mut conditions = MatchConditions::default();
+    if webhook.match_conditions.len() > CONDITIONS_MOST {
+        let many = webhook.match_conditions.len();
+        errors.push(Error::too_many(&path.child("matchConditions"), many, CONDITIONS_MOST));
+        return None;
     }
     for (at, condition) in webhook.match_conditions.iter().enumerate() {
         let path = path.child("matchConditions").index(at).child("expression");
-        if condition.expression.is_empty() {
+        if condition.expression.trim().is_empty() {
             errors.push(Error::required(&path, ""));
         } else if webhook.match_conditions[..at].iter().any(|other| other.expression == condition.expression) {
             errors.push(Error::duplicate(&path, &*condition.expression));
@@ -188,31 +255,8 @@ fn read_webhook(webhook: Webhook, path: &Path, errors: &mut ErrorList) -> Option
             errors.push(Error::invalid(&path, &*condition.expression, why));
         }
     }
-    let connection = path.child("connectionInfo");
-    let file = match (&*webhook.connection_info.r#type, webhook.connection_info.kube_config_file) {
-        ("KubeConfigFile", Some(file)) if file.starts_with('/') => file,
-        ("KubeConfigFile", file) => {
-            let why = "must be an absolute path";
-            errors.push(Error::invalid(&connection.child("kubeConfigFile"), file.unwrap_or_default(), why));
-            return None;
-        }
-        (other, _) => {
-            errors.push(Error::not_supported(&connection.child("type"), other, &["KubeConfigFile"]));
-            return None;
-        }
-    };
-    let read = std::fs::read_to_string(&file).map_err(|error| error.to_string());
-    let folder = FilePath::new(&file).parent().unwrap_or(FilePath::new("/"));
-    let access = read.and_then(|text| Access::from_kubeconfig(&text, folder).map_err(|error| error.to_string()));
-    let access = match access {
-        Ok(access) => access,
-        Err(why) => {
-            errors.push(Error::invalid(&connection.child("kubeConfigFile"), file, why));
-            return None;
-        }
-    };
     let kept = |kept: bool, ttl: Duration| if kept { ttl } else { Duration::ZERO };
-    (errors.len() == before).then(|| {
+    access.filter(|_| errors.len() == before).map(|access| {
         AuthorizationMode::Webhook(Box::new(AuthorizationWebhook {
             access,
             version: webhook.subject_access_review_version,
@@ -223,6 +267,46 @@ fn read_webhook(webhook: Webhook, path: &Path, errors: &mut ErrorList) -> Option
             conditions,
         }))
     })
+}
+
+/// How the webhook is reached.
+fn connect(connection: &Connection, path: &Path, errors: &mut ErrorList) -> Option<Access> {
+    let at = path.child("kubeConfigFile");
+    let mut wrong = |error: Error| {
+        errors.push(error);
+        None
+    };
+    let file = match (&*connection.r#type, connection.kube_config_file.as_deref().unwrap_or_default()) {
+        ("", _) => return wrong(Error::required(&path.child("type"), "")),
+        ("KubeConfigFile", "") => return wrong(Error::required(&at, "")),
+        ("KubeConfigFile", file) if file.starts_with('/') => file,
+        ("KubeConfigFile", file) => return wrong(Error::invalid(&at, file, "must be an absolute path")),
+        ("InClusterConfig", "") => {
+            return wrong(Error::forbidden(&path.child("type"), "this API server runs in no cluster but its own"));
+        }
+        ("InClusterConfig", file) => {
+            return wrong(Error::invalid(&at, file, "can only be set when type=KubeConfigFile"));
+        }
+        _ => {
+            let known = ["InClusterConfig", "KubeConfigFile"];
+            return wrong(Error::not_supported(&path.child("type"), json!(connection), &known));
+        }
+    };
+    match std::fs::metadata(file) {
+        Ok(found) if found.is_file() => {}
+        Ok(_) => return wrong(Error::invalid(&at, file, "must be a regular file")),
+        Err(error) => {
+            let error = match error.kind() {
+                std::io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+                _ => error.to_string(),
+            };
+            return wrong(Error::invalid(&at, file, format!("error loading file: stat {file}: {error}")));
+        }
+    }
+    let read = std::fs::read_to_string(file).map_err(|error| error.to_string());
+    let folder = FilePath::new(file).parent().unwrap_or(FilePath::new("/"));
+    let access = read.and_then(|text| Access::from_kubeconfig(&text, folder).map_err(|error| error.to_string()));
+    access.map_or_else(|why| wrong(Error::invalid(&at, file, why)), Some)
 }
 
 #[cfg(test)]
@@ -249,7 +333,23 @@ mod tests {
         check("[{type: Webhook, name: a}]", Err("required when type=Webhook"));
         let webhook = "[{type: Webhook, name: a, webhook: {timeout: 3s, subjectAccessReviewVersion: v1, failurePolicy: Deny, connectionInfo: {type: KubeConfigFile, kubeConfigFile: /nowhere}}}]";
         check(webhook, Err("kubeConfigFile: Invalid value"));
-        check(&webhook.replace("3s", "60s"), Err("must be <= 30s"));
+        check(
+            &webhook.replace("3s", "60s"),
+            Err(r#"authorizers[0].timeout: Invalid value: "60s": must be > 0s and <= 30s"#),
+        );
+        check(&webhook.replace("timeout: 3s, ", ""), Err("authorizers[0].timeout: Required value"));
+        check(&webhook.replace("failurePolicy: Deny, ", ""), Err("authorizers[0].failurePolicy: Required value"));
+        check(&webhook.replace("/nowhere", "here"), Err("must be an absolute path"));
+        check(&webhook.replace("name: a", "name: A_"), Err("authorizer name is invalid: a lowercase RFC 1123"));
+        check(&webhook.replace("/nowhere", "/dev"), Err("must be a regular file"));
+        let missing = "connectionInfo.kubeConfigFile: Invalid value: \"/nowhere\": error loading file: stat /nowhere: no such file";
+        check(webhook, Err(missing));
+        check(
+            &webhook.replace("type: KubeConfigFile, kubeConfigFile: /nowhere", ""),
+            Err("connectionInfo.type: Required"),
+        );
+        check("[{type: RBAC, name: own}]", Err("expected name rbac for authorizer RBAC instead of own"));
+        check("[{name: rbac}]", Err("authorizers[0].type: Required value"));
         let condition = |source: &str| {
             let conditions = format!(
                 "timeout: 3s, matchConditionSubjectAccessReviewVersion: v1, matchConditions: [{{expression: \"{source}\"}}]"

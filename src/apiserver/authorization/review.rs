@@ -5,6 +5,7 @@ mod validation;
 use std::collections::BTreeMap;
 
 use api::selector::{FieldSelector, LabelSelector};
+use api::validation::field::aggregate;
 use api::{Request, Resource, Status, User};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -215,7 +216,10 @@ async fn decided(authorizer: &Authorizer, request: &Request, spec: AccessSpec) -
             status["denied"] = json!(true);
             reason
         }
-        Decision::Failed(why) => {
+        Decision::Failed { why, denies } => {
+            if denies {
+                status["denied"] = json!(true);
+            }
             complaints.insert(0, why);
             String::new()
         }
@@ -272,7 +276,7 @@ fn rules(authorizer: &Authorizer, user: &User, namespace: &str) -> Value {
     let mut status =
         json!({ "resourceRules": resources, "nonResourceRules": paths, "incomplete": !unlisted.is_empty() });
     if !unlisted.is_empty() {
-        status["evaluationError"] = json!(unlisted.join(", "));
+        status["evaluationError"] = json!(aggregate(unlisted.into_iter().map(str::to_owned)));
     }
     status
 }

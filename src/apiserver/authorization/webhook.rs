@@ -77,16 +77,12 @@ impl Reviewer {
         Self { config, target, known: DigestCache::new() }
     }
 
-    pub(super) fn denies_on_failure(&self) -> bool {
-        self.config.on_failure == OnFailure::Deny
-    }
-
     pub(super) async fn decide(&self, user: &User, what: &Attributes<'_>) -> Decision {
         let spec = spec(user, what);
         match self.config.conditions.hold(&spec) {
             Ok(true) => {}
             Ok(false) => return Decision::NoOpinion(String::new()),
-            Err(why) => return Decision::Failed(why),
+            Err(why) => return self.failed(why),
         }
         let digest = self.known.digest(&spec.to_string(), &[]);
         let status = match self.known.get(&digest) {
@@ -99,7 +95,7 @@ impl Reviewer {
                     }
                     status
                 }
-                Err(why) => return Decision::Failed(why),
+                Err(why) => return self.failed(why),
             },
         };
         match status {
@@ -107,6 +103,10 @@ impl Reviewer {
             Status { allowed: true, reason, .. } => Decision::Allow(Reason::from(&*reason)),
             Status { reason, .. } => Decision::NoOpinion(reason),
         }
+    }
+
+    fn failed(&self, why: String) -> Decision {
+        Decision::Failed { why, denies: self.config.on_failure == OnFailure::Deny }
     }
 
     async fn ask(&self, spec: Value) -> Result<Status, String> {
