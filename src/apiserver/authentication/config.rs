@@ -1,10 +1,13 @@
 //! What the API server is told about authentication: by flags, or by the file of `--authentication-config`.
 
+use api::validation::domain_prefixed_path;
 use api::validation::field::{Error, ErrorList, Path};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::oidc::{ClaimMapping, Expression, JwtIssuer, ValidationRule};
 use super::{TokenFile, TokenWebhook};
+use crate::trust;
 
 /// Everything beside certificates and service accounts.
 #[derive(Clone, Debug, Default)]
@@ -78,8 +81,8 @@ pub enum AuthenticationConfigError {
     #[error("it is no AuthenticationConfiguration: {0}")]
     Unreadable(String),
     /// Fields have values of no use.
-    #[error("{0}")]
-    Invalid(String),
+    #[error("invalid authentication configuration: {0}")]
+    Invalid(ErrorList),
 }
 
 #[derive(Deserialize)]
@@ -101,8 +104,8 @@ struct AnonymousConfig {
     conditions: Vec<Condition>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all(serialize = "PascalCase"))]
 struct Condition {
     path: String,
 }
@@ -110,26 +113,25 @@ struct Condition {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Jwt {
+    #[serde(default)]
     issuer: IssuerConfig,
     #[serde(default)]
     claim_validation_rules: Vec<ClaimRule>,
+    #[serde(default)]
     claim_mappings: Mappings,
     #[serde(default)]
     user_validation_rules: Vec<UserRule>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct IssuerConfig {
     url: String,
     #[serde(rename = "discoveryURL")]
     discovery_url: Option<String>,
     certificate_authority: Option<String>,
-    #[serde(default)]
     audiences: Vec<String>,
-    #[serde(default)]
     audience_match_policy: String,
-    #[serde(default)]
     egress_selector_type: String,
 }
 
@@ -147,7 +149,7 @@ struct ClaimRule {
 struct Mappings {
     username: Mapping,
     groups: Mapping,
-    uid: Mapping,
+    uid: ClaimOrExpression,
     extra: Vec<Extra>,
 }
 
@@ -176,6 +178,13 @@ struct Mapping {
     expression: String,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ClaimOrExpression {
+    claim: String,
+    expression: String,
+}
+
 impl Authentication {
     /// Takes over a file of `--authentication-config`, YAML or JSON. Tokens of `own` issuers are the cluster's own.
     pub fn read(&mut self, text: &str, own: &[String]) -> Result<(), AuthenticationConfigError> {
@@ -190,19 +199,22 @@ impl Authentication {
         self.issuers.clear();
         for (at, jwt) in document.jwt.into_iter().enumerate() {
             let path = Path::root("jwt").index(at);
-            if self.issuers.iter().any(|other| other.url == jwt.issuer.url) {
-                errors.push(Error::duplicate(&path.child("issuer").child("url"), &*jwt.issuer.url));
+            let read = issuer(jwt, &path, own, &mut errors);
+            let path = path.child("issuer");
+            if self.issuers.iter().any(|other| other.url == read.url) {
+                errors.push(Error::duplicate(&path.child("url"), &*read.url));
             }
-            if own.contains(&jwt.issuer.url) {
-                let why = format!("URL must not overlap with disallowed issuers: {own:?}");
-                errors.push(Error::invalid(&path.child("issuer").child("url"), &*jwt.issuer.url, why));
+            if let Some(url) = &read.discovery_url
+                && self.issuers.iter().any(|other| other.discovery_url.as_ref() == Some(url))
+            {
+                errors.push(Error::duplicate(&path.child("discoveryURL"), &**url));
             }
-            self.issuers.push(issuer(jwt, &path, &mut errors));
+            self.issuers.push(read);
         }
         if let Some(anonymous) = document.anonymous {
             if !anonymous.enabled && !anonymous.conditions.is_empty() {
                 let why = "enabled should be set to true when conditions are defined";
-                errors.push(Error::forbidden(&Path::root("anonymous.conditions"), why));
+                errors.push(Error::invalid(&Path::root("anonymous.conditions"), json!(anonymous.conditions), why));
             }
             self.anonymous = match anonymous.conditions {
                 _ if !anonymous.enabled => Anonymous::Nowhere,
@@ -213,12 +225,11 @@ impl Authentication {
         if errors.is_empty() {
             return Ok(());
         }
-        let all: Vec<String> = errors.iter().map(|error| format!("{}: {}", error.field, error.body())).collect();
-        Err(AuthenticationConfigError::Invalid(all.join(", ")))
+        Err(AuthenticationConfigError::Invalid(errors))
     }
 }
 
-fn issuer(jwt: Jwt, path: &Path, errors: &mut ErrorList) -> JwtIssuer {
+fn issuer(jwt: Jwt, path: &Path, own: &[String], errors: &mut ErrorList) -> JwtIssuer {
     let mut issuer = JwtIssuer {
         discovery_url: jwt.issuer.discovery_url.filter(|url| !url.is_empty()),
         certificate_authority: jwt.issuer.certificate_authority.filter(|pem| !pem.is_empty()),
@@ -227,27 +238,44 @@ fn issuer(jwt: Jwt, path: &Path, errors: &mut ErrorList) -> JwtIssuer {
         ..JwtIssuer::new(&jwt.issuer.url, "")
     };
     let at = path.child("issuer");
-    if let Err(why) = issuer.check() {
-        errors.push(Error::invalid(&at, &*issuer.url, why.to_string()));
+    issuer.validate(&at, own, errors);
+    let policy = jwt.issuer.audience_match_policy;
+    let why = match issuer.audiences.len() {
+        0 => None,
+        1 => Some("audienceMatchPolicy must be empty or MatchAny for single audience").filter(|_| !policy.is_empty()),
+        _ => Some("audienceMatchPolicy must be MatchAny for multiple audiences"),
+    };
+    if let Some(why) = why.filter(|_| policy != "MatchAny") {
+        errors.push(Error::invalid(&at.child("audienceMatchPolicy"), policy, why));
     }
-    if issuer.audiences.len() > 1 && jwt.issuer.audience_match_policy != "MatchAny" {
-        let why = "audienceMatchPolicy must be MatchAny for multiple audiences";
-        errors.push(Error::invalid(&at.child("audienceMatchPolicy"), &*jwt.issuer.audience_match_policy, why));
+    if let Some(pem) = &issuer.certificate_authority
+        && trust::check_bundle(pem.as_bytes()).is_err()
+    {
+        let why = "data does not contain any valid RSA or ECDSA certificates";
+        errors.push(Error::invalid(&at.child("certificateAuthority"), "<omitted>", why));
     }
-    if !jwt.issuer.egress_selector_type.is_empty() {
-        errors.push(Error::forbidden(&at.child("egressSelectorType"), "there is no egress selector here"));
+    match &*jwt.issuer.egress_selector_type {
+        "" => {}
+        known @ ("controlplane" | "cluster") => {
+            let why = format!("there is no egress selector {known} here");
+            errors.push(Error::forbidden(&at.child("egressSelectorType"), why));
+        }
+        other => {
+            let why = "egress selector must be either controlplane or cluster";
+            errors.push(Error::invalid(&at.child("egressSelectorType"), other, why));
+        }
     }
     for (n, rule) in jwt.claim_validation_rules.into_iter().enumerate() {
         claim_rule(rule, &path.child("claimValidationRules").index(n), &mut issuer, errors);
     }
     mappings(jwt.claim_mappings, &path.child("claimMappings"), &mut issuer, errors);
     for (n, rule) in jwt.user_validation_rules.into_iter().enumerate() {
-        let path = path.child("userValidationRules").index(n);
+        let at = path.child("userValidationRules").index(n).child("expression");
         if rule.expression.is_empty() {
-            errors.push(Error::required(&path.child("expression"), "expression is required"));
-        } else if let Some(condition) =
-            compiled(Expression::condition_of_user, &rule.expression, &path.child("expression"), errors)
-        {
+            errors.push(Error::required(&at, ""));
+        } else if issuer.user_rules.iter().any(|known| known.condition.source() == rule.expression) {
+            errors.push(Error::duplicate(&at, rule.expression));
+        } else if let Some(condition) = compiled(Expression::condition_of_user, &rule.expression, &at, errors) {
             issuer.user_rules.push(ValidationRule { condition, message: rule.message });
         }
     }
@@ -271,6 +299,9 @@ fn claim_rule(rule: ClaimRule, path: &Path, issuer: &mut JwtIssuer, errors: &mut
             let why = "may not be specified when expression is set";
             errors.push(Error::invalid(&path.child("requiredValue"), rule.required_value, why));
         }
+        (true, false) if issuer.claim_rules.iter().any(|known| known.condition.source() == rule.expression) => {
+            errors.push(Error::duplicate(&path.child("expression"), rule.expression));
+        }
         (true, false) => {
             let condition =
                 compiled(Expression::condition_of_claims, &rule.expression, &path.child("expression"), errors);
@@ -281,23 +312,28 @@ fn claim_rule(rule: ClaimRule, path: &Path, issuer: &mut JwtIssuer, errors: &mut
 }
 
 fn mappings(given: Mappings, path: &Path, issuer: &mut JwtIssuer, errors: &mut ErrorList) {
-    let (claim, expression) = mapping(given.username, &path.child("username"), errors);
-    if claim.is_none() && expression.is_none() {
+    if given.username.claim.is_empty() && given.username.expression.is_empty() {
         errors.push(Error::required(&path.child("username"), "claim or expression is required"));
     }
+    let (claim, expression) = mapping(given.username, &path.child("username"), errors);
     issuer.username = claim.unwrap_or_default();
     issuer.username_expression = expression;
     (issuer.groups, issuer.groups_expression) = mapping(given.groups, &path.child("groups"), errors);
-    // The uid has no prefix to be asked for.
-    let uid = Mapping { prefix: Some(String::new()), ..given.uid };
-    let (claim, expression) = mapping(uid, &path.child("uid"), errors);
-    issuer.uid_claim = claim.map(|mapping| mapping.claim);
-    issuer.uid_expression = expression;
+    let (at, ClaimOrExpression { claim, expression }) = (path.child("uid"), given.uid);
+    match (claim.is_empty(), expression.is_empty()) {
+        (false, false) => errors.push(Error::invalid(&at, "", "claim and expression can't both be set")),
+        (true, false) => {
+            issuer.uid_expression = compiled(Expression::of_claims, &expression, &at.child("expression"), errors);
+        }
+        (false, true) => issuer.uid_claim = Some(claim),
+        (true, true) => {}
+    }
     for (n, extra) in given.extra.into_iter().enumerate() {
         let path = path.child("extra").index(n);
         let domain = extra.key.split_once('/').map(|(domain, _)| domain);
-        if domain.is_none_or(str::is_empty) || extra.key != extra.key.to_lowercase() {
-            errors.push(Error::invalid(&path.child("key"), &*extra.key, "must be a domain-prefixed path in lowercase"));
+        errors.extend(domain_prefixed_path(&path.child("key"), &extra.key));
+        if extra.key != extra.key.to_lowercase() {
+            errors.push(Error::invalid(&path.child("key"), &*extra.key, "must be lowercase"));
         }
         let reserved = |root: &str| domain.is_some_and(|d| d == root || d.ends_with(&format!(".{root}")));
         if reserved("kubernetes.io") || reserved("k8s.io") {
@@ -306,6 +342,7 @@ fn mappings(given: Mappings, path: &Path, issuer: &mut JwtIssuer, errors: &mut E
         }
         if issuer.extra.iter().any(|(key, _)| *key == extra.key) {
             errors.push(Error::duplicate(&path.child("key"), &*extra.key));
+            continue;
         }
         let at = path.child("valueExpression");
         if extra.value_expression.is_empty() {
@@ -319,7 +356,8 @@ fn mappings(given: Mappings, path: &Path, issuer: &mut JwtIssuer, errors: &mut E
     let all = others.chain(&issuer.username_expression).chain(issuer.claim_rules.iter().map(|rule| &rule.condition));
     if reads_email && !all.into_iter().any(|expression| expression.reads("email_verified")) {
         let why = "claims.email_verified must be used in claimMappings.username.expression or claimMappings.extra[*].valueExpression or claimValidationRules[*].expression when claims.email is used in claimMappings.username.expression";
-        errors.push(Error::forbidden(&path.child("username").child("expression"), why));
+        let source = issuer.username_expression.as_ref().map(Expression::source).unwrap_or_default();
+        errors.push(Error::invalid(&path.child("username").child("expression"), source, why));
     }
 }
 
@@ -337,8 +375,10 @@ fn mapping(given: Mapping, path: &Path, errors: &mut ErrorList) -> (Option<Claim
     if !given.expression.is_empty() {
         if !given.claim.is_empty() {
             errors.push(Error::invalid(path, "", "claim and expression can't both be set"));
-        } else if given.prefix.is_some_and(|prefix| !prefix.is_empty()) {
-            errors.push(Error::invalid(path, "", "prefix can't be set when expression is set"));
+            return (None, None);
+        }
+        if let Some(prefix) = given.prefix {
+            errors.push(Error::invalid(&path.child("prefix"), prefix, "may not be specified when expression is set"));
         }
         return (None, compiled(Expression::of_claims, &given.expression, &path.child("expression"), errors));
     }
@@ -438,12 +478,51 @@ jwt:
         check("kind: Auth", "kind: X", "no AuthenticationConfiguration");
         check("anonymous:", "nonsense:", "nonsense");
         check("https://b.example", "https://a.example", "jwt[1].issuer.url: Duplicate");
-        check("https://b.example", "https://own", "disallowed issuers");
-        check("https://b.example", "http://b.example", "https://");
+        check("https://b.example", "https://own", "URL must not overlap with disallowed issuers: [https://own]");
+        check(
+            "https://b.example",
+            "http://b.example",
+            r#"jwt[1].issuer.url: Invalid value: "http://b.example": URL scheme"#,
+        );
+        check("https://b.example", "https://b.example?a=b", "URL must not contain a query");
+        check("url: https://b.example", "url: ''", "jwt[1].issuer.url: Required value");
+        check("audiences: [b]", "audiences: []", "at least one jwt[1].issuer.audiences is required");
+        check(
+            "audiences: [b]",
+            "audiences: [b], audienceMatchPolicy: All",
+            "must be empty or MatchAny for single audience",
+        );
+        check(
+            "audiences: [b]",
+            "audiences: [b], certificateAuthority: x",
+            r#"Invalid value: "<omitted>": data does not"#,
+        );
+        check(
+            "audiences: [one, two]",
+            "audiences: [one, one]",
+            r#"jwt[0].issuer.audiences[1]: Duplicate value: "one""#,
+        );
         check("    audienceMatchPolicy: MatchAny\n", "", "must be MatchAny");
         check(r#"{claim: sub, prefix: "b:"}"#, "{claim: sub}", "prefix is required");
         check(r#"{claim: sub, prefix: "b:"}"#, "{expression: claims.}", "compilation failed");
         check(r#"{claim: sub, prefix: "b:"}"#, "{expression: claims.email}", "claims.email_verified must be used");
-        check("enabled: true", "enabled: false", "enabled should be set to true");
+        let refused =
+            r#"anonymous.conditions: Invalid value: [{"Path":"/livez"},{"Path":"/readyz"}]: enabled should be set"#;
+        check("enabled: true", "enabled: false", refused);
+        check(
+            r#"{claim: sub, prefix: "b:"}"#,
+            "{}",
+            "jwt[1].claimMappings.username: Required value: claim or expression",
+        );
+        check(
+            r#"{claim: sub, prefix: "b:"}"#,
+            "{claim: sub, expression: claims.sub}",
+            "claim and expression can't both be set",
+        );
+        check(
+            r#"{claim: sub, prefix: "b:"}"#,
+            "{expression: claims.sub, prefix: ''}",
+            "may not be specified when expression is set",
+        );
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::User;
+use api::quote::quote;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Validation;
@@ -25,7 +26,7 @@ use keys::{Keys, Source};
 use crate::webhook;
 
 /// How much an issuer's clock may be ahead of ours.
-const LEEWAY_SECONDS: i64 = 300;
+const LEEWAY_SECONDS: i64 = 60;
 /// How long discovery waits before it is tried again.
 const RETRY: Duration = Duration::from_secs(10);
 /// The pause between two looks whether keys are there.
@@ -78,29 +79,40 @@ impl Issuer {
 
     /// Whose a token of this issuer is. The reason of a refusal is for the log.
     pub(super) async fn authenticate(&self, token: &str) -> Result<User, String> {
-        let claims = self.verify(token).await.map_err(|why| format!("oidc: verify token: {why}"))?;
+        let keys = self.keys.current().ok_or("oidc: authenticator not initialized")?;
+        let claims = self.verify(token, &keys).await.map_err(|why| format!("oidc: verify token: {why}"))?;
         self.config.user(&claims)
     }
 
-    async fn verify(&self, token: &str) -> Result<Map<String, Value>, String> {
-        let header = jsonwebtoken::decode_header(token).map_err(|error| error.to_string())?;
+    /// What can be told without keys comes first: tokens that are no good anyway make nobody fetch any.
+    async fn verify(&self, token: &str, keys: &Arc<keys::Set>) -> Result<Map<String, Value>, String> {
+        let header = jsonwebtoken::decode_header(token).map_err(|error| format!("oidc: malformed jwt: {error}"))?;
+        let said = payload(token).ok_or("oidc: malformed jwt")?;
+        self.check(&said).map_err(|why| format!("oidc: {why}"))?;
         if !self.config.algorithms.contains(&header.alg) {
-            return Err(format!("id token signed with unsupported algorithm {:?}", header.alg));
+            let known: Vec<String> = self.config.algorithms.iter().map(|known| format!("{known:?}")).collect();
+            let (expected, got) = (quoted(&known), header.alg);
+            let what = "oidc: id token signed with unsupported algorithm";
+            return Err(format!("{what}, expected {expected} got \"{got:?}\""));
         }
-        let seen = self.keys.current().ok_or("oidc: authenticator not initialized")?;
-        let claims = match decode(token, &header, &seen) {
+        let claims = match decode(token, &header, keys) {
             Some(claims) => claims,
             // The issuer may have other keys by now.
-            None => {
-                let fresh = self.keys.renew(&seen).await?;
-                decode(token, &header, &fresh).ok_or("failed to verify id token signature")?
+            None => match self.keys.renew(keys).await {
+                Ok(fresh) => decode(token, &header, &fresh).ok_or("failed to verify id token signature".to_owned()),
+                Err(why) => Err(why),
             }
+            .map_err(|why| format!("failed to verify signature: {why}"))?,
         };
-        self.check(&claims)?;
+        self.check_audience(&claims)?;
         Ok(claims)
     }
 
     fn check(&self, claims: &Map<String, Value>) -> Result<(), String> {
+        if let Some(other) = claims.get("sub").filter(|sub| !sub.is_string() && !sub.is_null()) {
+            let why = claims::no(other, "string").replace("Go value", "Go struct field idToken.sub");
+            return Err(format!("failed to unmarshal claims: {why}"));
+        }
         let issuer = claims.get("iss").and_then(Value::as_str).unwrap_or_default();
         if issuer != self.config.url && !(is_google(issuer) && is_google(&self.config.url)) {
             return Err(format!(
@@ -108,23 +120,45 @@ impl Issuer {
                 self.config.url
             ));
         }
-        let audiences = match claims.get("aud") {
-            Some(Value::String(one)) => vec![one.as_str()],
-            Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
-        };
-        if !self.config.audiences.iter().any(|audience| audiences.contains(&&**audience)) {
-            return Err(format!("expected audience in {:?} got {audiences:?}", self.config.audiences));
-        }
         let now = jiff::Timestamp::now().as_second();
         let moment = |claim: &str| claims.get(claim).and_then(Value::as_f64).map(|seconds| seconds as i64);
-        if moment("exp").is_none_or(|until| until <= now) {
-            return Err("token is expired".into());
+        let until = moment("exp");
+        if until.is_none_or(|until| until <= now) {
+            return Err(format!("token is expired (Token Expiry: {})", shown(until)));
         }
-        if moment("nbf").is_some_and(|from| from > now + LEEWAY_SECONDS) {
-            return Err("current time before the nbf (not before) time".into());
+        if let Some(from) = moment("nbf").filter(|from| *from > now + LEEWAY_SECONDS) {
+            let (now, from) = (shown(Some(now)), shown(Some(from)));
+            return Err(format!("current time {now} before the nbf (not before) time: {from}"));
         }
         Ok(())
+    }
+
+    fn check_audience(&self, claims: &Map<String, Value>) -> Result<(), String> {
+        let audiences: Vec<String> = match claims.get("aud") {
+            Some(Value::String(one)) => vec![one.clone()],
+            Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            _ => Vec::new(),
+        };
+        if self.config.audiences.iter().any(|audience| audiences.contains(audience)) {
+            return Ok(());
+        }
+        let mut known = self.config.audiences.clone();
+        known.sort();
+        Err(format!("oidc: expected audience in {} got {}", quoted(&known), quoted(&audiences)))
+    }
+}
+
+/// Texts as Go shows a list of them.
+fn quoted(texts: &[String]) -> String {
+    let texts: Vec<String> = texts.iter().map(|text| quote(text)).collect();
+    format!("[{}]", texts.join(" "))
+}
+
+/// A moment as Go shows it; none is the beginning of Go's time.
+fn shown(second: Option<i64>) -> String {
+    match second.and_then(|second| jiff::Timestamp::from_second(second).ok()) {
+        Some(time) => time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string(),
+        None => "0001-01-01 00:00:00 +0000 UTC".to_owned(),
     }
 }
 
@@ -147,12 +181,16 @@ pub(super) fn claimed_issuer(token: &str) -> Option<String> {
     struct Claims {
         iss: String,
     }
-    let mut parts = token.split('.');
-    let (_, payload, _, None) = (parts.next()?, parts.next()?, parts.next()?, parts.next()) else { return None };
-    let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
-    let Claims { iss } = serde_json::from_slice(&payload).ok()?;
+    let Claims { iss } = payload(token)?;
     // Google's tokens name their issuer in two ways.
     Some(if iss == "accounts.google.com" { "https://accounts.google.com".into() } else { iss })
+}
+
+/// What stands in a token, nothing of it being verified.
+fn payload<T: serde::de::DeserializeOwned>(token: &str) -> Option<T> {
+    let mut parts = token.split('.');
+    let (_, payload, _, None) = (parts.next()?, parts.next()?, parts.next()?, parts.next()) else { return None };
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
 }
 
 fn is_google(issuer: &str) -> bool {

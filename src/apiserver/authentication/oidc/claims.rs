@@ -16,7 +16,10 @@ impl JwtIssuer {
         let mut user = User { name: self.name(claims, &tree)?, ..User::default() };
         user.groups = match (&self.groups, &self.groups_expression) {
             (Some(mapping), _) => groups(mapping, claims)?,
-            (None, Some(expression)) => expression.texts(&tree, "group")?,
+            (None, Some(expression)) => {
+                let failed = |why: &str| format!("oidc: error evaluating group claim expression: {why}");
+                expression.texts(&tree).map_err(|why| failed(&why))?.map_err(failed)?
+            }
             (None, None) => Vec::new(),
         };
         user.uid = match (&self.uid_claim, &self.uid_expression) {
@@ -30,7 +33,9 @@ impl JwtIssuer {
             user.extra.insert("authentication.kubernetes.io/credential-id".into(), vec![format!("JTI={id}")]);
         }
         for (key, expression) in &self.extra {
-            let values = expression.texts(&tree, "extra")?;
+            let failed = |why: &str| format!("oidc: error evaluating extra claim expression: {why}");
+            let values = expression.texts(&tree).map_err(|why| failed(&why))?;
+            let values = values.map_err(|why| failed(&format!("{}: {why}", expression.source())))?;
             if !values.is_empty() {
                 user.extra.insert(key.clone(), values);
             }
@@ -68,8 +73,8 @@ impl JwtIssuer {
             // Who has not shown that an address is theirs is not known by it.
             match claims.get("email_verified") {
                 None | Some(Value::Bool(true)) => {}
-                Some(Value::Bool(false)) => return Err("oidc: email not verified".into()),
-                Some(_) => return Err("oidc: parse 'email_verified' claim: not a boolean".into()),
+                Some(Value::Bool(false) | Value::Null) => return Err("oidc: email not verified".into()),
+                Some(other) => return Err(format!("oidc: parse 'email_verified' claim: {}", no(other, "bool"))),
             }
         }
         Ok(format!("{prefix}{name}"))
@@ -78,18 +83,39 @@ impl JwtIssuer {
 
 fn groups(mapping: &ClaimMapping, claims: &Claims) -> Result<Vec<String>, String> {
     let ClaimMapping { claim, prefix } = mapping;
-    let wrong = || format!("oidc: parse groups claim {claim:?}: neither a string nor a list of strings");
+    let wrong = |found: &Value| format!("oidc: parse groups claim {claim:?}: {}", no(found, "string"));
     let prefixed = |name: &str| format!("{prefix}{name}");
     match claims.get(claim) {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(Value::String(one)) => Ok(vec![prefixed(one)]),
-        Some(Value::Array(many)) => many.iter().map(|name| name.as_str().map(prefixed).ok_or_else(wrong)).collect(),
-        Some(_) => Err(wrong()),
+        Some(list @ Value::Array(many)) => {
+            many.iter().map(|name| name.as_str().map(prefixed).ok_or_else(|| wrong(list))).collect()
+        }
+        Some(other) => Err(wrong(other)),
     }
 }
 
-fn text<'a>(claims: &'a Claims, claim: &str) -> Result<&'a str, &'static str> {
-    claims.get(claim).ok_or("claim not present")?.as_str().ok_or("claim is not a string")
+/// The text of a claim. As for Go, null is none.
+fn text<'a>(claims: &'a Claims, claim: &str) -> Result<&'a str, String> {
+    match claims.get(claim) {
+        None => Err("claim not present".into()),
+        Some(Value::Null) => Ok(""),
+        Some(Value::String(text)) => Ok(text),
+        Some(other) => Err(no(other, "string")),
+    }
+}
+
+/// What Go says of a value that is of another type than the wanted one.
+pub(super) fn no(found: &Value, wanted: &str) -> String {
+    let kind = match found {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    format!("json: cannot unmarshal {kind} into Go value of type {wanted}")
 }
 
 #[cfg(test)]
@@ -120,7 +146,7 @@ mod tests {
         check(&plain, json!({"sub": "a", "groups": ["x", "y"]}), Ok(("https://issuer#a", &["oidc:x", "oidc:y"])));
         check(&plain, json!({"sub": "a", "groups": "x"}), Ok(("https://issuer#a", &["oidc:x"])));
         check(&plain, json!({"sub": "a"}), Ok(("https://issuer#a", &[])));
-        check(&plain, json!({"sub": 1}), Err("claim is not a string"));
+        check(&plain, json!({"sub": 1}), Err("cannot unmarshal number into Go value of type string"));
         check(&plain, json!({}), Err("oidc: parse username claims \"sub\": claim not present"));
         check(&plain, json!({"sub": "a", "groups": [1]}), Err("parse groups claim"));
         let email = JwtIssuer {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use api::quote::quote;
+use api::validation::field::{Error, ErrorList, Path};
 use jsonwebtoken::Algorithm;
 
 use super::expressions::{Expression, ValidationRule};
@@ -53,12 +55,9 @@ pub struct JwtIssuer {
 /// A description that no issuer fits.
 #[derive(Debug, thiserror::Error)]
 pub enum JwtIssuerError {
-    /// The URL is missing or of no use.
-    #[error("the issuer's URL {0:?} {1}")]
-    Url(String, &'static str),
-    /// Nobody could say which tokens are meant for this cluster.
-    #[error("an issuer needs at least one audience")]
-    Audiences,
+    /// Fields have values of no use.
+    #[error("{0}")]
+    Invalid(ErrorList),
     /// An algorithm that is unknown, or not served.
     #[error(
         "tokens signed with {0:?} are not accepted; known are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384"
@@ -103,17 +102,42 @@ impl JwtIssuer {
 
     /// Whether the description can be used.
     pub fn check(&self) -> Result<(), JwtIssuerError> {
-        check_url(&self.url)?;
+        let mut errors = ErrorList::new();
+        self.validate(&Path::root("jwt").index(0).child("issuer"), &[], &mut errors);
+        if errors.is_empty() { Ok(()) } else { Err(JwtIssuerError::Invalid(errors)) }
+    }
+
+    /// Complains of what cannot be used. Tokens of `own` issuers are the cluster's own.
+    pub(in crate::authentication) fn validate(&self, path: &Path, own: &[String], errors: &mut ErrorList) {
+        let at = path.child("url");
+        if self.url.is_empty() {
+            errors.push(Error::required(&at, ""));
+        } else {
+            if own.contains(&self.url) {
+                let why = format!("URL must not overlap with disallowed issuers: [{}]", own.join(" "));
+                errors.push(Error::invalid(&at, &*self.url, why));
+            }
+            check_url(&self.url, &at, errors);
+        }
         if let Some(url) = &self.discovery_url {
-            check_url(url)?;
-            if url.trim_end_matches('/') == self.url.trim_end_matches('/') {
-                return Err(JwtIssuerError::Url(url.clone(), "must be different from the discovery document's"));
+            let at = path.child("discoveryURL");
+            if !self.url.is_empty() && url.trim_end_matches('/') == self.url.trim_end_matches('/') {
+                errors.push(Error::invalid(&at, &**url, "discoveryURL must be different from URL"));
+            }
+            check_url(url, &at, errors);
+        }
+        let at = path.child("audiences");
+        if self.audiences.is_empty() {
+            errors.push(Error::required(&at, format!("at least one {at} is required")));
+        }
+        for (n, audience) in self.audiences.iter().enumerate() {
+            if audience.is_empty() {
+                errors.push(Error::required(&at.index(n), ""));
+            }
+            if self.audiences[..n].contains(audience) {
+                errors.push(Error::duplicate(&at.index(n), &**audience));
             }
         }
-        if self.audiences.is_empty() || self.audiences.iter().any(String::is_empty) {
-            return Err(JwtIssuerError::Audiences);
-        }
-        Ok(())
     }
 
     /// The algorithm of a name.
@@ -123,20 +147,22 @@ impl JwtIssuer {
     }
 }
 
-fn check_url(url: &str) -> Result<(), JwtIssuerError> {
-    let wrong = |why| Err(JwtIssuerError::Url(url.to_owned(), why));
-    let Ok(parsed) = url.parse::<http::Uri>() else { return wrong("cannot be parsed") };
-    if parsed.scheme_str() != Some("https") {
-        return wrong("has to begin with https://");
+fn check_url(url: &str, at: &Path, errors: &mut ErrorList) {
+    // Fragments are no part of what a URI is to others.
+    let (whole, fragment) = url.split_once('#').unwrap_or((url, ""));
+    let parsed = match whole.parse::<http::Uri>() {
+        Ok(parsed) => parsed,
+        Err(error) => return errors.push(Error::invalid(at, url, format!("parse {}: {error}", quote(url)))),
+    };
+    let named = parsed.authority().is_some_and(|authority| authority.as_str().contains('@'));
+    for (wrong, why) in [
+        (parsed.scheme_str() != Some("https"), "URL scheme must be https"),
+        (named, "URL must not contain a username or password"),
+        (parsed.query().is_some_and(|query| !query.is_empty()), "URL must not contain a query"),
+        (!fragment.is_empty(), "URL must not contain a fragment"),
+    ] {
+        if wrong {
+            errors.push(Error::invalid(at, url, why));
+        }
     }
-    if parsed.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return wrong("must not contain a username or password");
-    }
-    if parsed.query().is_some() {
-        return wrong("must not contain a query");
-    }
-    if url.contains('#') {
-        return wrong("must not contain a fragment");
-    }
-    Ok(())
 }

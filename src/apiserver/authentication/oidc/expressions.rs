@@ -76,6 +76,11 @@ impl Expression {
         if *self.program.returns() == Type::Bool { Ok(self) } else { Err("must evaluate to bool".into()) }
     }
 
+    /// As it is written.
+    pub(in crate::authentication) fn source(&self) -> &str {
+        &self.source
+    }
+
     /// Whether the expression reads a claim, by the words it is made of.
     pub(in crate::authentication) fn reads(&self, claim: &str) -> bool {
         ["claims.", "claims.?"].iter().any(|start| {
@@ -87,32 +92,35 @@ impl Expression {
         })
     }
 
+    /// What it makes of a variable; errors in upstream's words.
+    fn evaluate<'v>(&'v self, variable: &'static str, data: &'v Value) -> Result<cel::Value<'v>, String> {
+        let variables = Variables::new().with(variable, data);
+        let value = self.program.evaluate(&variables, &mut Budget::default());
+        value.map_err(|error| format!("expression '{}' resulted in error: {error}", self.source))
+    }
+
     /// The text it makes of the claims; errors in upstream's words, `what` being what it is for.
     pub(super) fn text(&self, claims: &Value, what: &str) -> Result<String, String> {
         let failed = |why: String| format!("oidc: error evaluating {what} claim expression: {why}");
-        let variables = Variables::new().with("claims", claims);
-        let value = self.program.evaluate(&variables, &mut Budget::default());
-        let value = value.map_err(|error| failed(error.to_string()))?;
+        let value = self.evaluate("claims", claims).map_err(failed)?;
         let text = value.as_str().map(str::to_owned);
         text.ok_or_else(|| failed(format!("{what} claim expression must return a string")))
     }
 
-    /// The texts it makes of the claims, empty ones left out.
-    pub(super) fn texts(&self, claims: &Value, what: &str) -> Result<Vec<String>, String> {
-        let failed = |why: &str| format!("oidc: error evaluating {what} claim expression: {why}");
-        let wrong = || failed("expression must return a string or a list of strings");
-        let variables = Variables::new().with("claims", claims);
-        let value = self.program.evaluate(&variables, &mut Budget::default());
-        let value = value.map_err(|error| failed(&error.to_string()))?;
-        let texts: Vec<String> = match (value.as_str(), &value) {
-            (Some(text), _) => vec![text.to_owned()],
-            (None, cel::Value::Null) => Vec::new(),
-            (None, cel::Value::List(list)) => (0..list.len())
-                .map(|at| list.get(at).and_then(|one| one.as_str().map(str::to_owned)).ok_or_else(wrong))
-                .collect::<Result<_, _>>()?,
-            _ => return Err(wrong()),
+    /// The texts it makes of the claims, empty ones left out. A list that a function made is a list as any other, which upstream
+    /// makes a difference of.
+    pub(super) fn texts(&self, claims: &Value) -> Result<Result<Vec<String>, &'static str>, String> {
+        let value = self.evaluate("claims", claims)?;
+        let texts: Option<Vec<String>> = match (value.as_str(), &value) {
+            (Some(text), _) => Some(vec![text.to_owned()]),
+            (None, cel::Value::Null) => Some(Vec::new()),
+            (None, cel::Value::List(list)) => {
+                (0..list.len()).map(|at| list.get(at).and_then(|one| one.as_str().map(str::to_owned))).collect()
+            }
+            _ => None,
         };
-        Ok(texts.into_iter().filter(|text| !text.is_empty()).collect())
+        let texts = texts.map(|texts| texts.into_iter().filter(|text| !text.is_empty()).collect());
+        Ok(texts.ok_or("expression must return a string or a list of strings"))
     }
 }
 
@@ -131,16 +139,10 @@ impl ValidationRule {
     }
 
     fn check(&self, variable: &'static str, data: &Value) -> Result<(), String> {
-        let variables = Variables::new().with(variable, data);
-        let value = self.condition.program.evaluate(&variables, &mut Budget::default());
-        if value.map_err(|error| error.to_string())?.is_true() {
+        if self.condition.evaluate(variable, data)?.is_true() {
             return Ok(());
         }
-        let source = &self.condition.source;
-        Err(match &*self.message {
-            "" => format!("validation expression '{source}' failed"),
-            message => format!("validation expression '{source}' failed: {message}"),
-        })
+        Err(format!("validation expression '{}' failed: {}", self.condition.source, self.message))
     }
 }
 
