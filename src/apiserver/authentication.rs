@@ -164,7 +164,7 @@ impl Authenticator {
         let ours = |user: Arc<User>| {
             let shared: Vec<String> = asked.iter().filter(|a| own.contains(a)).cloned().collect();
             if shared.is_empty() {
-                Err("token audiences are not acceptable".to_owned())
+                Err(UNKNOWN_TOKEN.to_owned())
             } else {
                 Ok(Authenticated { user, audiences: shared })
             }
@@ -188,7 +188,11 @@ impl Authenticator {
         };
         match (found, &self.webhook) {
             (Err(why), Some(webhook)) => {
-                let both = |other| if why == UNKNOWN_TOKEN { other } else { format!("{why}, {other}") };
+                let both = |other: String| match (&*why, &*other) {
+                    (UNKNOWN_TOKEN, _) => other,
+                    (_, UNKNOWN_TOKEN) => why,
+                    _ => format!("{why}, {other}"),
+                };
                 webhook.authenticate(token, asked).await.map_err(both)
             }
             (found, _) => found,

@@ -100,7 +100,7 @@ impl Reviewer {
 }
 
 fn refused() -> String {
-    "the webhook knows no such token".to_owned()
+    super::UNKNOWN_TOKEN.to_owned()
 }
 
 impl Known {
@@ -111,32 +111,36 @@ impl Known {
         });
         let answer = post(&self.target, Bytes::from(review.to_string())).await.map_err(|error| error.to_string())?;
         let review: Review = serde_json::from_slice(&answer).map_err(|error| error.to_string())?;
-        if !review.status.error.is_empty() && !review.status.authenticated {
+        let audiences = self.spoken_for(&review.status, asked);
+        if !review.status.error.is_empty() && !review.status.authenticated && !audiences.is_empty() {
             // An error is no answer: the next request asks anew.
             return Err(review.status.error);
         }
-        let found = self.judge(review.status, asked);
+        let found = judge(review.status, audiences);
         self.cache.put(digest, found.clone(), self.cache_ttl);
         found.ok_or_else(refused)
     }
 
-    fn judge(&self, status: Status, asked: &[String]) -> Option<Authenticated> {
-        let info = status.user.filter(|_| status.authenticated)?;
-        let spoken = status.audiences.filter(|audiences| !audiences.is_empty());
-        let spoken = spoken.as_deref().unwrap_or(&self.own);
-        let audiences: Vec<String> = asked.iter().filter(|audience| spoken.contains(audience)).cloned().collect();
-        if audiences.is_empty() {
-            return None;
-        }
-        let mut user = User {
-            name: info.username,
-            uid: info.uid,
-            groups: info.groups.unwrap_or_default(),
-            extra: info.extra.unwrap_or_default(),
-        };
-        super::add_authenticated(&mut user);
-        Some(Authenticated { user: Arc::new(user), audiences })
+    /// Those of the asked audiences that a token is for.
+    fn spoken_for(&self, status: &Status, asked: &[String]) -> Vec<String> {
+        let spoken = status.audiences.as_deref().filter(|audiences| !audiences.is_empty()).unwrap_or(&self.own);
+        asked.iter().filter(|audience| spoken.contains(audience)).cloned().collect()
     }
+}
+
+fn judge(status: Status, audiences: Vec<String>) -> Option<Authenticated> {
+    if !status.authenticated || audiences.is_empty() {
+        return None;
+    }
+    let info = status.user.unwrap_or_default();
+    let mut user = User {
+        name: info.username,
+        uid: info.uid,
+        groups: info.groups.unwrap_or_default(),
+        extra: info.extra.unwrap_or_default(),
+    };
+    super::add_authenticated(&mut user);
+    Some(Authenticated { user: Arc::new(user), audiences })
 }
 
 /// Posts a review, again where another try may help.
