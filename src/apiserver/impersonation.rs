@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{Status, User};
+use api::{Status, User, validation};
 use http::HeaderMap;
 
 use crate::authorization::{Attributes, Authorizer};
@@ -40,7 +40,7 @@ pub(crate) async fn apply(authorizer: &Authorizer, asker: Arc<User>, headers: &H
         authorizer.authorize(&asker, &what).await
     };
     let mut user = User { name: name.to_owned(), uid: uid.to_owned(), ..User::default() };
-    match name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')) {
+    match service_account(name) {
         Some((namespace, account)) => {
             may(Attributes { resource: "serviceaccounts", namespace, name: account, ..Attributes::default() }).await?;
             if groups.is_empty() {
@@ -67,4 +67,28 @@ pub(crate) async fn apply(authorizer: &Authorizer, asker: Arc<User>, headers: &H
     }
     tracing::debug!(asker = %asker.name, user = %user.name, "impersonation");
     Ok(Arc::new(user))
+}
+
+/// Namespace and name of the service account that a user's name is of, if it can be one's.
+fn service_account(name: &str) -> Option<(&str, &str)> {
+    let (namespace, account) = name.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+    let good = validation::dns1123_label(namespace).is_empty() && validation::dns1123_subdomain(account).is_empty();
+    good.then_some((namespace, account))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_service_accounts_are_well_formed() {
+        let check = |name: &str, expect: Option<(&str, &str)>| assert_eq!(service_account(name), expect, "{name}");
+        check("system:serviceaccount:a:b", Some(("a", "b")));
+        check("system:serviceaccount:a:b.c", Some(("a", "b.c")));
+        for other in ["u", "system:serviceaccount:a", "system:serviceaccount:a:b:c", "system:serviceaccount:A:b"] {
+            check(other, None);
+        }
+        check("system:serviceaccount::", None);
+        check("system:serviceaccount:a.b:c", None);
+    }
 }

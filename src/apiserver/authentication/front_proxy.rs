@@ -16,7 +16,8 @@ pub(super) fn user(headers: &HeaderMap, names: &RequestHeaders) -> Option<User> 
     let mut user = User { name: one(&names.username)?.to_owned(), ..User::default() };
     user.uid = one(&names.uid).unwrap_or_default().to_owned();
     let groups = names.groups.iter().flat_map(|name| headers.get_all(name.as_str()));
-    user.groups = groups.filter_map(|value| Some(value.to_str().ok()?.to_owned())).collect();
+    user.groups =
+        groups.filter_map(|value| value.to_str().ok().filter(|group| !group.is_empty()).map(str::to_owned)).collect();
     super::add_authenticated(&mut user);
     for (name, value) in headers {
         let key = names.extra_prefixes.iter().find_map(|prefix| name.as_str().strip_prefix(prefix.as_str()));
