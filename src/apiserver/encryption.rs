@@ -41,8 +41,11 @@ pub enum EncryptionError {
     #[error("error while parsing file: {0}")]
     Syntax(String),
     /// It says something that cannot be.
-    #[error("{0}")]
+    #[error("error while parsing file: {0}")]
     Invalid(String),
+    /// What it says of a kind is never looked at.
+    #[error("error while building transformers: resource {0:?} is masked by earlier rule {1:?}")]
+    Masked(String, String),
 }
 
 /// What is encrypted how. Lasts as long as the store it stands before.

@@ -4,6 +4,7 @@ use api::validation::field::{Error, ErrorList, Path};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::EncryptionError;
 use super::provider::{Cipher, Provider};
@@ -85,9 +86,12 @@ pub(super) fn parse(text: &str) -> Result<Vec<Rule>, EncryptionError> {
         rules.push(Rule { resources: config.resources, providers });
     }
     if errors.is_empty() {
-        return Ok(rules);
+        return match masked(&rules) {
+            None => Ok(rules),
+            Some((name, by)) => Err(EncryptionError::Masked(name, by)),
+        };
     }
-    Err(EncryptionError::Invalid(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")))
+    Err(EncryptionError::Invalid(errors.to_string()))
 }
 
 fn check_resources(resources: &[String], path: &Path, errors: &mut ErrorList) {
@@ -95,6 +99,16 @@ fn check_resources(resources: &[String], path: &Path, errors: &mut ErrorList) {
         errors.push(Error::required(path, format!("at least one {path} is required")));
     }
     let group = |name: &str| name.split_once('.').map_or("", |(_, group)| group).to_owned();
+    // Complaints about the list as a whole come first, each once.
+    let whole = |why: &str| Error::invalid(path, resources.to_vec(), why);
+    if resources.iter().enumerate().any(|(at, name)| resources[..at].contains(name)) {
+        errors.push(whole("the same resource cannot be specified multiple times"));
+    }
+    if resources.len() > 1 && resources.iter().any(|name| masks(name, resources)) {
+        errors.push(whole(
+            "using overlapping resources such as 'secrets' and '*.' in the same resource list is not allowed as they will be masked",
+        ));
+    }
     for (at, name) in resources.iter().enumerate() {
         let path = path.index(at);
         let why = match name.as_str() {
@@ -103,14 +117,11 @@ fn check_resources(resources: &[String], path: &Path, errors: &mut ErrorList) {
             name if group(name) == "events.k8s.io" => {
                 "'*.events.k8s.io' objects are stored using the 'events' API group in etcd. Use 'events' instead in the config file"
             }
+            name if group(name) == "extensions" => {
+                "'extensions' group has been removed and cannot be used for encryption"
+            }
             name if group(name) == "*" && name != "*.*" => {
                 "encrypting the same resource across groups is not supported"
-            }
-            name if resources[..at].iter().any(|before| before == name) => {
-                "the same resource cannot be specified multiple times"
-            }
-            name if resources.len() > 1 && masks(name, resources) => {
-                "using overlapping resources such as 'secrets' and '*.' in the same resource list is not allowed as they will be masked"
             }
             _ => continue,
         };
@@ -123,6 +134,21 @@ fn masks(name: &str, all: &[String]) -> bool {
     let Some(group) = name.strip_prefix("*.") else { return false };
     let of = |other: &str| other.split_once('.').map_or("", |(_, group)| group).to_owned();
     group == "*" || all.iter().any(|other| other != name && of(other) == group)
+}
+
+/// A name that a wildcard of an earlier rule stands for already, and that wildcard.
+fn masked(rules: &[Rule]) -> Option<(String, String)> {
+    let mut earlier: Vec<&String> = Vec::new();
+    for rule in rules {
+        for name in &rule.resources {
+            let all = [(*name).clone()];
+            if let Some(by) = earlier.iter().find(|by| *by != &name && masks(by, &all)) {
+                return Some((name.clone(), (**by).clone()));
+            }
+        }
+        earlier.extend(&rule.resources);
+    }
+    None
 }
 
 fn providers(configs: Vec<ProviderConfig>, path: &Path, errors: &mut ErrorList) -> Vec<Provider> {
@@ -144,7 +170,8 @@ fn providers(configs: Vec<ProviderConfig>, path: &Path, errors: &mut ErrorList) 
             0 => {
                 let why =
                     "provider does not contain any of the expected providers: KMS, AESGCM, AESCBC, Secretbox, Identity";
-                errors.push(Error::invalid(&path, "{}", why));
+                let found = json!({"AESGCM": null, "AESCBC": null, "Secretbox": null, "Identity": null, "KMS": null});
+                errors.push(Error::invalid(&path, found, why));
                 continue;
             }
             _ => {

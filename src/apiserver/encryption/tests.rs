@@ -161,6 +161,18 @@ fn complaints_are_upstreams_and_keep_secrets() {
     check(|c| c["resources"][0]["resources"] = json!(["secrets", "*."]), "using overlapping resources");
     check(|c| c["resources"][0]["resources"] = json!(["secrets", "secrets"]), "cannot be specified multiple times");
     check(|c| c["resources"][0]["resources"] = json!(["Secrets"]), "should not contain capital letters");
+    check(|c| c["resources"][0]["resources"] = json!(["*.extensions"]), "'extensions' group has been removed");
+    let twice = "error while parsing file: resources[0].resources: Invalid value: [\"a\",\"a\"]: the same resource";
+    check(|c| c["resources"][0]["resources"] = json!(["a", "a"]), twice);
+    let masked = "error while building transformers: resource \"secrets\" is masked by earlier rule \"*.\"";
+    check(
+        |c| {
+            let mut first = c["resources"][0].clone();
+            first["resources"] = json!(["*."]);
+            c["resources"].as_array_mut().unwrap().insert(0, first);
+        },
+        masked,
+    );
     check(|c| c["resources"][0]["providers"] = json!([]), "resources[0].providers is required");
     check(|c| c["resources"][0]["providers"] = json!([{}]), "provider does not contain any of the expected providers");
     check(
