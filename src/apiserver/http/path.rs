@@ -106,7 +106,7 @@ impl RequestInfo {
                 _ => {}
             }
         }
-        if !self.named && matches!(&*self.verb, "list" | "watch" | "deletecollection") {
+        if !self.named && matches!(&*self.verb, "list" | "watch") {
             let selector = query.get("fieldSelector").and_then(|text| FieldSelector::parse(text).ok());
             if let Some(name) = selector.as_ref().and_then(|s| s.exact("metadata.name"))
                 && !name.contains(['/', '%'])
