@@ -304,14 +304,17 @@ impl Trail {
     }
 
     /// Nobody could be found behind the credentials.
-    pub(crate) fn unauthenticated(&self, what: &Attributes<'_>, message: &str) {
+    pub(crate) fn unauthenticated(&self, what: &Attributes<'_>, refusal: &Status) {
         let nobody = User::default();
         let decision = self.audit.policy.decide(&nobody, what);
         let mut state = self.state.lock();
         state.event.level = decision.level;
         state.done = true;
         if decision.records(Stage::ResponseStarted) {
-            state.event.response_status = Some(serde_json::json!({"metadata": {}, "message": message, "code": 401}));
+            state.event.response_status = Some(event::status(refusal));
+            if state.event.level == Level::RequestResponse {
+                state.event.response_object = serde_json::value::to_raw_value(refusal).ok();
+            }
             // There is nobody to refuse it to any more.
             let _ = self.audit.record(&mut state.event, Stage::ResponseStarted);
         }
@@ -356,6 +359,10 @@ impl Trail {
 
     /// What is answered, if that is an object.
     pub(crate) fn reply(&self, reply: &Reply, resource: &Resource) {
+        // A status is told of with the metadata.
+        if let Reply::Status(status) = reply {
+            self.add(Level::Metadata, |event| event.response_status = Some(event::status(status)));
+        }
         if self.level() < Level::RequestResponse {
             return;
         }
@@ -383,10 +390,15 @@ impl Trail {
         if state.done {
             return;
         }
-        state.event.response_status = Some(match failure {
-            Some(status) => event::status(status),
-            None => serde_json::json!({"metadata": {}, "code": code}),
-        });
+        // Of what nothing is found to answer with no more is told than the code.
+        let failure = failure.filter(|status| !is_of_no_object(status));
+        match failure {
+            Some(status) => state.event.response_status = Some(event::status(status)),
+            None => {
+                let status = state.event.response_status.get_or_insert_with(|| serde_json::json!({"metadata": {}}));
+                status["code"] = code.into();
+            }
+        }
         if let (Some(status), Level::RequestResponse) = (failure, state.event.level) {
             state.event.response_object = serde_json::value::to_raw_value(status).ok();
         }
@@ -458,6 +470,12 @@ impl Drop for Trail {
     fn drop(&mut self) {
         self.finish(Stage::ResponseComplete, None);
     }
+}
+
+/// Whether a request was refused because nobody serves what it asks for, or in a form that it accepts.
+fn is_of_no_object(status: &Status) -> bool {
+    let nameless = status.details.as_ref().is_none_or(|details| details.kind.is_empty());
+    status.code == 406 || (status.code == 404 && nameless)
 }
 
 impl ObjectRef {

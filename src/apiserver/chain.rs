@@ -111,10 +111,10 @@ impl Chain {
             }
             Caller::Wire(peer, headers) => {
                 let asker = self.authenticator.authenticate(peer, headers, what.path).await;
-                let asker = asker.inspect_err(|_| {
+                let asker = asker.inspect_err(|refusal| {
                     self.metrics.unauthenticated();
                     if let Some(trail) = trail {
-                        trail.unauthenticated(what, &tried(peer, headers));
+                        trail.unauthenticated(what, refusal);
                     }
                 })?;
                 self.metrics.authenticated(peer);
@@ -250,18 +250,4 @@ fn put_owners(object: &mut Value, write: &admission::Attributes) {
     if let Some(owners) = write.owners.new.as_ref().filter(|owners| !owners.is_empty()) {
         object.put("metadata.managedFields", owners.to_value());
     }
-}
-
-/// How a client tried to say who it is, in upstream's words.
-fn tried(peer: &Peer, headers: &HeaderMap) -> String {
-    let scheme = headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let scheme = scheme.split_once(' ').map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
-    let mut ways: Vec<&str> = ["basic", "bearer"].into_iter().filter(|way| *way == scheme).collect();
-    if peer.presented_invalid() {
-        ways.push("x509");
-    }
-    if ways.is_empty() {
-        return "Authentication failed, no credentials provided".to_owned();
-    }
-    format!("Authentication failed, attempted: {}", ways.join(", "))
 }

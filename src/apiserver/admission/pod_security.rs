@@ -125,6 +125,9 @@ fn admit(registry: &Registry, attributes: &mut Attributes) -> Result<(), Status>
     let Some(namespace) = registry.namespace(&attributes.namespace) else { return Ok(()) };
     let policy = Policy::of(|name| namespace.meta.labels.get(name));
     if [&policy.enforce, &policy.audit, &policy.warn].iter().all(|standard| standard.level == Level::Privileged) {
+        if path.is_empty() {
+            notes::annotate(format!("{PREFIX}enforce-policy"), "privileged:latest".to_owned());
+        }
         return Ok(());
     }
     let at = |object: &Value| if path.is_empty() { Some(object.clone()) } else { object.at(path).cloned() };

@@ -32,7 +32,7 @@ pub(crate) enum Stage {
 
 /// An audit policy.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Policy {
     #[serde(default)]
     api_version: String,
@@ -49,7 +49,7 @@ pub(crate) struct Policy {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct Rule {
     level: Level,
     #[serde(default)]
@@ -70,7 +70,7 @@ struct Rule {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct GroupResources {
     #[serde(default)]
     group: String,
@@ -252,6 +252,8 @@ rules:
         };
         let head = "apiVersion: audit.k8s.io/v1\nkind: Policy\n";
         check(head, "0 rules");
+        // Fields that nobody knows are no reason, as upstream has it.
+        assert!(Policy::parse(&format!("{head}more: 1\nrules: [{{level: None, less: 2}}]")).is_ok());
         check("apiVersion: audit.k8s.io/v1beta1\nkind: Policy\nrules: [{level: None}]", "unknown group version");
         check(&format!("{head}rules: [{{level: All}}]"), "All");
         check(

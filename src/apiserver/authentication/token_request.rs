@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::service_account::{Bound, Reference, ServiceAccounts};
+use crate::notes;
 use crate::tree::Tree;
 
 const SHORTEST_SECONDS: i64 = 600;
@@ -104,12 +105,14 @@ impl ServiceAccounts {
             bound.warnafter = Some(expires);
             expires = now + EXTENDED_SECONDS;
         }
+        let id = uuid::Uuid::new_v4().to_string();
+        notes::annotate("authentication.kubernetes.io/issued-credential-id".to_owned(), format!("JTI={id}"));
         let claims = json!({
             "aud": audiences,
             "exp": expires,
             "iat": now,
             "iss": self.issuer(),
-            "jti": uuid::Uuid::new_v4().to_string(),
+            "jti": id,
             "kubernetes.io": bound,
             "nbf": now,
             "sub": format!("system:serviceaccount:{namespace}:{name}"),
