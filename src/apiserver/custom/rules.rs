@@ -51,6 +51,8 @@ pub(crate) fn of_default(schema: &Value, compiled: &Arc<Schema>, default: &Value
 impl Node {
     fn build(schema: &Value, compiled: &Arc<Schema>, root: bool) -> Option<Self> {
         let rules = schema.items("x-kubernetes-validations");
+        // One that says nothing is complained of where the schema is.
+        let rules: Vec<&Value> = rules.iter().filter(|rule| !rule.text("rule").trim().is_empty()).collect();
         let decl = if rules.is_empty() { None } else { declare(schema, root) };
         let part = |name: &str, compiled: Option<&Arc<Schema>>| {
             let schema = schema.get(name).filter(|schema| schema.is_object())?;

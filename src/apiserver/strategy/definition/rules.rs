@@ -3,7 +3,7 @@
 use api::validation::field::{Error, ErrorList, Path};
 use serde_json::{Value, json};
 
-use super::schema::field_path;
+use super::schema::{field_path, unreadable};
 use crate::custom::rules::{Compiled, compile, declare};
 use crate::tree::Tree;
 
@@ -45,16 +45,17 @@ pub(super) fn words(schema: &Value, path: &Path, errors: &mut ErrorList) {
         if breaks(field) {
             errors.push(Error::invalid(&path, field, "must not contain line breaks"));
         }
-        if !field.is_empty() && field_path(schema, field, true).is_err() {
+        // In a schema that cannot be read, nobody looks for fields.
+        if !field.is_empty() && unreadable(schema).is_none() && field_path(schema, field, true).is_err() {
             errors.push(Error::invalid(&path, field, "must be a valid path"));
         }
     }
 }
 
-/// Complaints about what the rules of a valid schema compute, and what that costs; what each costs alone is let pass where
-/// the schema is `unchanged`.
-pub(super) fn expressions(schema: &Value, unchanged: bool, path: &Path, errors: &mut ErrorList) {
-    let mut total = Total { each: !unchanged, ..Total::default() };
+/// Complaints about what the rules of a structural schema compute, and what that costs; what each costs alone is let pass
+/// where the schema is `unchanged`. Nothing is said of the rules of a schema that is `wrong` or has such inside it.
+pub(super) fn expressions(schema: &Value, unchanged: bool, path: &Path, wrong: &[Path], errors: &mut ErrorList) {
+    let mut total = Total { each: !unchanged, wrong, ..Total::default() };
     Place { schema, path: path.clone(), times: Some(1), apart: None, root: true }.walk(&mut total, errors);
     if total.sum > SCHEMA_MAX {
         for (path, _) in &total.most {
@@ -68,14 +69,16 @@ pub(super) fn expressions(schema: &Value, unchanged: bool, path: &Path, errors: 
 
 /// What all rules cost, and the most expensive ones.
 #[derive(Default)]
-struct Total {
+struct Total<'s> {
     /// Whether rules are looked at one by one.
     each: bool,
+    /// The schemas about which there are other complaints.
+    wrong: &'s [Path],
     sum: u64,
     most: Vec<(Path, u64)>,
 }
 
-impl Total {
+impl Total<'_> {
     fn add(&mut self, path: Path, cost: u64) {
         self.sum = self.sum.saturating_add(cost);
         if cost < SCHEMA_MAX / 100 {
@@ -99,7 +102,7 @@ struct Place<'s> {
 }
 
 impl Place<'_> {
-    fn walk(&self, total: &mut Total, errors: &mut ErrorList) {
+    fn walk(&self, total: &mut Total<'_>, errors: &mut ErrorList) {
         let object = |name: &str| self.schema.get(name).filter(|inner| inner.is_object());
         let apart = |known: bool| self.apart.clone().or_else(|| (!known).then(|| self.path.clone()));
         let inner = |schema, path, known| Place {
@@ -123,9 +126,9 @@ impl Place<'_> {
         self.own(total, errors);
     }
 
-    fn own(&self, total: &mut Total, errors: &mut ErrorList) {
+    fn own(&self, total: &mut Total<'_>, errors: &mut ErrorList) {
         let rules = self.schema.items("x-kubernetes-validations");
-        if rules.is_empty() {
+        if rules.is_empty() || total.wrong.iter().any(|path| self.holds(path)) {
             return;
         }
         let decl = declare(self.schema, self.root);
@@ -140,13 +143,19 @@ impl Place<'_> {
         }
     }
 
+    /// Whether a path is this place's or leads on from it.
+    fn holds(&self, path: &Path) -> bool {
+        let rest = path.as_str().strip_prefix(self.path.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    }
+
     fn one(
         &self,
         rule: &Value,
         compiled: &Compiled,
         times: u64,
         path: &Path,
-        total: &mut Total,
+        total: &mut Total<'_>,
         errors: &mut ErrorList,
     ) {
         let mut pay = |name: &str, field: &str, cost: u64, errors: &mut ErrorList| {

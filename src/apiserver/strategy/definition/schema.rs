@@ -44,27 +44,30 @@ pub(super) fn validate(schema: &Value, status: bool, unchanged: bool, path: &Pat
         found.push(Error::forbidden(&path.child("nullable"), "nullable cannot be true at the root"));
     }
     let unreadable = unreadable(schema);
+    let mut whole = ErrorList::new();
     if unreadable.is_none() {
-        let structural = validate_structural(schema, path);
-        match structural.is_empty() {
-            true => defaults::validate(schema, true, path, &mut found),
-            false => found.extend(structural),
+        whole.extend(validate_structural(schema, path));
+        if whole.is_empty() {
+            defaults::validate(schema, true, path, &mut whole);
         }
     }
-    Walk { no_defaults: None, in_meta: false, root: true }.schema(schema, path, &mut found);
+    let understood = unreadable.is_none() && whole.is_empty();
+    found.extend(whole);
+    let mut wrong = Vec::new();
+    Walk { no_defaults: None, in_meta: false, root: true }.schema(schema, path, &mut wrong, &mut found);
     // Mostly that was said already, in other words.
     if let Some(why) = unreadable.filter(|_| found.is_empty()) {
         found.push(Error::invalid(path, "", why));
     }
     // Of what is no schema, expressions cannot be understood.
-    if found.is_empty() {
-        rules::expressions(schema, unchanged, path, &mut found);
+    if understood {
+        rules::expressions(schema, unchanged, path, &wrong, &mut found);
     }
     errors.extend(found);
 }
 
 /// Why a schema cannot be made a structural one at all.
-fn unreadable(schema: &Value) -> Option<String> {
+pub(super) fn unreadable(schema: &Value) -> Option<String> {
     let says = |name: &str| match schema.get(name) {
         None | Some(Value::Null) => false,
         Some(Value::String(text)) => !text.is_empty(),
@@ -129,20 +132,17 @@ struct Walk {
 }
 
 impl Walk {
-    fn schema(self, schema: &Value, path: &Path, errors: &mut ErrorList) {
+    /// Complaints about a schema and those inside it. Which of them are `wrong` is noted.
+    fn schema(self, schema: &Value, path: &Path, wrong: &mut Vec<Path>, errors: &mut ErrorList) {
+        let before = errors.len();
         self.own(schema, path, errors);
+        let mut is_wrong = errors.len() > before;
         let inner = Walk { root: false, ..self };
         let object = |name: &str| schema.get(name).filter(|inner| inner.is_object());
-        if let Some(additional) = schema.at("additionalProperties") {
-            let path = path.child("additionalProperties");
-            if has_fields(schema) && *additional != Value::Bool(true) {
-                errors.push(Error::forbidden(&path, "additionalProperties and properties are mutual exclusive"));
-            }
-            if let Some(additional) = object("additionalProperties") {
-                let reason = "inside additionalProperties applying to object metadata";
-                let inside = if self.in_meta { Walk { no_defaults: Some(reason), ..inner } } else { inner };
-                inside.schema(additional, &path, errors);
-            }
+        if let Some(additional) = object("additionalProperties") {
+            let reason = "inside additionalProperties applying to object metadata";
+            let inside = if self.in_meta { Walk { no_defaults: Some(reason), ..inner } } else { inner };
+            inside.schema(additional, &path.child("additionalProperties"), wrong, errors);
         }
         let has_meta = self.root || schema.truth("x-kubernetes-embedded-resource");
         for (name, field) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
@@ -157,19 +157,24 @@ impl Walk {
                     });
                 }
             }
-            inside.schema(field, &path.child("properties").key(name), errors);
+            inside.schema(field, &path.child("properties").key(name), wrong, errors);
         }
         for name in ["not", "items"] {
             if let Some(schema) = object(name) {
-                inner.schema(schema, &path.child(name), errors);
+                inner.schema(schema, &path.child(name), wrong, errors);
             }
         }
         for name in ["allOf", "oneOf", "anyOf"] {
             for (at, schema) in schema.get(name).and_then(Value::as_array).into_iter().flatten().enumerate() {
-                inner.schema(schema, &path.child(name).index(at), errors);
+                inner.schema(schema, &path.child(name).index(at), wrong, errors);
             }
         }
+        let before = errors.len();
         lists_and_maps(schema, path, errors);
+        is_wrong |= errors.len() > before;
+        if is_wrong {
+            wrong.push(path.clone());
+        }
     }
 
     fn own(self, schema: &Value, path: &Path, errors: &mut ErrorList) {
@@ -183,8 +188,8 @@ impl Walk {
         for name in ["id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"] {
             let says = match schema.at(name) {
                 None => false,
-                Some(Value::Object(map)) => !map.is_empty() || name == "additionalItems",
-                Some(Value::String(text)) => !text.is_empty(),
+                Some(Value::Object(map)) => !map.is_empty() || matches!(name, "additionalItems" | "dependencies"),
+                Some(Value::String(text)) => !text.is_empty() || name == "$ref",
                 Some(_) => true,
             };
             if says {
@@ -211,6 +216,10 @@ impl Walk {
             errors.push(Error::invalid(&path, false, "must be true or undefined"));
         }
         rules::words(schema, path, errors);
+        if has_fields(schema) && schema.at("additionalProperties").is_some_and(|inner| *inner != Value::Bool(true)) {
+            let path = path.child("additionalProperties");
+            errors.push(Error::forbidden(&path, "additionalProperties and properties are mutual exclusive"));
+        }
     }
 }
 
@@ -220,6 +229,7 @@ fn has_fields(schema: &Value) -> bool {
 
 fn lists_and_maps(schema: &Value, path: &Path, errors: &mut ErrorList) {
     let (ty, list) = (schema.text("type"), schema.text("x-kubernetes-list-type"));
+    let listed = schema.at("x-kubernetes-list-type").is_some();
     let map = schema.at("x-kubernetes-map-type").and_then(Value::as_str);
     let typed = |wanted: &str, word: &str, errors: &mut ErrorList| {
         let why = format!("must be {wanted} if {word} is specified");
@@ -233,7 +243,7 @@ fn lists_and_maps(schema: &Value, path: &Path, errors: &mut ErrorList) {
         errors.push(Error::not_supported(&path.child("x-kubernetes-map-type"), map, &["atomic", "granular"]));
     }
     let items = schema.get("items").filter(|items| items.is_object());
-    if !list.is_empty() && ty != "array" {
+    if listed && ty != "array" {
         typed("array", "x-kubernetes-list-type", errors);
     } else if let Some(items) = items.filter(|_| list == "set") {
         let why = "must be atomic as item of a list with x-kubernetes-list-type=set";
@@ -250,14 +260,14 @@ fn lists_and_maps(schema: &Value, path: &Path, errors: &mut ErrorList) {
             _ => {}
         }
     }
-    if !list.is_empty() && !matches!(list, "atomic" | "set" | "map") {
+    if listed && !matches!(list, "atomic" | "set" | "map") {
         errors.push(Error::not_supported(&path.child("x-kubernetes-list-type"), list, &["atomic", "set", "map"]));
     }
     let keys = schema.items("x-kubernetes-list-map-keys");
     if !keys.is_empty() && list != "map" {
         let (path, why) =
             (path.child("x-kubernetes-list-type"), "must be map if x-kubernetes-list-map-keys is non-empty");
-        errors.push(if list.is_empty() { Error::required(&path, why) } else { Error::invalid(&path, list, why) });
+        errors.push(if listed { Error::invalid(&path, list, why) } else { Error::required(&path, why) });
     }
     if list == "map" {
         keyed(schema, items, keys, path, errors);
@@ -334,10 +344,12 @@ pub(crate) fn field_path<'s>(schema: &'s Value, path: &str, brackets: bool) -> R
             let end = after.find(['.', '[', ']']).unwrap_or(after.len());
             let name = &after[..end];
             rest = &after[end..];
-            if name.is_empty() {
-                return Err(END.into());
+            match after.chars().next() {
+                None => return Err(END.into()),
+                // No field has such a name.
+                Some(_) if name.is_empty() => return Err("does not refer to a valid field".into()),
+                Some(_) => name,
             }
-            name
         } else if let Some(after) = rest.strip_prefix('[') {
             if !brackets {
                 return Err("array notation is not allowed".into());

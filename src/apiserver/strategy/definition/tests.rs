@@ -144,6 +144,27 @@ fn urls_are_those_that_go_can_read() {
 }
 
 #[test]
+fn rules_are_looked_at_where_the_schema_is_one() {
+    let rule = json!([{ "rule": "true", "optionalOldSelf": true }]);
+    let why = |path: &str| {
+        format!(
+            "{path}.x-kubernetes-validations[0].optionalOldSelf: Invalid value: true: may not be set if oldSelf is not used in rule"
+        )
+    };
+    let check = |b: Value, expect: &[&str]| {
+        let a = json!({ "type": "string", "x-kubernetes-validations": rule });
+        let schema = json!({ "type": "object", "properties": { "a": a, "b": b }, "x-kubernetes-validations": rule });
+        let path = "spec.validation.openAPIV3Schema";
+        let expect: Vec<String> = expect.iter().map(|rest| format!("{path}{rest}")).collect();
+        assert_eq!(created(&definition(&schema, json!({}))), expect, "{schema}");
+    };
+    let (a, root) = (why(".properties[a]"), why(""));
+    check(json!({ "type": "string" }), &[&a, &root]);
+    let unique = ".properties[b].uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
+    check(json!({ "type": "array", "items": { "type": "string" }, "uniqueItems": true }), &[unique, &a]);
+}
+
+#[test]
 fn defaults_are_held_against_rules_and_metadata() {
     let check = |field: Value, expect: &[&str]| {
         let schema = json!({ "type": "object", "properties": { "f": field } });

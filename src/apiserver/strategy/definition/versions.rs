@@ -45,6 +45,10 @@ pub(super) const PARTS: [Part; 4] = [
         // The schema stands where the fields stand: in the version, or at the top.
         match said.version.at("schema.openAPIV3Schema").filter(|_| said.with_schema) {
             Some(schema) => {
+                if let Some(why) = schema::unreadable(schema).filter(|_| !fields.is_empty()) {
+                    let beside = path.as_str().trim_end_matches("selectableFields");
+                    errors.push(Error::invalid(&Path::root(&format!("{beside}schema.openAPIV3Schema")), "", why));
+                }
                 let count = selectable(fields, schema, path, errors);
                 if count > SELECTABLE_MAX && !said.unchanged {
                     errors.push(Error::too_many(path, count, SELECTABLE_MAX));
