@@ -51,16 +51,28 @@ const MAX_UNKNOWN: usize = 100;
 /// Lists and maps that say something when they are empty, although Go never writes that: upstream's defaults and rules ask
 /// whether they are there at all. By message, sorted.
 const EMPTY_SAYS: &[(&str, &str)] = &[
+    ("apiextensions/v1.JSONSchemaProps", "dependencies"),
     ("autoscaling/v2.HPAScalingRules", "policies"),
     ("core/v1.ConfigMap", "binaryData"),
     ("core/v1.Secret", "data"),
     ("storage/v1.StorageClass", "parameters"),
 ];
 
+/// Fields in which all lists and maps say something when they are empty: to upstream, some have changed then, and of the
+/// metadata of some templates most is refused. By message, sorted.
+const EMPTY_SAYS_IN: &[(&str, &str)] = &[
+    ("admissionregistration/v1.MutatingWebhookConfiguration", "webhooks"),
+    ("admissionregistration/v1.ValidatingWebhookConfiguration", "webhooks"),
+    ("core/v1.PersistentVolumeClaimTemplate", "metadata"),
+    ("networking/v1.NetworkPolicy", "spec"),
+    ("resource/v1.ResourceClaimTemplateSpec", "metadata"),
+];
+
 /// Reads an object the way Go reads it into its type, in place: fields the schema does not name are dropped, and so are
 /// nulls and zero values that mean the same as nothing; quantities, times and bytes take their canonical form. So
 /// defaulting and validation need to ask one question only: is the field there. A few lists and maps stay although they are
-/// empty ([`EMPTY_SAYS`]). [`canonical`] takes these out, and puts back what Go always writes. Returns the paths of the fields that were dropped for being unknown.
+/// empty ([`EMPTY_SAYS`], [`EMPTY_SAYS_IN`]). [`canonical`] takes these out, and puts back what Go always writes. Returns the
+/// paths of the fields that were dropped for being unknown.
 ///
 /// Values inside a message made from a CRD keep their types and zero values: validation speaks about those.
 pub fn decode(object: &mut Value, message: &Message) -> Result<Vec<String>, DecodeError> {
@@ -153,7 +165,7 @@ impl Walker {
             return Ok(structural);
         }
         self.value(value, &field.ty, structural, step)?;
-        Ok(structural || !is_unset(value, field) || says_empty(value, &step.place))
+        Ok(structural || !is_unset(value, field) || says_empty(value, step))
     }
 
     fn value(&mut self, value: &mut Value, ty: &Type, structural: bool, step: &Step<'_>) -> Result<(), DecodeError> {
@@ -304,9 +316,13 @@ pub(crate) fn is_unset(value: &Value, field: &Field) -> bool {
 }
 
 /// Whether a list or map that is empty stays because of where it stands.
-fn says_empty(value: &Value, place: &Place<'_>) -> bool {
-    let Place::Field(message, name) = place else { return false };
-    is_empty(value) && EMPTY_SAYS.binary_search(&(&*message.name, name)).is_ok()
+fn says_empty(value: &Value, step: &Step<'_>) -> bool {
+    let is_in = |place: &Place<'_>, table: &[(&str, &str)]| matches!(place, Place::Field(message, name) if table.binary_search(&(&*message.name, name)).is_ok());
+    // Without a schema nobody knows an empty map of labels from an empty struct, which is more than none.
+    let labels =
+        || value.is_object() && matches!(step.place, Place::Field(message, _) if message.name == "meta/v1.ObjectMeta");
+    let inside = || std::iter::successors(Some(step), |step| step.parent).any(|step| is_in(&step.place, EMPTY_SAYS_IN));
+    is_empty(value) && (is_in(&step.place, EMPTY_SAYS) || inside() && !labels())
 }
 
 /// Whether a value is a list or map that holds nothing.

@@ -51,6 +51,8 @@ pub(crate) use cluster::finalize as validate_finalize;
 pub(crate) use devices::admin_access;
 /// Complaints about writes of a pod's ephemeral containers and of its resources (new, old).
 pub(crate) use pod_validation::{validate_ephemeral, validate_resize};
+/// Complaints about the addresses that a service asks for (new, old).
+pub(crate) use service::addresses;
 pub(crate) use workloads::TEMPLATE_GENERATION;
 
 /// What becomes of dependents when a delete does not say.
@@ -75,6 +77,8 @@ pub(crate) enum Generation {
     Counted,
     /// As `Counted`, and when this part of the metadata changes.
     CountedWith(&'static str),
+    /// As `Counted`, and whenever an empty list or map is sent: the store has none, and upstream takes that for a change.
+    CountedWithEmpty,
     /// As `Counted`, but from what the client sent.
     CountedFromSent,
 }
@@ -99,6 +103,8 @@ pub(crate) struct Strategy {
     pub(crate) prepare_create: fn(&mut Value, &User),
     /// Changes a main write of an object (new, old); runs after mutating admission.
     pub(crate) prepare_update: fn(&mut Value, &Value),
+    /// Whether complaints about the metadata of a new object wait until nothing else is wrong with it.
+    pub(crate) metadata_last: bool,
     /// Complaints about an object.
     pub(crate) validate: fn(&Value, &mut ErrorList),
     /// Complaints about a new object, beside those about any.
@@ -137,6 +143,7 @@ impl Strategy {
         defaults: None,
         prepare_create: |_, _| {},
         prepare_update: |_, _| {},
+        metadata_last: false,
         validate: |_, _| {},
         validate_create: |_, _| {},
         prepare_delete: |_| {},

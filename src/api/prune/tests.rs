@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{EMPTY_SAYS, canonical, decode, warnings};
+use super::{EMPTY_SAYS, EMPTY_SAYS_IN, canonical, decode, warnings};
 use crate::schema::{Field, Message, MessageRef, Type, message};
 
 fn check(name: &str, mut object: Value, expect: Value, unknown: &[&str]) {
@@ -57,6 +57,22 @@ fn takes_nulls_and_zero_values_as_go_does() {
 fn keeps_empty_lists_and_maps_where_they_say_something() {
     check("core/v1.Secret", json!({"data": {}, "stringData": {}}), json!({"data": {}}), &[]);
     check("core/v1.Secret", json!({"data": null}), json!({}), &[]);
+    check(
+        "networking/v1.NetworkPolicy",
+        json!({"spec": {"ingress": [], "egress": [{"to": [], "ports": null}], "podSelector": {"matchLabels": {}}}}),
+        json!({"spec": {"ingress": [], "egress": [{"to": []}], "podSelector": {"matchLabels": {}}}}),
+        &[],
+    );
+    check(
+        "resource/v1.ResourceClaimTemplateSpec",
+        json!({"metadata": {"finalizers": [], "labels": {}, "name": ""}, "spec": {"devices": {"constraints": []}}}),
+        json!({"metadata": {"finalizers": []}, "spec": {"devices": {}}}),
+        &[],
+    );
+    for (name, field) in EMPTY_SAYS_IN {
+        assert!(message(name).unwrap().field(field).is_some(), "{name} {field}");
+    }
+    assert!(EMPTY_SAYS_IN.is_sorted());
     assert!(EMPTY_SAYS.is_sorted());
     for (name, field) in EMPTY_SAYS {
         assert!(message(name).unwrap().field(field).unwrap().omitempty, "{name} {field}");

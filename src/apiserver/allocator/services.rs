@@ -5,26 +5,37 @@ use api::validation::ip;
 use serde_json::{Value, json};
 
 use super::{Allocators, Claim, Hold};
+use crate::strategy;
 use crate::tree::Tree;
 
 impl Allocators {
     /// Gives a service what it needs and writes it into `new`; `old` is the service as it is. The complaints are
     /// upstream's.
     pub(crate) fn allocate(&self, new: &mut Value, old: Option<&Value>) -> Result<Hold<'_>, ErrorList> {
+        let wrong = strategy::addresses(new, old);
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
         let before = old.map(|old| self.claims(old)).unwrap_or_default();
         let mut hold = Hold { allocators: self, taken: Vec::new(), freed: Vec::new(), doubt: false };
-        self.address(new, &before, &mut hold)?;
-        self.node_ports(new, &before, &mut hold)?;
+        self.address(new, old, &before, &mut hold)?;
+        self.node_ports(new, old.is_none(), &before, &mut hold)?;
         let after = self.claims(new);
         hold.freed = before.into_iter().filter(|claim| !after.contains(claim)).collect();
         Ok(hold)
     }
 
-    fn address(&self, service: &mut Value, before: &[Claim], hold: &mut Hold<'_>) -> Result<(), ErrorList> {
+    fn address(
+        &self,
+        service: &mut Value,
+        old: Option<&Value>,
+        before: &[Claim],
+        hold: &mut Hold<'_>,
+    ) -> Result<(), ErrorList> {
         if service.text("spec.type") == "ExternalName" {
             return Ok(());
         }
-        self.families(service)?;
+        self.families(service, old)?;
         let asked = match service.text("spec.clusterIP") {
             "" => service.items("spec.clusterIPs").first().and_then(Value::as_str).unwrap_or_default(),
             asked => asked,
@@ -65,44 +76,107 @@ impl Allocators {
     }
 
     /// One family, that of the network. A headless service that selects nothing may have addresses of both.
-    fn families(&self, service: &mut Value) -> Result<(), ErrorList> {
+    fn families(&self, service: &mut Value, old: Option<&Value>) -> Result<(), ErrorList> {
         let family = self.network.family();
         let unselected = service.text("spec.clusterIP") == "None" && service.at("spec.selector").is_none();
+        service.default_to("spec.ipFamilyPolicy", if unselected { "RequireDualStack" } else { "SingleStack" });
+        let policy = service.text("spec.ipFamilyPolicy").to_owned();
+        self.one_or_two(service, old, &policy)?;
+        let other = if family == "IPv4" { "IPv6" } else { "IPv4" };
         if unselected {
-            let other = if family == "IPv4" { "IPv6" } else { "IPv4" };
-            service.default_to("spec.ipFamilyPolicy", "RequireDualStack");
-            service.default_to("spec.ipFamilies", json!([family, other]));
+            service.default_to("spec.ipFamilies", json!([family]));
+            let first = service.items("spec.ipFamilies").first().cloned().unwrap_or_default();
+            if policy != "SingleStack" && service.items("spec.ipFamilies").len() < 2 {
+                let second = if first == family { other } else { family };
+                service.put("spec.ipFamilies", json!([first, second]));
+            }
             return Ok(());
         }
         let path = Path::root("spec");
-        if service.text("spec.ipFamilyPolicy") == "RequireDualStack" {
+        let mut errors = ErrorList::new();
+        if policy == "RequireDualStack" {
             let why = "this cluster is not configured for dual-stack services";
-            return Err(vec![Error::invalid(&path.child("ipFamilyPolicy"), "RequireDualStack", why)].into());
+            errors.push(Error::invalid(&path.child("ipFamilyPolicy"), policy, why));
         }
-        for (at, asked) in service.items("spec.ipFamilies").iter().enumerate() {
-            if asked != family {
-                let path = path.child("ipFamilies").index(at);
-                return Err(vec![Error::invalid(&path, asked.clone(), "not configured on this cluster")].into());
-            }
+        for (at, asked) in service.items("spec.ipFamilies").iter().enumerate().filter(|(_, asked)| *asked != family) {
+            let path = path.child("ipFamilies").index(at);
+            errors.push(Error::invalid(&path, asked.clone(), "not configured on this cluster"));
         }
-        service.default_to("spec.ipFamilyPolicy", "SingleStack");
+        if !errors.is_empty() {
+            return Err(errors);
+        }
         service.put("spec.ipFamilies", json!([family]));
         Ok(())
     }
 
-    fn node_ports(&self, service: &mut Value, before: &[Claim], hold: &mut Hold<'_>) -> Result<(), ErrorList> {
+    /// As many addresses and families as the policy means. Who changes it to one, and nothing else, gives up the second.
+    fn one_or_two(&self, service: &mut Value, old: Option<&Value>, policy: &str) -> Result<(), ErrorList> {
+        let (family, path) = (self.network.family(), Path::root("spec"));
+        let mut errors = ErrorList::new();
+        for (field, released, several) in
+            [("clusterIPs", "cluster IP", "cluster IPs"), ("ipFamilies", "IP family", "IP families")]
+        {
+            let at = format!("spec.{field}");
+            let (now, before) = (service.items(&at).to_vec(), old.map_or(&[][..], |old| old.items(&at)));
+            let wrong = |why: String| Error::invalid(&path.child("ipFamilyPolicy"), policy, why);
+            if policy != "SingleStack" {
+                if !now.is_empty() && now.len() < before.len() {
+                    errors.push(wrong(format!("must be 'SingleStack' to release the secondary {released}")));
+                }
+            } else if now.len() > 1 && now == before {
+                service.put(&at, json!([now[0]]));
+            } else if now.len() == 2 {
+                let why = "must be 'RequireDualStack' or 'PreferDualStack' when multiple";
+                errors.push(wrong(format!("{why} {several} are specified")));
+            }
+        }
+        let addresses = service.items("spec.clusterIPs");
+        let unnamed = addresses.iter().enumerate().skip(service.items("spec.ipFamilies").len());
+        for (at, address) in unnamed.filter(|(_, address)| *address != "None") {
+            let is_v6 = address.as_str().and_then(ip::parse_ip).is_some_and(|address| address.is_ipv6());
+            let asked = if is_v6 { "IPv6" } else { "IPv4" };
+            if asked != family {
+                let path = path.child("clusterIPs").index(at);
+                errors.push(Error::invalid(
+                    &path,
+                    addresses.to_vec(),
+                    format!("{asked} is not configured on this cluster"),
+                ));
+            }
+        }
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    fn node_ports(
+        &self,
+        service: &mut Value,
+        is_new: bool,
+        before: &[Claim],
+        hold: &mut Hold<'_>,
+    ) -> Result<(), ErrorList> {
         let kind = service.text("spec.type").to_owned();
         let needed = match kind.as_str() {
             "NodePort" => true,
             "LoadBalancer" => service.at("spec.allocateLoadBalancerNodePorts") != Some(&Value::Bool(false)),
             _ => false,
         };
+        // Of other services they are forbidden, which is said elsewhere.
+        if !matches!(kind.as_str(), "NodePort" | "LoadBalancer") {
+            return Ok(());
+        }
         let path = Path::root("spec").child("ports");
         // Ports of one number, under several protocols, have one node port.
         let mut given: Vec<(i64, i64)> = service.items("spec.ports").iter().filter_map(asks).collect();
+        let mut claimed: Vec<(i64, i64)> = Vec::new();
         for (at, port) in service.items_mut("spec.ports").iter_mut().enumerate() {
             match asks(port) {
-                Some((_, asked)) => self.claim_port(asked, &path.index(at).child("nodePort"), before, hold)?,
+                Some(both) if is_new && claimed.contains(&both) => {}
+                Some(both) => {
+                    let taken = if is_new { &[][..] } else { &hold.taken[..] };
+                    let before: Vec<Claim> = before.iter().chain(taken).copied().collect();
+                    self.claim_port(both.1, &path.index(at).child("nodePort"), &before, hold)?;
+                    claimed.push(both);
+                }
                 None if needed => {
                     let number = port.int("port").unwrap_or(0);
                     let same = given.iter().find(|(port, _)| *port == number).map(|(_, given)| *given);
@@ -145,7 +219,7 @@ impl Allocators {
                 "provided port is not in the valid range. The range of valid ports is {range}"
             )));
         };
-        if before.contains(&claim) || hold.taken.contains(&claim) {
+        if before.contains(&claim) {
             return Ok(());
         }
         if !self.take(claim) {
@@ -158,5 +232,5 @@ impl Allocators {
 
 /// Port and node port of a port that asks for one.
 fn asks(port: &Value) -> Option<(i64, i64)> {
-    Some((port.int("port")?, port.int("nodePort").filter(|port| *port != 0)?))
+    Some((port.int("port").unwrap_or(0), port.int("nodePort").filter(|port| *port != 0)?))
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api::managed_fields::ManagedFields;
+use api::validation::field::ErrorList;
 use api::{Object, Reply, Request, Status, WriteOptions};
 use embedded_store::Expect;
 use serde_json::Value;
@@ -58,11 +59,16 @@ impl Registry {
         let version = metadata::take_version(&mut attributes.object);
         metadata::prepare_create(&mut attributes.object, &storage, strategy, &request.namespace)?;
         (strategy.prepare_create)(&mut attributes.object, &request.user);
+        let mut hold = self.allocate(&storage, &mut attributes.object, None)?;
         let mut errors = metadata::validate_name(&attributes.object, strategy);
         errors.extend(metadata::validate(&attributes.object, &storage));
+        let of_metadata = if strategy.metadata_last { std::mem::take(&mut errors) } else { ErrorList::new() };
         self.check_admin_access(&storage, &request.namespace, &attributes.object, None, &mut errors).await?;
         (strategy.validate)(&attributes.object, &mut errors);
         (strategy.validate_create)(&attributes.object, &mut errors);
+        if errors.is_empty() {
+            errors = of_metadata;
+        }
         errors.extend(ownership::validate(attributes.owners.new.as_ref()));
         errors.extend(custom::validate(&storage, Part::Main, &attributes.object, None));
         let name = attributes.object.text("metadata.name").to_owned();
@@ -72,7 +78,6 @@ impl Registry {
         attributes.name = name;
         attributes.warnings.extend((strategy.warnings)((&attributes.object, None)));
         attributes.warnings.extend(custom::warnings(&storage, &attributes.object, None));
-        let mut hold = self.allocate(&storage, &mut attributes.object, None)?;
         admission::validate(self, &mut attributes).await?;
         // The charge is underway until the object is written.
         let Attributes { mut object, owners, warnings, charge: _charge, .. } = attributes;

@@ -97,7 +97,7 @@ pub(super) fn prepare_update(new: &mut Value, old: &Value, strategy: &Strategy) 
 pub(super) fn count_change(new: &mut Value, old: &Value, resource: &Resource, strategy: &Strategy) {
     let also = match strategy.generation {
         Generation::Sent | Generation::One => return,
-        Generation::Counted | Generation::CountedFromSent => None,
+        Generation::Counted | Generation::CountedFromSent | Generation::CountedWithEmpty => None,
         Generation::CountedWith(field) => Some(field),
     };
     let apart = resource.builtin || resource.has_subresource("status");
@@ -109,6 +109,9 @@ pub(super) fn count_change(new: &mut Value, old: &Value, resource: &Resource, st
     let differs = counted(new) != counted(old)
         || new.as_object().into_iter().flatten().any(|(key, value)| !aside(key) && old.get(key) != Some(value));
     let really = || {
+        if strategy.generation == Generation::CountedWithEmpty {
+            return true;
+        }
         let rest = |object: &Value| {
             let object = object.as_object().into_iter().flatten().filter(|(key, _)| !aside(key));
             Value::Object(object.map(|(key, value)| (key.clone(), value.clone())).collect())
@@ -146,7 +149,7 @@ pub(super) fn same(new: &Value, old: &Value, resource: &Resource) -> bool {
     if new == old {
         return true;
     }
-    // The first difference that is more than an empty struct ends the search: most writes change something.
+    // The first difference that is more than an empty struct or list ends the search: most writes change something.
     if !alike(new, old) {
         return false;
     }
@@ -158,7 +161,7 @@ pub(super) fn same(new: &Value, old: &Value, resource: &Resource) -> bool {
     written(new) == written(old)
 }
 
-/// Whether two values differ in nothing but objects that hold nothing.
+/// Whether two values differ in nothing but objects and lists that hold nothing.
 fn alike(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Object(one), Value::Object(other)) => {
@@ -173,7 +176,11 @@ fn alike(one: &Value, other: &Value) -> bool {
 }
 
 fn is_hollow(value: &Value) -> bool {
-    value.as_object().is_some_and(|map| map.values().all(is_hollow))
+    match value {
+        Value::Object(map) => map.values().all(is_hollow),
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    }
 }
 
 /// Complaints about the name of a new object, which it then has for good.

@@ -195,6 +195,10 @@ impl Registry {
                 metadata::count_change(&mut new, old, storage, strategy);
             }
         }
+        let mut hold = match part {
+            Part::Main => self.allocate(storage, &mut new, Some(old))?,
+            _ => None,
+        };
         let mut errors = metadata::validate(&new, storage);
         metadata::validate_update(&new, old, &mut errors);
         errors.extend(ownership::validate(attributes.owners.new.as_ref()));
@@ -226,10 +230,6 @@ impl Registry {
         if !errors.is_empty() {
             return Err(Status::invalid(&storage.group, &storage.kind, &request.name, error::causes(&errors)));
         }
-        let mut hold = match part {
-            Part::Main => self.allocate(storage, &mut new, Some(old))?,
-            _ => None,
-        };
         attributes.object = new;
         if unconditional {
             // Who validates sees what the write is about to replace.

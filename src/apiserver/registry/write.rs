@@ -128,7 +128,7 @@ impl Registry {
         self.catch_up().await.unwrap();
     }
 
-    /// Gives a service what it needs; other kinds need nothing.
+    /// Gives a service what it needs, before anybody asks whether it is valid otherwise; other kinds need nothing.
     pub(super) fn allocate(
         &self,
         storage: &Resource,

@@ -325,7 +325,7 @@ impl At<'_, '_> {
         self.get("labels").labels(errors);
         for (field, value) in self.value.as_object().into_iter().flatten() {
             let field = field.as_str();
-            let empty = self.get(field).is_empty() || field == "generation" && value == 0;
+            let empty = value == "" || field == "generation" && value == 0;
             if !matches!(field, "annotations" | "labels") && !empty {
                 // As Go's field is called.
                 self.get(if field == "uid" { "uID" } else { field }).forbidden(errors, "cannot be set");

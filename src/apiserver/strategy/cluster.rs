@@ -117,6 +117,7 @@ pub(super) const EVENT: Strategy = Strategy {
     garbage: Garbage::Unsupported,
     durability: Durability::Deferred,
     name: |_| Vec::new(),
+    metadata_last: true,
     validate: events::event,
     ..Strategy::DEFAULT
 };
@@ -124,6 +125,7 @@ pub(super) const EVENT: Strategy = Strategy {
 /// The same objects, written by those who know the newer group.
 pub(super) const EVENT_V1: Strategy = Strategy {
     name: Strategy::DEFAULT.name,
+    metadata_last: false,
     validate: events::event_v1,
     validate_create: events::new_event_v1,
     validate_update: events::event_v1_update,

@@ -82,10 +82,11 @@ fn validate_api_service(service: &Value, errors: &mut ErrorList) {
     }
 }
 
-/// As upstream, which asks nothing about the names of budgets.
+/// As upstream, which asks nothing about the names of budgets, and about their metadata nothing of its own.
 pub(super) const DISRUPTION_BUDGET: Strategy = Strategy {
     name: |_| Vec::new(),
     generation: Generation::Counted,
+    metadata_last: true,
     status: Some(r#"{"disruptionsAllowed":0,"currentHealthy":0,"desiredHealthy":0,"expectedPods":0}"#),
     validate: |budget, errors| {
         let root = At::root(budget);
@@ -115,6 +116,10 @@ pub(super) const DISRUPTION_BUDGET: Strategy = Strategy {
 pub(super) const RESOURCE_CLAIM: Strategy = Strategy {
     status: Some("{}"),
     default: |claim| default_requests(claim, "spec.devices.requests"),
+    defaults: Some(|| {
+        let results = ("status.allocation.devices.results[].tolerations[].operator", EQUAL);
+        Defaults::new(&[results]).with("spec.devices.requests[]", &TOLERATIONS)
+    }),
     validate_create: devices::claim,
     validate_update: devices::claim_update,
     validate_status: devices::claim_status,
@@ -125,6 +130,7 @@ pub(super) const RESOURCE_CLAIM: Strategy = Strategy {
 
 pub(super) const RESOURCE_CLAIM_TEMPLATE: Strategy = Strategy {
     default: |template| default_requests(template, "spec.spec.devices.requests"),
+    defaults: Some(|| Defaults::new(&[]).with("spec.spec.devices.requests[]", &TOLERATIONS)),
     validate: devices::template,
     validate_update: |new, old, errors| immutable_spec("ResourceClaimTemplateSpec", new, old, errors),
     returns_deleted: true,
@@ -139,6 +145,10 @@ pub(super) const DEVICE_CLASS: Strategy = Strategy {
     off: off::DEVICE_CLASS,
     ..Strategy::DEFAULT
 };
+
+const EQUAL: &str = r#""Equal""#;
+const TOLERATIONS: [(&str, &str); 2] =
+    [("exactly.tolerations[].operator", EQUAL), ("firstAvailable[].tolerations[].operator", EQUAL)];
 
 /// Who does not say how many devices wants one; who wants all of them gives no number.
 fn default_requests(object: &mut Value, path: &str) {

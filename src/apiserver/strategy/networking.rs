@@ -32,7 +32,7 @@ pub(super) const INGRESS_CLASS: Strategy = Strategy {
 };
 
 pub(super) const NETWORK_POLICY: Strategy = Strategy {
-    generation: Generation::Counted,
+    generation: Generation::CountedWithEmpty,
     default: |policy| {
         if policy.at("spec").is_some() && policy.items("spec.policyTypes").is_empty() {
             let egress = !policy.items("spec.egress").is_empty();

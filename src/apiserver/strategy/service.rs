@@ -4,8 +4,11 @@ mod endpoints;
 mod validation;
 
 use api::validation::dns1035_label;
+use api::validation::field::ErrorList;
 use serde_json::{Value, json};
 
+use super::at::At;
+use super::semantic::same_at;
 use super::warnings;
 use super::workloads::immutable_text;
 use super::{Generation, Strategy};
@@ -55,7 +58,11 @@ pub(super) const SERVICE: Strategy = Strategy {
     },
     defaults: Some(|| Defaults::new(&[("spec.sessionAffinity", r#""None""#), ("spec.ports[].protocol", r#""TCP""#)])),
     validate: validation::service,
-    prepare_update: keep_what_was_given,
+    prepare_create: |service, _| drop_policy_of_nobody(service),
+    prepare_update: |service, old| {
+        keep_what_was_given(service, old);
+        drop_policy_of_nobody(service);
+    },
     validate_update: validation::service_update,
     validate_status: validation::service_status,
     create_on_update: true,
@@ -65,11 +72,38 @@ pub(super) const SERVICE: Strategy = Strategy {
     ..Strategy::DEFAULT
 };
 
+/// Complaints about the addresses that a service asks for, which are heard before it is given any. As in any write, what is
+/// wrong already may stay.
+pub(crate) fn addresses(new: &Value, old: Option<&Value>) -> ErrorList {
+    let complaints = |service: &Value| {
+        let mut errors = ErrorList::new();
+        if has_addresses(service) {
+            validation::cluster_ips(&At::root(service).get("spec"), &mut errors);
+        }
+        errors
+    };
+    let mut found = complaints(new);
+    if !found.is_empty()
+        && let Some(old) = old
+    {
+        let before = complaints(old);
+        found.retain(|error| !before.contains(error));
+    }
+    found
+}
+
 /// A service that leaves out what was given to it keeps it, as long as its type has use for it; what came with another
 /// type goes with it.
 fn keep_what_was_given(new: &mut Value, old: &Value) {
     keep_allocated(new, old);
     drop_what_came_with_the_type(new, old);
+}
+
+/// What is only a name has no endpoints that traffic from inside could go to. What is no policy is complained of.
+fn drop_policy_of_nobody(service: &mut Value) {
+    if !has_addresses(service) && matches!(service.text("spec.internalTrafficPolicy"), "Cluster" | "Local") {
+        service.cut("spec.internalTrafficPolicy");
+    }
 }
 
 const ADDRESS: &str = "spec.clusterIP";
@@ -199,7 +233,14 @@ pub(super) const ENDPOINT_SLICE: Strategy = Strategy {
         }
     },
     validate: endpoints::slice,
-    validate_update: |new, old, errors| immutable_text(new, old, "addressType", errors),
+    validate_create: endpoints::slice_endpoints,
+    validate_update: |new, old, errors| {
+        // Of what has been taken once nothing is asked.
+        if !same_at(new, old, "endpoints") {
+            endpoints::slice_endpoints(new, errors);
+        }
+        immutable_text(new, old, "addressType", errors);
+    },
     warnings: warnings::endpoints,
     ..Strategy::DEFAULT
 };

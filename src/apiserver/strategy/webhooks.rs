@@ -28,7 +28,7 @@ fn defaults() -> Defaults {
 }
 
 pub(super) const MUTATING: Strategy = Strategy {
-    generation: Generation::Counted,
+    generation: Generation::CountedWithEmpty,
     defaults: Some(|| defaults().with("webhooks[]", &[("reinvocationPolicy", r#""Never""#)])),
     validate,
     unconditional_update: false,
@@ -36,7 +36,7 @@ pub(super) const MUTATING: Strategy = Strategy {
 };
 
 pub(super) const VALIDATING: Strategy = Strategy {
-    generation: Generation::Counted,
+    generation: Generation::CountedWithEmpty,
     defaults: Some(defaults),
     validate,
     unconditional_update: false,

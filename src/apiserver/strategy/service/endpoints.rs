@@ -51,11 +51,16 @@ pub(super) fn endpoints(object: &Value, errors: &mut ErrorList) {
     }
 }
 
-/// Complaints about an EndpointSlice.
+/// Complaints about an EndpointSlice, but for its endpoints.
 pub(super) fn slice(object: &Value, errors: &mut ErrorList) {
     let root = At::root(object);
     root.check(&[("addressType", Rule::OneOf(&["FQDN", "IPv4", "IPv6"]))], errors);
     slice_ports(&root, errors);
+}
+
+/// Complaints about the endpoints of an EndpointSlice.
+pub(super) fn slice_endpoints(object: &Value, errors: &mut ErrorList) {
+    let root = At::root(object);
     if root.items("endpoints").len() > 1000 {
         root.get("endpoints").too_many(errors, 1000);
         return;

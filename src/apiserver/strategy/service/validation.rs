@@ -125,7 +125,8 @@ fn affinity(spec: &At, errors: &mut ErrorList) {
     }
 }
 
-fn cluster_ips(spec: &At, errors: &mut ErrorList) {
+/// Complaints about what a service asks of its addresses.
+pub(super) fn cluster_ips(spec: &At, errors: &mut ErrorList) {
     let list = spec.get("clusterIPs");
     let addresses: Vec<&str> = spec.items("clusterIPs").iter().filter_map(Value::as_str).collect();
     match (spec.text("clusterIP"), addresses.first()) {

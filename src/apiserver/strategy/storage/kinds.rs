@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use super::validation;
 use crate::strategy::at::{At, Rule};
-use crate::strategy::pod_validation;
 use crate::strategy::upstream_form;
 use crate::strategy::workloads::immutable_of;
+use crate::strategy::{pod_validation, semantic};
 use crate::tree::Tree;
 
 /// Most parameters of a class, and most bytes in them; also most bytes of an attachment's metadata.
@@ -213,7 +213,7 @@ pub(super) fn node_update(new: &Value, old: &Value, errors: &mut ErrorList) {
     };
     for before in old.items("spec.drivers") {
         for driver in new.items("spec.drivers").iter().filter(|driver| driver["name"] == before["name"]) {
-            if fixed(driver) != fixed(before) {
+            if !semantic::same(&fixed(driver), &fixed(before)) {
                 errors.push(Error::immutable(&list.path(), upstream_form::of("CSINodeDriver", &fixed(driver))));
             }
         }
