@@ -100,6 +100,9 @@ pub(crate) fn comparable(case: &Case, verdict: Verdict) -> Verdict {
             if let Some(message) = schema::for_kind(&case.row.group, &case.row.version, &case.row.kind) {
                 prune::canonical(&mut object, message);
             }
+            if *case.row.plural == *"services" {
+                chosen(case, &mut object["spec"]);
+            }
             let text = timeless(&object.to_string());
             let object = serde_json::from_str(&text).unwrap_or(json!(text));
             Verdict::Taken { object, warnings: sorted(warnings) }
@@ -110,6 +113,30 @@ pub(crate) fn comparable(case: &Case, verdict: Verdict) -> Verdict {
         Verdict::Refused(causes) => Verdict::Refused(sorted(causes)),
         Verdict::Failed(why) => Verdict::Failed(why),
     }
+}
+
+/// Takes out addresses and ports that nobody asked for: which are given is chance.
+fn chosen(case: &Case, spec: &mut Value) {
+    let asked = [Some(&case.new), case.old.as_ref()].into_iter().flatten();
+    let asked: Vec<Value> = asked
+        .flat_map(|service| given(&mut service["spec"].clone()).map(|value| value.take()).collect::<Vec<_>>())
+        .collect();
+    for value in given(spec).filter(|value| !value.is_null() && !asked.contains(value)) {
+        *value = json!("GIVEN");
+    }
+}
+
+/// Where a service has addresses and ports that it may have been given.
+fn given(spec: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let given = |key: &str| matches!(key, "clusterIP" | "clusterIPs" | "ports" | "healthCheckNodePort");
+    let fields = spec.as_object_mut().into_iter().flatten().filter(move |(key, _)| given(key));
+    fields.flat_map(|(_, value)| match value {
+        Value::Array(list) => list
+            .iter_mut()
+            .filter_map(|item| if item.is_object() { item.get_mut("nodePort") } else { Some(item) })
+            .collect(),
+        value => vec![value],
+    })
 }
 
 /// A complaint without the number of the element of the list that it begins with.

@@ -6,6 +6,7 @@ use std::io::Write;
 use serde_json::{Value, json};
 
 use crate::case::{Case, Verdict, comparable};
+use crate::empties;
 use crate::say;
 
 /// All differences found.
@@ -76,16 +77,20 @@ fn compare(theirs: &Verdict, ours: &Verdict) -> Vec<(String, String)> {
 }
 
 fn lists(what: &str, theirs: &[String], ours: &[String]) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut left: Vec<&String> = ours.iter().collect();
-    for each in theirs {
-        match left.iter().position(|other| *other == each) {
-            Some(at) => drop(left.remove(at)),
-            None => found.push((format!("- {what}{}", shape(each)), each.clone())),
-        }
-    }
-    found.extend(left.into_iter().map(|each| (format!("+ {what}{}", shape(each)), each.clone())));
-    found
+    let mut theirs: Vec<&String> = theirs.iter().collect();
+    let mut ours: Vec<&String> = ours.iter().collect();
+    pair(&mut theirs, &mut ours, |one, other| one == other);
+    pair(&mut theirs, &mut ours, |one, other| empties::without(one) == empties::without(other));
+    let named = |sign: &str, each: &String| (format!("{sign} {what}{}", shape(each)), each.clone());
+    theirs.into_iter().map(|each| named("-", each)).chain(ours.into_iter().map(|each| named("+", each))).collect()
+}
+
+/// Takes out of both lists what is alike.
+fn pair(theirs: &mut Vec<&String>, ours: &mut Vec<&String>, alike: impl Fn(&str, &str) -> bool) {
+    theirs.retain(|each| {
+        let found = ours.iter().position(|other| alike(each, other));
+        found.map(|at| ours.remove(at)).is_none()
+    });
 }
 
 fn values(path: &str, theirs: &Value, ours: &Value, found: &mut Vec<(String, String)>) {

@@ -118,6 +118,11 @@ func decide(asked question) (answer, error) {
 		if accessor.GetGenerateName() != "" && accessor.GetName() == "" {
 			accessor.SetName(row.main.GenerateName(accessor.GetGenerateName()))
 		}
+		finish, err := row.begin(ctx, object, nil)
+		if err != nil {
+			return said, err
+		}
+		defer finish()
 		if err := rest.BeforeCreate(row.main, ctx, object); err != nil {
 			return said, err
 		}
@@ -132,8 +137,17 @@ func decide(asked question) (answer, error) {
 		if err != nil {
 			return said, err
 		}
+		row.read(old)
 		if said.Before, err = encode(row.codecs, version, old); err != nil {
 			return said, err
+		}
+		// Parts of a service are written without its storage's having a say.
+		if asked.Subresource == "" {
+			finish, err := row.begin(ctx, object, old)
+			if err != nil {
+				return said, err
+			}
+			defer finish()
 		}
 		if err := rest.BeforeUpdate(strategy, ctx, object, old); err != nil {
 			return said, err
@@ -148,6 +162,7 @@ func decide(asked question) (answer, error) {
 	if object, err = decode(row.codecs, stored); err != nil {
 		return said, err
 	}
+	row.read(object)
 	said.Object, err = encode(row.codecs, version, object)
 	return said, err
 }

@@ -6,6 +6,7 @@
 
 mod case;
 mod difference;
+mod empties;
 mod known;
 mod ours;
 mod random;

@@ -23,16 +23,15 @@ impl Ours {
             ..RegistryConfig::default()
         };
         let registry = Registry::start(store.clone(), config).await.expect("an empty store");
-        let ours = Self { store, registry };
-        // As upstream's strategies are told: it has no labels.
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}});
-        ours.put("/registry/namespaces/a".to_owned(), &namespace).await;
-        ours
+        Self { store, registry }
     }
 
     /// Stores an object, and says at which revision.
     async fn put(&self, key: String, object: &Value) -> u64 {
-        let change = Change::Put(object.to_string().into());
+        self.change(key, Change::Put(object.to_string().into())).await
+    }
+
+    async fn change(&self, key: String, change: Change) -> u64 {
         let write = Write { key, expect: Expect::Any, change, durability: Durability::Synced };
         self.store.write(write).await.expect("the memory store takes it").entry.revision
     }
@@ -43,12 +42,21 @@ impl Ours {
         let name = new["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let storage = case.row.storage();
         let options = WriteOptions { dry_run: true, ..WriteOptions::default() };
+        // As upstream's strategies are told: it has no labels.
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}});
+        self.put("/registry/namespaces/a".to_owned(), &namespace).await;
+        let key = storage.store_key(case.namespace(), &name);
         let operation = match before {
-            None => Operation::Create(new, options),
+            None => {
+                // What is new was not there before.
+                self.put(key.clone(), &new).await;
+                self.change(key, Change::Delete).await;
+                Operation::Create(new, options)
+            }
             Some(before) => {
                 let mut before = before.clone();
                 before["metadata"].as_object_mut().map(|metadata| metadata.shift_remove("resourceVersion"));
-                let revision = self.put(storage.store_key(case.namespace(), &name), &before).await;
+                let revision = self.put(key, &before).await;
                 new["metadata"]["resourceVersion"] = json!(revision.to_string());
                 Operation::Update(new, options)
             }

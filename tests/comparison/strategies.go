@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	registrationinstall "k8s.io/kube-aggregator/pkg/apis/apiregistration/install"
@@ -101,6 +102,8 @@ type row struct {
 	codecs serializer.CodecFactory
 	main   mainStrategy
 	parts  map[string]rest.RESTUpdateStrategy
+	// The storage, where it has something to do before the strategy is asked.
+	storage *registry.Store
 }
 
 // A namespace without labels is all that strategies ask for.
@@ -117,10 +120,10 @@ var unresolved = resolver.ResourceResolverFunc(func(kind schema.GroupVersionKind
 	return schema.GroupVersionResource{}, &meta.NoKindMatchError{GroupKind: kind.GroupKind()}
 })
 
-func plain(main mainStrategy) row { return row{legacyscheme.Codecs, main, nil} }
+func plain(main mainStrategy) row { return row{legacyscheme.Codecs, main, nil, nil} }
 
 func withStatus(main mainStrategy, status rest.RESTUpdateStrategy) row {
-	return row{legacyscheme.Codecs, main, map[string]rest.RESTUpdateStrategy{"status": status}}
+	return row{legacyscheme.Codecs, main, map[string]rest.RESTUpdateStrategy{"status": status}, nil}
 }
 
 func (r row) with(part string, strategy rest.RESTUpdateStrategy) row {
@@ -130,6 +133,11 @@ func (r row) with(part string, strategy rest.RESTUpdateStrategy) row {
 
 func (r row) in(codecs serializer.CodecFactory) row {
 	r.codecs = codecs
+	return r
+}
+
+func (r row) after(storage *registry.Store) row {
+	r.storage = storage
 	return r
 }
 
@@ -164,7 +172,7 @@ var strategies = map[string]row{
 	"resourcequotas":         withStatus(resourcequota.Strategy, resourcequota.StatusStrategy),
 	"secrets":                plain(secret.Strategy),
 	"serviceaccounts":        plain(serviceaccount.Strategy),
-	"services":               withStatus(service.Strategy, service.StatusStrategy),
+	"services":               withStatus(service.Strategy, service.StatusStrategy).after(services),
 
 	"mutatingadmissionpolicies.admissionregistration.k8s.io":         plain(mutatingadmissionpolicy.NewStrategy(nil, nil)),
 	"mutatingadmissionpolicybindings.admissionregistration.k8s.io":   plain(mutatingadmissionpolicybinding.NewStrategy(nil, nil, unresolved)),
