@@ -19,7 +19,7 @@ impl Allocators {
         let before = old.map(|old| self.claims(old)).unwrap_or_default();
         let mut hold = Hold { allocators: self, taken: Vec::new(), freed: Vec::new(), doubt: false };
         self.address(new, old, &before, &mut hold)?;
-        self.node_ports(new, old.is_none(), &before, &mut hold)?;
+        self.node_ports(new, old, &before, &mut hold)?;
         let after = self.claims(new);
         hold.freed = before.into_iter().filter(|claim| !after.contains(claim)).collect();
         Ok(hold)
@@ -130,7 +130,11 @@ impl Allocators {
                 errors.push(wrong(format!("{why} {several} are specified")));
             }
         }
-        let addresses = service.items("spec.clusterIPs");
+        let alone = [service.at("spec.clusterIP").cloned().unwrap_or_default()];
+        let addresses = match service.items("spec.clusterIPs") {
+            [] if alone[0].is_string() => &alone[..],
+            addresses => addresses,
+        };
         let unnamed = addresses.iter().enumerate().skip(service.items("spec.ipFamilies").len());
         for (at, address) in unnamed.filter(|(_, address)| *address != "None") {
             let is_v6 = address.as_str().and_then(ip::parse_ip).is_some_and(|address| address.is_ipv6());
@@ -150,10 +154,11 @@ impl Allocators {
     fn node_ports(
         &self,
         service: &mut Value,
-        is_new: bool,
+        old: Option<&Value>,
         before: &[Claim],
         hold: &mut Hold<'_>,
     ) -> Result<(), ErrorList> {
+        let is_new = old.is_none();
         let kind = service.text("spec.type").to_owned();
         let needed = match kind.as_str() {
             "NodePort" => true,
@@ -190,7 +195,11 @@ impl Allocators {
                 None => {}
             }
         }
-        let local = service.text("spec.externalTrafficPolicy") == "Local" && kind == "LoadBalancer";
+        let is_checked = |service: &Value| {
+            service.text("spec.externalTrafficPolicy") == "Local" && service.text("spec.type") == "LoadBalancer"
+        };
+        // Who has one may not change it, which is said elsewhere.
+        let local = is_checked(service) && !old.is_some_and(is_checked);
         let path = Path::root("spec").child("healthCheckNodePort");
         match service.int("spec.healthCheckNodePort").filter(|port| *port != 0) {
             Some(asked) if local => self.claim_port(asked, &path, before, hold)?,

@@ -59,6 +59,33 @@ fn gives_addresses_and_ports() {
 }
 
 #[test]
+fn one_family_is_all_there_is() {
+    let check = |spec: Value, old: Option<Value>, expect: &str| {
+        let mut new = service(spec.clone());
+        let said = allocators().allocate(&mut new, old.map(service).as_ref()).map(|_| ());
+        assert_eq!(said.map_err(|errors| errors.to_string()).err().unwrap_or_default(), expect, "{spec}");
+    };
+    let several = "spec.ipFamilyPolicy: Invalid value: \"SingleStack\": must be 'RequireDualStack' or 'PreferDualStack' \
+                   when multiple IP families are specified";
+    check(json!({"type": "ClusterIP", "ipFamilies": ["IPv4", "IPv6"]}), None, several);
+    let both = json!({"type": "ClusterIP", "ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "SingleStack"});
+    // Who says one family and leaves the list as it was means the first.
+    check(both.clone(), Some(both), "");
+    let elsewhere = "spec.clusterIPs[0]: Invalid value: [\"fd00::1\"]: IPv6 is not configured on this cluster";
+    check(json!({"type": "ClusterIP", "clusterIP": "fd00::1"}), None, elsewhere);
+    let wrong =
+        json!({"type": "ClusterIP", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.2"], "ipFamilies": ["IPv6"]});
+    let mismatch = "[spec.clusterIPs: Invalid value: [\"10.0.0.2\"]: first value must match `clusterIP`, spec.clusterIPs[0]: \
+                    Invalid value: \"10.0.0.2\": expected an IPv6 value as indicated by `ipFamilies[0]`]";
+    check(wrong, None, mismatch);
+    let twice =
+        json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": 30001}, {"port": 81, "nodePort": 30001}]});
+    check(twice, None, "spec.ports[1].nodePort: Invalid value: 30001: provided port is already allocated");
+    // A port that has no use is refused by the validation.
+    check(json!({"type": "ClusterIP", "ports": [{"port": 80, "nodePort": 1}]}), None, "");
+}
+
+#[test]
 fn what_is_given_up_can_be_had_again() {
     let allocators = allocators();
     let asks = json!({"type": "NodePort", "clusterIP": "10.0.0.10", "ports": [{"port": 80, "nodePort": 30050}]});

@@ -226,6 +226,8 @@ pub(super) const ENDPOINTS: Strategy = Strategy {
 pub(super) const ENDPOINT_SLICE: Strategy = Strategy {
     generation: Generation::CountedWith("metadata.labels"),
     defaults: Some(|| Defaults::new(&[("ports[].name", r#""""#), ("ports[].protocol", r#""TCP""#)])),
+    // As it is read back, so that what is unchanged can be told.
+    default: |slice| slice.items_mut("endpoints").iter_mut().for_each(|each| each.default_to("conditions", json!({}))),
     prepare_create: |slice, _| drop_topology(slice),
     prepare_update: |slice, old| {
         if slice.at("endpoints") != old.at("endpoints") {

@@ -222,7 +222,7 @@ pub(super) fn volume(object: &Value, errors: &mut ErrorList) {
 pub(super) fn volume_spec(spec: &At, inline: bool, errors: &mut ErrorList) {
     if inline {
         for field in ["claimRef", "capacity"] {
-            if !spec.get(field).is_empty() {
+            if spec.get(field).is_set() {
                 spec.get(field).forbidden(errors, "may not be specified in the context of inline volumes");
             }
         }
