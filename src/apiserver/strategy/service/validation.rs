@@ -73,7 +73,12 @@ fn topology(root: &At, errors: &mut ErrorList) {
 
 fn external_name(spec: &At, errors: &mut ErrorList) {
     for field in ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-        let given = field == "clusterIPs" && !matches!(spec.text("clusterIP"), "" | "None");
+        let given = match field {
+            "clusterIPs" => !matches!(spec.text("clusterIP"), "" | "None"),
+            // A policy that is none is one that was given.
+            "ipFamilyPolicy" => spec.has(field),
+            _ => false,
+        };
         if !spec.get(field).is_empty() || given {
             spec.get(field).forbidden(errors, "may not be set for ExternalName services");
         }
