@@ -36,6 +36,12 @@ impl Allocators {
             return Ok(());
         }
         self.families(service, old)?;
+        // Who has an address keeps it: that it may not change is said elsewhere.
+        let has_one =
+            |service: &Value| service.text("spec.type") != "ExternalName" && service.at("spec.clusterIP").is_some();
+        if old.is_some_and(has_one) {
+            return Ok(());
+        }
         let asked = match service.text("spec.clusterIP") {
             "" => service.items("spec.clusterIPs").first().and_then(Value::as_str).unwrap_or_default(),
             asked => asked,
@@ -170,7 +176,7 @@ impl Allocators {
             return Ok(());
         }
         let path = Path::root("spec").child("ports");
-        // Ports of one number, under several protocols, have one node port.
+        // Ports of one number, under several protocols, have one node port in a new service.
         let mut given: Vec<(i64, i64)> = service.items("spec.ports").iter().filter_map(asks).collect();
         let mut claimed: Vec<(i64, i64)> = Vec::new();
         for (at, port) in service.items_mut("spec.ports").iter_mut().enumerate() {
@@ -184,7 +190,8 @@ impl Allocators {
                 }
                 None if needed => {
                     let number = port.int("port").unwrap_or(0);
-                    let same = given.iter().find(|(port, _)| *port == number).map(|(_, given)| *given);
+                    let same =
+                        given.iter().filter(|_| is_new).find(|(port, _)| *port == number).map(|(_, given)| *given);
                     let node_port = match same {
                         Some(node_port) => node_port,
                         None => i64::from(self.any_port(&path.index(at).child("nodePort"), hold)?),

@@ -81,7 +81,9 @@ fn one_family_is_all_there_is() {
     let twice =
         json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": 30001}, {"port": 81, "nodePort": 30001}]});
     check(twice, None, "spec.ports[1].nodePort: Invalid value: 30001: provided port is already allocated");
-    // A port that has no use is refused by the validation.
+    // An address that changes, and a port that has no use, are refused by the validation.
+    let has = json!({"type": "ClusterIP", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"]});
+    check(json!({"type": "ClusterIP", "clusterIP": "10.1.0.1", "clusterIPs": ["10.1.0.1"]}), Some(has), "");
     check(json!({"type": "ClusterIP", "ports": [{"port": 80, "nodePort": 1}]}), None, "");
 }
 
