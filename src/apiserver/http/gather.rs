@@ -12,8 +12,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::homing::{AtHome, Home};
 
-/// So much is gathered at most: four TLS records.
-const MOST: usize = 64 * 1024;
+/// So much is gathered at most: four frames as large as they come, and what stands before them.
+const MOST: usize = LEAD + 4 * (9 + 16 * 1024);
+
+/// Frames of this size come in rows. What is gathered of them begins this far into its memory: allocators give large pieces of
+/// memory the same place in a page, and processors copy at a twentieth of their speed to where the page's bytes being read are a
+/// few bytes behind (they take each read for one of what was just written). Frames' and records' headers are such few bytes.
+const LARGE: usize = 4 * 1024;
+const LEAD: usize = 1024;
 
 /// So many turns in which more came are waited for at most.
 const PATIENCE: u64 = 32;
@@ -79,13 +85,16 @@ impl<S> Gathering<S> {
     /// Takes over what is to be written, if there is room.
     fn take(&mut self, turn: u64, slices: &[IoSlice<'_>]) -> Option<usize> {
         let size = slices.iter().map(|slice| slice.len()).sum::<usize>();
-        if self.buffer.len() + size > MOST {
+        let lead = if self.buffer.is_empty() && size >= LARGE { LEAD } else { 0 };
+        if self.buffer.len() + lead + size > MOST {
             return None;
         }
         self.last = turn;
         if self.buffer.is_empty() {
             self.first = turn;
-            self.buffer.reserve(size.next_power_of_two().max(1024));
+            self.buffer.reserve(if lead > 0 { MOST } else { size.next_power_of_two().max(1024) });
+            self.buffer.resize(lead, 0);
+            self.written = lead;
         }
         slices.iter().for_each(|slice| self.buffer.extend_from_slice(slice));
         Some(size)
