@@ -224,7 +224,9 @@ impl Level {
             let limit = self.limit.load(Ordering::SeqCst);
             let full = self.taken.load(Ordering::SeqCst) >= limit;
             let Some(queues) = state.queues.as_mut() else {
-                if self.take(work.seats, false) {
+                // Without seats one at a time is let in all the same, as upstream: it takes queues to make a jail.
+                let alone = limit == 0 && self.executing.load(Ordering::SeqCst) == 0;
+                if self.take(work.seats, alone) {
                     return Ok(self.seated(work, None));
                 }
                 self.refused.fetch_add(1, Ordering::Relaxed);

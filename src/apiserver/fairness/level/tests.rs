@@ -56,6 +56,16 @@ async fn a_level_without_queues_refuses_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_seats_requests_are_let_in_one_by_one_and_wait_where_they_can() {
+    let rejecting = level(0, Response::Reject);
+    let first = seats(&rejecting, ONE, 0, 60).await.unwrap();
+    assert_eq!(seats(&rejecting, ONE, 0, 60).await.unwrap_err(), Refusal::NoSeat);
+    drop(first);
+    drop(seats(&rejecting, ONE, 0, 60).await.unwrap());
+    assert_eq!(seats(&level(0, queue(10)), ONE, 0, 60).await.unwrap_err(), Refusal::TimedOut);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_queue_refuses_at_once() {
     let level = level(1, queue(1));
     let _first = seats(&level, ONE, 0, 60).await.unwrap();
