@@ -1,6 +1,7 @@
 //! The policy file: which requests are recorded, and how much of them.
 
 use api::User;
+use api::validation::dns1123_subdomain;
 use api::validation::field::{Error, ErrorList, Path};
 use serde::{Deserialize, Serialize};
 
@@ -113,7 +114,7 @@ impl Policy {
         if errors.is_empty() {
             return Ok(policy);
         }
-        Err(AuditError::Policy(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")))
+        Err(AuditError::Policy(errors.to_string()))
     }
 
     /// The first rule that matches decides; nothing is recorded where none does.
@@ -131,11 +132,6 @@ impl Policy {
 
 impl Rule {
     fn validate(&self, path: &Path, errors: &mut ErrorList) {
-        let of_resources = !self.resources.is_empty() || !self.namespaces.is_empty();
-        if of_resources && !self.urls.is_empty() {
-            let why = "rules cannot apply to both regular resources and non-resource URLs";
-            errors.push(Error::invalid(&path.child("nonResourceURLs"), self.urls.clone(), why));
-        }
         for (at, url) in self.urls.iter().enumerate() {
             let at = path.child("nonResourceURLs").index(at);
             if url != "*" && !url.starts_with('/') {
@@ -147,12 +143,22 @@ impl Rule {
                 errors.push(Error::invalid(&at, url.as_str(), why));
             }
         }
-        for (at, group) in self.resources.iter().enumerate() {
-            if !group.resource_names.is_empty() && group.resources.is_empty() {
-                let at = path.child("resources").index(at).child("resourceNames");
-                let why = "using resourceNames requires at least one resource";
-                errors.push(Error::invalid(&at, group.resource_names.clone(), why));
+        let at = path.child("resources");
+        for group in &self.resources {
+            // A version is no part of a group, and all groups have no name.
+            let wrong = if group.group.is_empty() { Vec::new() } else { dns1123_subdomain(&group.group) };
+            if !wrong.is_empty() {
+                errors.push(Error::invalid(&at.child("group"), group.group.as_str(), wrong.join(",")));
             }
+            if !group.resource_names.is_empty() && group.resources.is_empty() {
+                let why = "using resourceNames requires at least one resource";
+                errors.push(Error::invalid(&at.child("resourceNames"), group.resource_names.clone(), why));
+            }
+        }
+        let of_resources = !self.resources.is_empty() || !self.namespaces.is_empty();
+        if of_resources && !self.urls.is_empty() {
+            let why = "rules cannot apply to both regular resources and non-resource URLs";
+            errors.push(Error::invalid(&path.child("nonResourceURLs"), self.urls.clone(), why));
         }
     }
 
@@ -180,7 +186,7 @@ impl Rule {
 
 impl GroupResources {
     fn matches(&self, what: &Attributes<'_>) -> bool {
-        if self.group != "*" && self.group != what.group {
+        if self.group != what.group {
             return false;
         }
         let named = self.resource_names.is_empty() || self.resource_names.iter().any(|name| name == what.name);
@@ -263,7 +269,10 @@ rules:
         check(&format!("{head}rules: [{{level: None, nonResourceURLs: [\"/a*b\"]}}]"), "must be the final character");
         check(
             &format!("{head}rules: [{{level: None, resources: [{{resourceNames: [a]}}]}}]"),
-            "requires at least one resource",
+            "rules[0].resources.resourceNames: Invalid value: [\"a\"]: using resourceNames requires at least one resource",
         );
+        let group = "rules[0].resources.group: Invalid value: \"apps/v1\": a lowercase RFC 1123 subdomain";
+        check(&format!("{head}rules: [{{level: None, resources: [{{group: apps/v1}}]}}]"), group);
+        check(&format!("{head}rules: [{{level: None, resources: [{{group: \"*\"}}]}}]"), "Invalid value: \"*\"");
     }
 }
