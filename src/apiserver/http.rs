@@ -242,6 +242,9 @@ fn attributes<'a>(info: &'a RequestInfo, query: &'a Query) -> Attributes<'a> {
     let connects = info.verb == "get"
         && info.resource == "pods"
         && matches!(&*info.subresource, "attach" | "exec" | "portforward");
+    // Selectors of requests for one object say nothing.
+    let selects = matches!(&*info.verb, "list" | "watch" | "deletecollection");
+    let selector = |name: &str| query.get(name).filter(|_| selects).unwrap_or_default();
     Attributes {
         verb: if connects { "create" } else { &info.verb },
         group: &info.group,
@@ -252,8 +255,8 @@ fn attributes<'a>(info: &'a RequestInfo, query: &'a Query) -> Attributes<'a> {
         name: &info.name,
         is_resource: info.is_resource,
         path: &info.path,
-        field_selector: query.get("fieldSelector").unwrap_or_default(),
-        label_selector: query.get("labelSelector").unwrap_or_default(),
+        field_selector: selector("fieldSelector"),
+        label_selector: selector("labelSelector"),
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) async fn apply(authorizer: &Authorizer, asker: Arc<User>, headers: &H
         return Err(Status::bad_request(why));
     }
     let may = async |what: Attributes<'_>| {
-        let what = Attributes { verb: "impersonate", version: "v1", is_resource: true, ..what };
+        let what = Attributes { verb: "impersonate", is_resource: true, ..what };
         authorizer.authorize(&asker, &what).await
     };
     let mut user = User { name: name.to_owned(), uid: uid.to_owned(), ..User::default() };
@@ -53,7 +53,7 @@ pub(crate) async fn apply(authorizer: &Authorizer, asker: Arc<User>, headers: &H
         may(Attributes { resource: "groups", name: group, ..Attributes::default() }).await?;
         user.groups.push((*group).to_owned());
     }
-    let authentication = Attributes { group: "authentication.k8s.io", ..Attributes::default() };
+    let authentication = Attributes { group: "authentication.k8s.io", version: "v1", ..Attributes::default() };
     for (key, value) in extra {
         may(Attributes { resource: "userextras", subresource: &key, name: value, ..authentication }).await?;
         user.extra.entry(key).or_default().push(value.to_owned());

@@ -106,7 +106,7 @@ fn refused() -> String {
 impl Known {
     async fn ask(&self, digest: Digest, token: &str, asked: &[String]) -> Result<Authenticated, String> {
         let review = json!({
-            "kind": "TokenReview", "apiVersion": self.api_version, "metadata": {"creationTimestamp": null},
+            "kind": "TokenReview", "apiVersion": self.api_version, "metadata": {},
             "spec": {"token": token, "audiences": asked}, "status": {"user": {}},
         });
         let answer = post(&self.target, Bytes::from(review.to_string())).await.map_err(|error| error.to_string())?;

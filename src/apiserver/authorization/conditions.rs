@@ -50,7 +50,7 @@ impl MatchConditions {
     pub(super) fn add(&mut self, source: &str) -> Result<(), String> {
         let program = REQUEST.compile(source).map_err(|errors| format!("compilation failed: {errors}"))?;
         if *program.returns() != Type::Bool {
-            return Err("must evaluate to bool".into());
+            return Err(format!("must evaluate to bool but got {}", program.returns()));
         }
         self.0.push(Arc::new(program));
         Ok(())
@@ -118,6 +118,6 @@ mod tests {
         check(&["request.nonResourceAttributes.path == '/'", "request.user == 'bob'"], Ok(false));
         let mut conditions = MatchConditions::default();
         assert!(conditions.add("request.nothing == 1").unwrap_err().contains("undefined field 'nothing'"));
-        assert_eq!(conditions.add("request.user").unwrap_err(), "must evaluate to bool");
+        assert_eq!(conditions.add("request.user").unwrap_err(), "must evaluate to bool but got string");
     }
 }

@@ -190,7 +190,8 @@ async fn decided(authorizer: &Authorizer, request: &Request, spec: AccessSpec) -
             let asked = Attributes {
                 verb: &what.verb,
                 group: &what.group,
-                version: &what.version,
+                // Who says nothing of versions means all of them.
+                version: if what.version.is_empty() { "*" } else { &what.version },
                 resource: &what.resource,
                 subresource: &what.subresource,
                 namespace: &what.namespace,

@@ -110,11 +110,7 @@ impl Reviewer {
     }
 
     async fn ask(&self, spec: Value) -> Result<Status, String> {
-        let review = json!({
-            "kind": "SubjectAccessReview",
-            "apiVersion": format!("authorization.k8s.io/{}", self.config.version),
-            "metadata": {"creationTimestamp": null}, "spec": spec, "status": {"allowed": false},
-        });
+        let review = review(&self.config.version, spec);
         let asked = post(&self.target, Bytes::from(review.to_string()));
         let answer = match tokio::time::timeout(self.config.timeout, asked).await {
             Ok(answer) => answer.map_err(|error| error.to_string())?,
@@ -123,6 +119,20 @@ impl Reviewer {
         let review: Review = serde_json::from_slice(&answer).map_err(|error| error.to_string())?;
         Ok(review.status)
     }
+}
+
+/// The question, in a version of the API. The old one has another word for groups.
+fn review(version: &str, mut spec: Value) -> Value {
+    if version == "v1beta1"
+        && let Some(fields) = spec.as_object_mut()
+        && let Some(groups) = fields.remove("groups")
+    {
+        fields.insert("group".into(), groups);
+    }
+    json!({
+        "kind": "SubjectAccessReview", "apiVersion": format!("authorization.k8s.io/{version}"),
+        "metadata": {}, "spec": spec, "status": {"allowed": false},
+    })
 }
 
 fn is_small(what: &Attributes<'_>) -> bool {
@@ -200,4 +210,20 @@ fn label_requirements(text: &str) -> Option<Vec<Value>> {
     };
     let all: Vec<Value> = selector.requirements().iter().filter_map(one).collect();
     (!all.is_empty()).then_some(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_have_the_word_of_the_version() {
+        let what = Attributes { verb: "get", path: "/version", ..Attributes::default() };
+        let asked = |version| review(version, spec(&User::new("u", ["dev"]), &what));
+        let groups = asked("v1")["spec"]["groups"].clone();
+        assert_eq!(groups[0], "dev");
+        let old = asked("v1beta1");
+        assert_eq!((&old["apiVersion"], &old["spec"]["group"]), (&json!("authorization.k8s.io/v1beta1"), &groups));
+        assert_eq!(old["spec"].get("groups"), None);
+    }
 }
