@@ -6,7 +6,6 @@ pub(crate) mod body;
 #[cfg(test)]
 mod bounds;
 mod gather;
-mod homing;
 pub(crate) mod kept;
 mod kind;
 pub(crate) mod listen;

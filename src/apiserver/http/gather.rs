@@ -10,24 +10,21 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::homing::{AtHome, Home};
-
 /// So much is gathered at most: four frames as large as they come, and what stands before them.
 const MOST: usize = LEAD + 4 * (9 + 16 * 1024);
 
 /// Frames of this size come in rows. What is gathered of them begins this far into its memory: allocators give large pieces of
-/// memory the same place in a page, and processors copy at a twentieth of their speed to where the page's bytes being read are a
-/// few bytes behind (they take each read for one of what was just written). Frames' and records' headers are such few bytes.
+/// memory the same place in a page, and processors copy at a twentieth of their speed when they write, within a page, a few bytes
+/// ahead of what they read. The headers of frames and records are such few bytes.
 const LARGE: usize = 4 * 1024;
 const LEAD: usize = 1024;
 
 /// So many turns in which more came are waited for at most.
 const PATIENCE: u64 = 32;
 
-/// A connection that is polled in turns, which its stream ([`Gathering`]) counts. Long answers get theirs before it.
+/// A connection that is polled in turns, which its stream ([`Gathering`]) counts.
 pub(crate) struct InTurns<F> {
     connection: F,
-    answers: AtHome,
     turns: Arc<AtomicU64>,
 }
 
@@ -42,7 +39,6 @@ impl<F: Future + Unpin> Future for InTurns<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         self.turns.fetch_add(1, Ordering::Relaxed);
-        self.answers.go_on(cx);
         Pin::new(&mut self.connection).poll(cx)
     }
 }
@@ -72,10 +68,10 @@ impl<S> Gathering<S> {
         Self { stream, turns: None, buffer: Vec::new(), written: 0, first: 0, last: 0 }
     }
 
-    /// Makes a connection of the stream, whose long answers come to `home`.
-    pub(crate) fn serve<F>(self, home: Home, connection: impl FnOnce(Self) -> F) -> InTurns<F> {
+    /// Makes a connection of the stream.
+    pub(crate) fn serve<F>(self, connection: impl FnOnce(Self) -> F) -> InTurns<F> {
         let turns = self.turns.clone().unwrap_or_default();
-        InTurns { connection: connection(self), answers: AtHome::new(home), turns }
+        InTurns { connection: connection(self), turns }
     }
 
     fn turn(&self) -> Option<u64> {
@@ -197,7 +193,7 @@ mod tests {
     async fn frames_that_are_ready_together_travel_together() {
         let (ours, mut theirs) = tokio::io::duplex(1024 * 1024);
         let (sender, receiver) = tokio::sync::mpsc::channel(100);
-        let connection = Gathering::new(ours).serve(Home::default(), |stream| Box::pin(frames(stream, receiver)));
+        let connection = Gathering::new(ours).serve(|stream| Box::pin(frames(stream, receiver)));
         let connection = tokio::spawn(connection);
         let mut buffer = vec![0; 1024];
         for round in 0..3u8 {

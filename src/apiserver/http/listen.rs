@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -16,7 +16,6 @@ use tokio_util::task::TaskTracker;
 
 use super::body::Polite;
 use super::gather::Gathering;
-use super::homing::Home;
 use super::stall::Stalling;
 use crate::authentication::x509::Peer;
 use crate::server::Server;
@@ -115,13 +114,12 @@ async fn connection(
             Ok::<_, Infallible>(super::handle(server, peer, request.map(|body| Body::new(Polite::new(body)))).await)
         }
     });
-    let home = Home::default();
     let (builder, stream) = match stream.get_ref().1.alpn_protocol() {
-        Some(b"h2") => (builder(&home).http2_only(), Gathering::new(Stalling::new(stream))),
-        _ => (builder(&home), Gathering::passing(Stalling::new(stream))),
+        Some(b"h2") => (builder().http2_only(), Gathering::new(Stalling::new(stream))),
+        _ => (builder(), Gathering::passing(Stalling::new(stream))),
     };
     let mut connection =
-        stream.serve(home, |stream| Box::pin(builder.serve_connection_with_upgrades(TokioIo::new(stream), service)));
+        stream.serve(|stream| Box::pin(builder.serve_connection_with_upgrades(TokioIo::new(stream), service)));
     let outcome = tokio::select! {
         outcome = &mut connection => outcome,
         () = shutdown.cancelled() => {
@@ -134,8 +132,8 @@ async fn connection(
     }
 }
 
-fn builder(home: &Home) -> Builder<Home> {
-    let mut builder = Builder::new(home.clone());
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())

@@ -15,7 +15,6 @@ use http_body::Body as _;
 use serde_json::Value;
 
 use super::accept::{Accepted, Encoding, Shape};
-use super::homing;
 use super::kept::Kept;
 use super::pieces::{ItemWriter, Pieces, room};
 use super::pretty::Indenter;
@@ -277,6 +276,5 @@ fn not_yaml() -> Status {
 }
 
 fn stream(chunks: impl Iterator<Item = io::Result<Vec<u8>>> + Send + 'static) -> Body {
-    let told = chunks.inspect(|_| homing::long());
-    Body::from_stream(futures::stream::iter(told.map(|chunk| chunk.map(Bytes::from))))
+    Body::from_stream(futures::stream::iter(chunks.map(|chunk| chunk.map(Bytes::from))))
 }
