@@ -1,6 +1,7 @@
 //! From claims to a user.
 
 use api::User;
+use api::quote::json_type;
 use serde_json::{Map, Value};
 
 use super::config::{ClaimMapping, JwtIssuer};
@@ -107,14 +108,7 @@ fn text<'a>(claims: &'a Claims, claim: &str) -> Result<&'a str, String> {
 
 /// What Go says of a value that is of another type than the wanted one.
 pub(super) fn no(found: &Value, wanted: &str) -> String {
-    let kind = match found {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
+    let kind = json_type(found);
     format!("json: cannot unmarshal {kind} into Go value of type {wanted}")
 }
 
