@@ -19,13 +19,14 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use api::{Operation, Patch, Reply, Request, Resource, Status, User};
+use api::{Operation, Patch, Reply, Request, Status, User};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::Registry;
 use crate::authentication::x509::Peer;
 use crate::authorization::{self, Attributes};
 use event::{Event, ObjectRef, UserInfo};
@@ -338,9 +339,9 @@ impl Trail {
         self.annotate("authorization.k8s.io/reason", &reason);
     }
 
-    /// What was asked for, decoded.
-    pub(crate) fn request(&self, operation: &Operation) {
-        let (body, whole) = match operation {
+    /// What was asked for. Patches are recorded as they came, objects as they were read: what cannot be read is not recorded.
+    pub(crate) fn request(&self, request: &Request, registry: &Registry) {
+        let (body, whole) = match &request.operation {
             Operation::Create(body, _) | Operation::Update(body, _) => (body, true),
             Operation::Patch(
                 Patch::Json(body) | Patch::Merge(body) | Patch::Strategic(body) | Patch::Apply(body),
@@ -348,39 +349,48 @@ impl Trail {
             ) => (body, false),
             _ => return,
         };
-        let omit = self.omits_managed_fields();
-        self.add(Level::Metadata, |event| {
-            if let Some(reference) = event.object_ref.as_mut().filter(|_| whole) {
-                reference.complete(body);
-            }
-        });
-        self.add(Level::Request, |event| event.request_object = raw(body, omit));
+        if whole {
+            self.add(Level::Metadata, |event| {
+                if let Some(reference) = event.object_ref.as_mut() {
+                    reference.complete(body);
+                }
+            });
+        }
+        if self.level() < Level::Request {
+            return;
+        }
+        let read = if whole { registry.as_read(request, body.clone()) } else { Some(body.clone()) };
+        let object = read.and_then(|read| raw(read, self.omits_managed_fields()));
+        self.add(Level::Request, |event| event.request_object = object);
     }
 
-    /// What is answered, if that is an object.
-    pub(crate) fn reply(&self, reply: &Reply, resource: &Resource) {
+    /// What was sent along with a delete.
+    pub(crate) fn delete_options(&self, sent: &Value) {
+        self.add(Level::Request, |event| {
+            let mut sent = sent.clone();
+            if let Some(fields) = sent.as_object_mut() {
+                fields.entry("kind").or_insert_with(|| "DeleteOptions".into());
+                fields.entry("apiVersion").or_insert_with(|| "meta.k8s.io/v1".into());
+            }
+            event.request_object = raw(sent, false);
+        });
+    }
+
+    /// What is answered, if that is an object; `json` writes it in the shape in which the client gets it.
+    pub(crate) fn reply(&self, reply: &Reply, json: impl FnOnce() -> Vec<u8>) {
         // A status is told of with the metadata.
         if let Reply::Status(status) = reply {
             self.add(Level::Metadata, |event| event.response_status = Some(event::status(status)));
         }
-        if self.level() < Level::RequestResponse {
+        if self.level() < Level::RequestResponse || matches!(reply, Reply::Watch(_)) {
             return;
         }
-        let value = match reply {
-            Reply::Object { object, .. } => serde_json::from_slice(&object.to_json()).unwrap_or_default(),
-            Reply::List(list) => {
-                let items = list.items.iter().map(|item| serde_json::from_slice(&item.to_json()).unwrap_or_default());
-                serde_json::json!({
-                    "kind": resource.list_kind, "apiVersion": resource.api_version(),
-                    "metadata": {"resourceVersion": list.revision.to_string()},
-                    "items": items.collect::<Vec<Value>>(),
-                })
-            }
-            Reply::Status(status) => serde_json::to_value(&**status).unwrap_or_default(),
-            Reply::Watch(_) => return,
+        let object = match reply {
+            Reply::Status(status) => serde_json::value::to_raw_value(&**status).ok(),
+            _ if self.omits_managed_fields() => serde_json::from_slice(&json()).ok().and_then(|value| raw(value, true)),
+            _ => String::from_utf8(json()).ok().and_then(|json| RawValue::from_string(json).ok()),
         };
-        let omit = self.omits_managed_fields();
-        self.add(Level::RequestResponse, |event| event.response_object = raw(&value, omit));
+        self.add(Level::RequestResponse, |event| event.response_object = object);
     }
 
     /// The answer's head is on its way; `failure` is what it says if it is one.
@@ -495,17 +505,15 @@ impl ObjectRef {
     }
 }
 
-fn raw(value: &Value, omit_managed_fields: bool) -> Option<Box<RawValue>> {
-    if !omit_managed_fields {
-        return serde_json::value::to_raw_value(value).ok();
-    }
-    let mut value = value.clone();
+fn raw(mut value: Value, omit_managed_fields: bool) -> Option<Box<RawValue>> {
     let cut = |object: &mut Value| {
         if let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut) {
             meta.remove("managedFields");
         }
     };
-    cut(&mut value);
-    value.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten().for_each(cut);
+    if omit_managed_fields {
+        cut(&mut value);
+        value.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten().for_each(cut);
+    }
     serde_json::value::to_raw_value(&value).ok()
 }

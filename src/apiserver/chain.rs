@@ -29,6 +29,7 @@ use crate::authentication::{Authenticator, token_request};
 use crate::authorization::{Attributes, Authorizer, review};
 use crate::fairness::{Asked, Fairness, FlowHeaders, Permit};
 use crate::http::REQUEST_TIME;
+use crate::http::respond::{self, Form};
 use crate::impersonation;
 use crate::metrics::Metrics;
 use crate::notes;
@@ -230,11 +231,11 @@ impl Chain {
         let outcome = match trail {
             None => work.await,
             Some(trail) => {
-                trail.request(&request.operation);
+                trail.request(&request, &self.registry);
                 let (outcome, notes) = Box::pin(notes::of(work)).await;
                 trail.annotations(&notes.annotations);
                 if let Ok(reply) = &outcome {
-                    trail.reply(reply, &request.resource);
+                    trail.reply(reply, || respond::recorded(&request.resource, reply, &Form::PLAIN));
                 }
                 trail.answered(outcome.as_ref().map_or_else(|status| status.code, |_| 200), outcome.as_ref().err());
                 outcome

@@ -96,7 +96,6 @@ pub(crate) fn outcomes(checks: &[HealthCheck]) -> Vec<(String, &'static str, boo
 
 fn text(code: u16, text: String) -> Response<Body> {
     let mut response = respond::whole(code, TEXT, text.into());
-    let nosniff = http::HeaderValue::from_static("nosniff");
-    response.headers_mut().insert(http::header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    respond::nosniff(&mut response);
     response
 }

@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use api::Status;
 use axum::body::Body;
 use futures::FutureExt;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use tower::ServiceExt;
 use tracing::Instrument;
 
@@ -149,7 +149,9 @@ async fn serve(
     let asking = Asking { what, asked: Asked::Query(incoming.query), time, trail };
     let plain = failure_form(incoming.request.headers(), incoming.query);
     let mut flow = None;
-    let answered = match server.chain.enter(caller, asking, &mut flow).await {
+    let entered = server.chain.enter(caller, asking, &mut flow).await;
+    let is_refused = entered.is_err();
+    let answered = match entered {
         Ok(pass) => carry_out(server, pass, asking, incoming).await,
         Err(status) => Err(status),
     };
@@ -160,6 +162,10 @@ async fn serve(
         }
         Err(status) => (respond::failure(&status, &plain), Some(status)),
     };
+    // Upstream's filters say so, and what is behind them does not.
+    if is_refused && response.status() == StatusCode::FORBIDDEN {
+        respond::nosniff(&mut response);
+    }
     if let Some(FlowHeaders { schema, level }) = flow {
         response.headers_mut().insert(FLOW_SCHEMA, schema);
         response.headers_mut().insert(PRIORITY_LEVEL, level);

@@ -106,6 +106,34 @@ async fn bodies_are_recorded_where_they_are_asked_for() {
 }
 
 #[tokio::test]
+async fn objects_are_recorded_as_they_were_read_and_as_the_client_gets_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = "[{level: RequestResponse, users: [admin], omitStages: [RequestReceived]}]";
+    let server = server(dir.path(), rules).await;
+    let admin = server.admin();
+    let service = json!({"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80, "nonsense": 1}]}});
+    admin.send("POST /api/v1/namespaces/default/services", service.to_string()).await;
+    admin.send("POST /api/v1/namespaces/default/services", r#"{"spec": 7}"#).await;
+    let table = server.admin().with("accept", "application/json;as=Table;g=meta.k8s.io;v=v1");
+    table.get("/api/v1/namespaces/default/services/s").await;
+    let options = json!({"propagationPolicy": "Background"});
+    admin.send("DELETE /api/v1/namespaces/default/services/s", options.to_string()).await;
+    let token = json!({"spec": {"audiences": ["a"], "nonsense": 1}});
+    admin.send("POST /api/v1/namespaces/default/serviceaccounts/none/token", token.to_string()).await;
+    let found = events_of(dir.path(), "admin", 5).await;
+    let read = &found[0]["requestObject"];
+    assert_eq!((&read["kind"], &read["spec"]["type"]), (&json!("Service"), &json!("ClusterIP")), "{read}");
+    assert_eq!(read["spec"]["ports"], json!([{"port": 80, "protocol": "TCP", "targetPort": 80}]));
+    assert_eq!(read["metadata"].get("uid"), None, "what is set later is not what was sent");
+    assert_eq!(found[1].get("requestObject"), None, "what cannot be read is not recorded");
+    assert_eq!(found[2]["responseObject"]["kind"], "Table");
+    assert_eq!(found[2]["responseObject"]["rows"][0]["cells"][0], "s");
+    let options = json!({"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1", "propagationPolicy": "Background"});
+    assert_eq!(found[3]["requestObject"], options);
+    assert_eq!(found[4]["requestObject"]["spec"], json!({"audiences": ["a"]}));
+}
+
+#[tokio::test]
 async fn watches_are_recorded_at_their_beginning_and_end() {
     let dir = tempfile::tempdir().unwrap();
     let server = server(dir.path(), "[{level: Metadata, users: [admin]}]").await;

@@ -8,6 +8,7 @@ use axum::body::Body;
 use http::{HeaderValue, Method, Response, header};
 use serde_json::{Value, json};
 
+use super::respond::Form;
 use super::{Incoming, plain_form, respond};
 use crate::fairness::DEBUG_PREFIX;
 use crate::metrics::kinds::Kinds;
@@ -31,9 +32,11 @@ pub(super) async fn serve(server: &Arc<Server>, incoming: Incoming<'_>) -> Resul
         return Ok(answer);
     }
     let keys = &server.chain.authenticator.service_accounts;
+    // Whoever asks for these gets them as people read them.
+    let readable = Form { pretty: true, ..form.clone() };
     let answer = match without_slash(path) {
-        "/" | "/index.html" => respond::value(200, &json!({ "paths": paths(server) }), &form),
-        "/version" => respond::value(200, &version(), &form),
+        "/" | "/index.html" => respond::value(200, &json!({ "paths": paths(server) }), &readable),
+        "/version" => respond::value(200, &version(), &readable),
         "/metrics" => {
             let text = server.chain.metrics.text(now(server));
             respond::whole(200, exposition::CONTENT_TYPE, text.into())

@@ -66,7 +66,7 @@ pub(super) async fn serve(
     let trail = incoming.trail;
     request.operation = operation(&row, incoming).await?;
     if let Some(trail) = trail {
-        trail.request(&request.operation);
+        trail.request(&request, &server.chain.registry);
     }
     if let (Operation::Create(value, _), true) = (&request.operation, request.name.is_empty()) {
         request.name = value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -74,7 +74,7 @@ pub(super) async fn serve(
     let creates = matches!(request.operation, Operation::Create(..));
     let reply = server.chain.act(&request).await?;
     if let Some(trail) = trail {
-        trail.reply(&reply, &row);
+        trail.reply(&reply, || respond::recorded(shown.row(), &reply, &form));
     }
     shown.check_number(&reply, &form)?;
     Ok(answer(shown.row(), reply, creates, (&form, &plain), &server.kept).await)
@@ -251,7 +251,7 @@ fn watch_options(incoming: &Incoming<'_>) -> Result<api::WatchOptions, Status> {
 }
 
 async fn operation(row: &Resource, incoming: Incoming<'_>) -> Result<Operation, Status> {
-    let Incoming { info, query, request, .. } = incoming;
+    let Incoming { info, query, request, trail } = incoming;
     let (head, content) = request.into_parts();
     let expected = Expected::new(row, &info.subresource);
     let header = |name| super::text(&head.headers, name).to_owned();
@@ -290,6 +290,9 @@ async fn operation(row: &Resource, incoming: Incoming<'_>) -> Result<Operation, 
                 }
             };
             let options = query.delete(document.as_ref())?;
+            if let (Some(trail), Some(document)) = (trail, &document) {
+                trail.delete_options(document);
+            }
             if verb == "delete" {
                 Operation::Delete(options)
             } else {

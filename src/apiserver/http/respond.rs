@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use api::{List, Object, Resource, Status};
+use api::{List, Object, Reply, Resource, Status};
 use axum::body::Body;
 use bytes::Bytes;
 use flate2::Compression;
@@ -50,7 +50,7 @@ pub(crate) fn status(status: &Status) -> Response<Body> {
 /// What is said of a path that nobody knows anything of.
 pub(crate) fn no_such_page() -> Response<Body> {
     let mut response = whole(404, "text/plain; charset=utf-8", Bytes::from_static(b"404 page not found\n"));
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    nosniff(&mut response);
     response
 }
 
@@ -95,10 +95,12 @@ pub(crate) fn failure(status: &Status, plain: &Form) -> Response<Body> {
     if let Some(seconds) = status.details.as_ref().map(|d| d.retry_after_seconds).filter(|s| *s > 0) {
         headers.insert(header::RETRY_AFTER, seconds.into());
     }
-    if code == 403 {
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    }
     response
+}
+
+/// Keeps browsers from making more of an answer than it says it is.
+pub(crate) fn nosniff(response: &mut Response<Body>) {
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
 /// Bytes of a type as the whole answer.
@@ -123,6 +125,11 @@ pub(crate) fn object(code: u16, resource: &Resource, object: &Arc<Object>, form:
             Err(failure) => status(&failure),
         };
     }
+    whole_json(code, object_json(resource, object, form), form)
+}
+
+/// The JSON of one object in the shape accepted.
+fn object_json(resource: &Resource, object: &Object, form: &Form) -> Vec<u8> {
     let mut out = Vec::with_capacity(object.json_len());
     match form.accepted.shape {
         Shape::Whole => object.write_json(&mut out),
@@ -134,7 +141,27 @@ pub(crate) fn object(code: u16, resource: &Resource, object: &Arc<Object>, form:
             out.extend_from_slice(b"]}");
         }
     }
-    whole_json(code, out, form)
+    out
+}
+
+/// An answer as the audit log shows it: JSON, in the shape accepted. Empty where there is no object.
+pub(crate) fn recorded(resource: &Resource, reply: &Reply, form: &Form) -> Vec<u8> {
+    match reply {
+        Reply::Object { object, .. } => object_json(resource, object, form),
+        Reply::List(list) => {
+            let mut out = Vec::new();
+            shape::begin(resource, &form.accepted.shape, &shape::ListHead::of(list), &mut out);
+            for (place, object) in list.items.iter().enumerate() {
+                if place > 0 {
+                    out.push(b',');
+                }
+                shape::item(resource, object, form, &mut out);
+            }
+            out.extend_from_slice(b"]}");
+            out
+        }
+        Reply::Status(_) | Reply::Watch(_) => Vec::new(),
+    }
 }
 
 /// A page of a collection. No part of it is made before the client takes it; what was sent is let go of.

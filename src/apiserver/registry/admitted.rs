@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use api::{FieldValidation, Object, Resource, Status, WriteOptions, prune, schema};
+use api::{Object, Operation, Request, Resource, Status, prune, schema};
 use serde_json::Value;
 
+use super::intake::lenient;
 use super::part::Part;
 use super::{Registry, custom, versions, write};
 use crate::admission::{Attributes, Verb};
@@ -42,24 +43,39 @@ impl Registry {
         mut changed: Value,
     ) -> Result<Value, Status> {
         let Some(part) = own_part(attributes) else {
-            let (group, version, kind) = subresource::describe(row, &attributes.subresource).kind.unwrap_or((
-                &row.group,
-                &row.version,
-                &row.kind,
-            ));
-            if let Some(message) = schema::for_kind(group, version, kind) {
-                prune::decode(&mut changed, message)
-                    .map_err(|error| Status::bad_request(error.for_kind(kind, version)))?;
-            }
+            read_apart(row, &attributes.subresource, &mut changed)?;
             return Ok(changed);
         };
-        let options = WriteOptions { field_validation: FieldValidation::Ignore, ..WriteOptions::default() };
-        let object = self.decode(row, part, changed, &options, &mut Vec::new())?;
+        let object = self.decode(row, part, changed, &lenient(), &mut Vec::new())?;
         match part {
             Part::Scale => part.merge(&attributes.resource, object, &attributes.old),
             _ => custom::converted(row, &attributes.resource, object).await,
         }
     }
+
+    /// The body of a request once it is read: the fields that the kind has, with defaults, in the row's form. `None` where it
+    /// cannot be read.
+    pub(crate) fn as_read(&self, request: &Request, mut body: Value) -> Option<Value> {
+        let row = &request.resource;
+        let apart = matches!(request.operation, Operation::Create(..)) && !request.subresource.is_empty();
+        let Some(part) = Part::of(row, &request.subresource).filter(|_| !apart) else {
+            return read_apart(row, &request.subresource, &mut body).ok().map(|()| body);
+        };
+        let mut object = self.decode(row, part, body, &lenient(), &mut Vec::new()).ok()?;
+        if part == Part::Scale {
+            return Some(object);
+        }
+        write::canonical(&mut object, &row.storage());
+        Some(versions::from_storage(row, object))
+    }
+}
+
+/// Reads a sub-object of its own kind.
+fn read_apart(row: &Resource, subresource: &str, body: &mut Value) -> Result<(), Status> {
+    let own = (&*row.group, &*row.version, &*row.kind);
+    let (group, version, kind) = subresource::describe(row, subresource).kind.unwrap_or(own);
+    let Some(message) = schema::for_kind(group, version, kind) else { return Ok(()) };
+    prune::decode(body, message).map_err(|error| Status::bad_request(error.for_kind(kind, version))).map(drop)
 }
 
 /// The part of a stored object that the write is about; `None` where it is about a sub-object of its own kind.

@@ -98,12 +98,16 @@ impl Registry {
         mut body: Value,
     ) -> Result<Value, Status> {
         if resource.builtin || part == Part::Scale {
-            let lenient = WriteOptions { field_validation: FieldValidation::Ignore, ..WriteOptions::default() };
-            return self.decode(resource, part, body, &lenient, &mut Vec::new());
+            return self.decode(resource, part, body, &lenient(), &mut Vec::new());
         }
         decode_metadata(resource, part, &mut body)?;
         Ok(fill_in(resource, body))
     }
+}
+
+/// For bodies whose senders are not told what is unknown in them.
+pub(super) fn lenient() -> WriteOptions {
+    WriteOptions { field_validation: FieldValidation::Ignore, ..WriteOptions::default() }
 }
 
 /// Whatever else a custom kind holds, its metadata is everybody's. Answers which fields of it are unknown.
