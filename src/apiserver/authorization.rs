@@ -159,6 +159,8 @@ fn ready(
 /// The chain of authorizers.
 pub(crate) struct Authorizer {
     modes: ArcSwap<Vec<Mode>>,
+    /// What ABAC goes by, if it is asked, or was at the start.
+    policies: Option<AbacPolicies>,
     pub(crate) rbac: Arc<Rbac>,
     nodes: NodeGraph,
 }
@@ -176,7 +178,17 @@ impl Authorizer {
         caches: node::Caches,
         client: &crate::webhook::Client,
     ) -> Result<Self, crate::webhook::TrustError> {
-        Ok(Self { modes: ArcSwap::from_pointee(ready(modes, client)?), rbac, nodes: NodeGraph::new(caches) })
+        let policies = modes.iter().find_map(|mode| match mode {
+            AuthorizationMode::Abac(policies) => Some(policies.clone()),
+            _ => None,
+        });
+        let modes = ArcSwap::from_pointee(ready(modes, client)?);
+        Ok(Self { modes, policies, rbac, nodes: NodeGraph::new(caches) })
+    }
+
+    /// What ABAC goes by; none where it was not asked at the start.
+    pub(crate) fn policies(&self) -> Option<&AbacPolicies> {
+        self.policies.as_ref()
     }
 
     /// Other authorizers decide from now on.

@@ -160,7 +160,8 @@ pub(crate) async fn authorization(
     reloads: Reloads,
 ) {
     let take = |text: String| {
-        let modes = read_authorization(&text).map_err(|error| Refused::ForGood(error.to_string()));
+        let modes =
+            read_authorization(&text, authorizer.policies()).map_err(|error| Refused::ForGood(error.to_string()));
         let replaced = modes
             .and_then(|modes| authorizer.replace(modes, &client).map_err(|error| Refused::ForGood(error.to_string())));
         std::future::ready(replaced)

@@ -8,7 +8,7 @@ use api::validation::field::{Error, ErrorList, Path};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{AuthorizationMode, AuthorizationWebhook, MatchConditions, OnFailure};
+use super::{AbacPolicies, AuthorizationMode, AuthorizationWebhook, MatchConditions, OnFailure};
 use crate::webhook::Access;
 
 /// The types of authorizers.
@@ -109,8 +109,11 @@ fn yes() -> bool {
     true
 }
 
-/// Reads a file of `--authorization-config`, YAML or JSON, and the kubeconfigs it names.
-pub fn read_authorization(text: &str) -> Result<Vec<AuthorizationMode>, AuthorizationConfigError> {
+/// Reads a file of `--authorization-config`, YAML or JSON, and the kubeconfigs it names. `policies` are what ABAC goes by.
+pub fn read_authorization(
+    text: &str,
+    policies: Option<&AbacPolicies>,
+) -> Result<Vec<AuthorizationMode>, AuthorizationConfigError> {
     let document: Document =
         serde_saphyr::from_str(text).map_err(|error| AuthorizationConfigError::Unreadable(error.to_string()))?;
     let versions = ["v1", "v1beta1", "v1alpha1"].map(|version| format!("apiserver.config.k8s.io/{version}"));
@@ -172,9 +175,11 @@ pub fn read_authorization(text: &str) -> Result<Vec<AuthorizationMode>, Authoriz
             ("AlwaysAllow", _) => Some(AuthorizationMode::AlwaysAllow),
             ("AlwaysDeny", _) => Some(AuthorizationMode::AlwaysDeny),
             _ => {
-                let why = "goes with authorization-policy-file, and that with authorization-mode";
-                errors.push(Error::invalid(&path.child("type"), "ABAC", why));
-                None
+                if policies.is_none() {
+                    let why = "goes with authorization-policy-file, which was not given";
+                    errors.push(Error::invalid(&path.child("type"), "ABAC", why));
+                }
+                policies.cloned().map(AuthorizationMode::Abac)
             }
         };
         modes.extend(mode);
@@ -315,17 +320,21 @@ mod tests {
 
     #[test]
     fn authorizers_are_asked_in_the_order_they_stand_in() {
-        let check = |authorizers: &str, expect: Result<usize, &str>| {
+        let policies = AbacPolicies::default();
+        let checked = |authorizers: &str, policies: Option<&AbacPolicies>, expect: Result<usize, &str>| {
             let text = format!(
                 "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthorizationConfiguration\nauthorizers: {authorizers}"
             );
-            match (read_authorization(&text), expect) {
+            match (read_authorization(&text, policies), expect) {
                 (Ok(modes), Ok(expect)) => assert_eq!(modes.len(), expect),
                 (Err(error), Err(expect)) => assert!(error.to_string().contains(expect), "{error}"),
                 (seen, expect) => panic!("{seen:?} instead of {expect:?}"),
             }
         };
+        let check = |authorizers: &str, expect| checked(authorizers, None, expect);
         check("[{type: Node, name: node}, {type: RBAC, name: rbac}]", Ok(2));
+        checked("[{type: ABAC, name: abac}]", Some(&policies), Ok(1));
+        check("[{type: ABAC, name: abac}]", Err("authorizers[0].type: Invalid value: \"ABAC\": goes with"));
         check("[]", Err("at least one authorization mode must be defined"));
         check("[{type: RBAC, name: a}, {type: RBAC, name: b}]", Err("authorizers[1].type: Duplicate value"));
         check("[{type: RBAC, name: a}, {type: Node, name: a}]", Err("authorizers[1].name: Duplicate value"));

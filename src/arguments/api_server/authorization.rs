@@ -51,12 +51,13 @@ impl Given {
     /// The authorizers, in their order.
     pub(super) fn settle(&self) -> Result<Vec<AuthorizationMode>> {
         if let Some(config) = &self.config {
-            if self.modes.is_some() || self.webhook.is_some() || self.policies.is_some() {
+            if self.modes.is_some() || self.webhook.is_some() {
                 bail!(
-                    "--kube-apiserver-arg: authorization-config can not be specified when authorization-mode, authorization-policy-file or authorization-webhook-* flags are set"
+                    "--kube-apiserver-arg: authorization-config can not be specified when authorization-mode or authorization-webhook-* flags are set"
                 );
             }
-            return read_authorization(&config.text).context("--kube-apiserver-arg authorization-config");
+            let modes = read_authorization(&config.text, self.policies.as_ref());
+            return modes.context("--kube-apiserver-arg authorization-config");
         }
         let default = || ["Node", "RBAC"].map(str::to_owned).to_vec();
         let modes = self.modes.clone().unwrap_or_else(default);
