@@ -1,5 +1,7 @@
 //! Validation rules in a schema: each has to compile, and none may cost more than a request can pay.
 
+use std::collections::HashSet;
+
 use api::validation::field::{Error, ErrorList, Path};
 use serde_json::{Value, json};
 
@@ -53,9 +55,15 @@ pub(super) fn words(schema: &Value, path: &Path, errors: &mut ErrorList) {
 }
 
 /// Complaints about what the rules of a structural schema compute, and what that costs; what each costs alone is let pass
-/// where the schema is `unchanged`. Nothing is said of the rules of a schema that is `wrong` or has such inside it.
-pub(super) fn expressions(schema: &Value, unchanged: bool, path: &Path, wrong: &[Path], errors: &mut ErrorList) {
-    let mut total = Total { each: !unchanged, wrong, ..Total::default() };
+/// where the schema is `unchanged`. Nothing is said of the rules of schemas that are `wrong`.
+pub(super) fn expressions(
+    schema: &Value,
+    unchanged: bool,
+    path: &Path,
+    wrong: &HashSet<String>,
+    errors: &mut ErrorList,
+) {
+    let mut total = Total { each: !unchanged, wrong, sum: 0, most: Vec::new() };
     Place { schema, path: path.clone(), times: Some(1), apart: None, root: true }.walk(&mut total, errors);
     if total.sum > SCHEMA_MAX {
         for (path, _) in &total.most {
@@ -68,12 +76,11 @@ pub(super) fn expressions(schema: &Value, unchanged: bool, path: &Path, wrong: &
 }
 
 /// What all rules cost, and the most expensive ones.
-#[derive(Default)]
 struct Total<'s> {
     /// Whether rules are looked at one by one.
     each: bool,
-    /// The schemas about which there are other complaints.
-    wrong: &'s [Path],
+    /// The paths of the schemas about which, or inside of which, there are other complaints.
+    wrong: &'s HashSet<String>,
     sum: u64,
     most: Vec<(Path, u64)>,
 }
@@ -128,7 +135,7 @@ impl Place<'_> {
 
     fn own(&self, total: &mut Total<'_>, errors: &mut ErrorList) {
         let rules = self.schema.items("x-kubernetes-validations");
-        if rules.is_empty() || total.wrong.iter().any(|path| self.holds(path)) {
+        if rules.is_empty() || total.wrong.contains(self.path.as_str()) {
             return;
         }
         let decl = declare(self.schema, self.root);
@@ -141,12 +148,6 @@ impl Place<'_> {
             let compiled = compile(rule, decl.as_ref(), self.schema);
             self.one(rule, &compiled, times, &path, total, errors);
         }
-    }
-
-    /// Whether a path is this place's or leads on from it.
-    fn holds(&self, path: &Path) -> bool {
-        let rest = path.as_str().strip_prefix(self.path.as_str());
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     }
 
     fn one(

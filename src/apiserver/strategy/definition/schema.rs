@@ -1,5 +1,7 @@
 //! The schema of a version: what it may say, and what makes it structural.
 
+use std::collections::HashSet;
+
 use api::custom::{is_known_format, validate_structural};
 use api::validation::field::{Error, ErrorList, Path};
 use serde_json::Value;
@@ -53,7 +55,7 @@ pub(super) fn validate(schema: &Value, status: bool, unchanged: bool, path: &Pat
     }
     let understood = unreadable.is_none() && whole.is_empty();
     found.extend(whole);
-    let mut wrong = Vec::new();
+    let mut wrong = HashSet::new();
     Walk { no_defaults: None, in_meta: false, root: true }.schema(schema, path, &mut wrong, &mut found);
     // Mostly that was said already, in other words.
     if let Some(why) = unreadable.filter(|_| found.is_empty()) {
@@ -132,11 +134,10 @@ struct Walk {
 }
 
 impl Walk {
-    /// Complaints about a schema and those inside it. Which of them are `wrong` is noted.
-    fn schema(self, schema: &Value, path: &Path, wrong: &mut Vec<Path>, errors: &mut ErrorList) {
+    /// Complaints about a schema and those inside it. Which of them are `wrong`, or have such inside, is noted.
+    fn schema(self, schema: &Value, path: &Path, wrong: &mut HashSet<String>, errors: &mut ErrorList) {
         let before = errors.len();
         self.own(schema, path, errors);
-        let mut is_wrong = errors.len() > before;
         let inner = Walk { root: false, ..self };
         let object = |name: &str| schema.get(name).filter(|inner| inner.is_object());
         if let Some(additional) = object("additionalProperties") {
@@ -169,11 +170,9 @@ impl Walk {
                 inner.schema(schema, &path.child(name).index(at), wrong, errors);
             }
         }
-        let before = errors.len();
         lists_and_maps(schema, path, errors);
-        is_wrong |= errors.len() > before;
-        if is_wrong {
-            wrong.push(path.clone());
+        if errors.len() > before {
+            wrong.insert(path.as_str().to_owned());
         }
     }
 
