@@ -34,6 +34,9 @@ const NEW: &[(&str, Changes, &str, &str)] = &[
     ("persistentvolumeclaims", &[("spec.dataSourceRef", r#"{"apiGroup":"x.io","kind":"Thing","name":"t"}"#)], "/spec/dataSource/name", r#""t""#),
     ("persistentvolumeclaims", &[("spec.dataSourceRef", r#"{"apiGroup":"x.io","kind":"Thing","name":"t","namespace":"n"}"#)], "/spec/dataSourceRef", "-"),
     ("endpointslices", &[("endpoints", r#"[{"addresses":["10.1.1.1"],"deprecatedTopology":{"a":"b"}}]"#)], "/endpoints/0/deprecatedTopology", "-"),
+    ("services", &[("spec", r#"{"type":"ExternalName","externalName":"a.b","ipFamilyPolicy":""}"#)], "", r#"Service "sample" is invalid: spec.ipFamilyPolicy: Forbidden: may not be set for ExternalName services"#),
+    ("poddisruptionbudgets", &[("metadata.labels", r#"{"a":"b c"}"#), ("spec.minAvailable", "-1")], "", r#"PodDisruptionBudget.policy "sample" is invalid: spec.minAvailable: Invalid value: -1: must be greater than or equal to 0"#),
+    ("volumeattachments", &[("spec.source", r#"{"inlineVolumeSpec":{"claimRef":{},"accessModes":["ReadWriteOnce"],"csi":{"driver":"d","volumeHandle":"h"}}}"#)], "", r#"VolumeAttachment.storage.k8s.io "sample" is invalid: spec.source.inlineVolumeSpec.claimRef: Forbidden: may not be specified in the context of inline volumes"#),
     ("nodes", &[("spec.configSource", "{}"), ("status.declaredFeatures", r#"["A"]"#)], "/status/declaredFeatures", "-"),
 ];
 
@@ -74,6 +77,10 @@ const CHANGED: &[(&str, Changes, &str, &str, &str, &str)] = &[
     ("daemonsets", &[], "", r#"{"spec":{"template":{"spec":{"hostPID":true}}},"metadata":{"annotations":null}}"#, "/metadata/annotations/deprecated.daemonset.template.generation", r#""2""#),
     ("configmaps", &[], "", r#"{"metadata":{"deletionTimestamp":"2026-01-01T00:00:00Z"}}"#, "", "ConfigMap \"sample\" is invalid: metadata.deletionTimestamp: Invalid value: \"2026-01-01T00:00:00Z\": field is immutable"),
     ("persistentvolumes", &[], "status", r#"{"status":{"phase":"Bound","lastPhaseTransitionTime":"2026-01-01T00:00:00Z"}}"#, "/status/lastPhaseTransitionTime", r#""2026-01-01T00:00:00Z""#),
+    ("networkpolicies", &[("spec", r#"{"podSelector":{}}"#)], "", r#"{"spec":{"ingress":[]}}"#, "/metadata/generation", "2"),
+    ("deployments.apps", &[], "", r#"{"spec":{"template":{"spec":{"tolerations":[]}}}}"#, "/metadata/generation", "1"),
+    ("validatingwebhookconfigurations", &[("webhooks", "null")], "", r#"{"webhooks":[]}"#, "/metadata/generation", "2"),
+    ("csinodes", &[("spec.drivers", r#"[{"name":"d","nodeID":"n"}]"#)], "", r#"{"spec":{"drivers":[{"name":"d","nodeID":"n","topologyKeys":[]}]}}"#, "/spec/drivers/0/name", r#""d""#),
     ("services", &[("spec.type", r#""LoadBalancer""#)], "", r#"{"spec":{"type":"ClusterIP"}}"#, "/status", r#"{"loadBalancer":{}}"#),
 ];
 

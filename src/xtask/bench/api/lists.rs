@@ -1,10 +1,11 @@
 //! Lists of many pods in every form clients ask for, and the memory the pods take.
 
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use http_body_util::{BodyExt, Empty};
@@ -36,7 +37,7 @@ const SETTLING: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(target: &Target) -> Result<()> {
     let client = &target.client().await?;
-    let raw = &mut connect(&target.kubeconfig).await?;
+    let raw = &mut Reader::connect(&target.kubeconfig).await?;
     let mut there = 0;
     for (pods, rounds) in [(5_000, 20), (50_000, 5)] {
         let before = target.sample()?;
@@ -62,7 +63,7 @@ pub(super) async fn run(target: &Target) -> Result<()> {
             let rounds = if form == "YAML" { 1 } else { rounds };
             for _ in 0..rounds {
                 let began = Instant::now();
-                bytes = list(raw, accept).await.with_context(|| format!("a list as {form}"))?;
+                bytes = raw.list(accept).await.with_context(|| format!("a list as {form}"))?;
                 latencies.push(began.elapsed());
             }
             if matches!(form, "protobuf" | "Table") {
@@ -83,22 +84,40 @@ pub(super) async fn run(target: &Target) -> Result<()> {
     Ok(())
 }
 
-/// A connection that asks for lists. TLS by itself reads 4 KiB at a time, and these reads would be half of what is measured: a
-/// buffer below it takes what there is.
-async fn connect(kubeconfig: &Path) -> Result<SendRequest<Empty<Bytes>>> {
-    let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig)?;
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?;
-    let host = config.cluster_url.host().context("the server has no host")?.to_owned();
-    let tcp = TcpStream::connect((&*host, config.cluster_url.port_u16().unwrap_or(443))).await?;
-    let tls = tokio_rustls::TlsConnector::from(Arc::new(config.rustls_client_config()?));
-    let stream = tls.connect(host.try_into()?, BufReader::with_capacity(READ, tcp)).await?;
-    let (requests, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
-    Ok(requests)
+/// Asks for lists with as little work of its own as there can be, since it shares the processors with the server: what it takes is
+/// in the figures of both servers that are compared.
+struct Reader {
+    requests: SendRequest<Empty<Bytes>>,
+    /// Driven by who waits for the answer, so that no other thread has to be woken for each piece of it.
+    connection: Pin<Box<dyn Future<Output = hyper::Result<()>>>>,
 }
 
-/// Reads a whole list and decodes nothing; its bytes.
-async fn list(requests: &mut SendRequest<Empty<Bytes>>, accept: &str) -> Result<usize> {
+impl Reader {
+    /// TLS by itself reads 4 KiB at a time, and these reads would be half of what is measured: a buffer below it takes what there
+    /// is.
+    async fn connect(kubeconfig: &Path) -> Result<Self> {
+        let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig)?;
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?;
+        let host = config.cluster_url.host().context("the server has no host")?.to_owned();
+        let tcp = TcpStream::connect((&*host, config.cluster_url.port_u16().unwrap_or(443))).await?;
+        let tls = tokio_rustls::TlsConnector::from(Arc::new(config.rustls_client_config()?));
+        let stream = tls.connect(host.try_into()?, BufReader::with_capacity(READ, tcp)).await?;
+        let (requests, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        Ok(Self { requests, connection: Box::pin(connection) })
+    }
+
+    /// Reads a whole list and decodes nothing; its bytes.
+    async fn list(&mut self, accept: &str) -> Result<usize> {
+        let read = read(&mut self.requests, accept);
+        tokio::select! {
+            biased;
+            bytes = read => bytes,
+            ended = &mut self.connection => bail!("the connection ended: {ended:?}"),
+        }
+    }
+}
+
+async fn read(requests: &mut SendRequest<Empty<Bytes>>, accept: &str) -> Result<usize> {
     let uri = format!("/api/v1/namespaces/{NAMESPACE}/pods");
     let request = http::Request::get(uri).header("host", "server").header("accept", accept).body(Empty::new())?;
     requests.ready().await?;
