@@ -19,8 +19,9 @@ mod turn;
 
 use std::fmt;
 use std::fs::File;
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -69,6 +70,8 @@ pub struct DurableStore {
     limits: Limits,
     messages: Option<Sender<Message>>,
     committer: Mutex<Option<JoinHandle<()>>>,
+    /// Why nothing can be written any more, if that is so.
+    broken: Arc<OnceLock<Arc<io::Error>>>,
 }
 
 impl DurableStore {
@@ -108,14 +111,26 @@ impl DurableStore {
         let index = Arc::new(Index::new(entries, revision, &options.limits));
         let limits = options.limits;
         let (messages, receiver) = crossbeam_channel::unbounded();
-        let start = Start { index: index.clone(), disk, checkpoint, replayed, changed, revision, options, lock };
+        let broken = Arc::new(OnceLock::new());
+        let start = Start {
+            index: index.clone(),
+            disk,
+            checkpoint,
+            replayed,
+            changed,
+            revision,
+            options,
+            lock,
+            broken: broken.clone(),
+        };
         let committer = Committer::new(start, receiver);
         let committer = std::thread::Builder::new()
             .name("store-committer".into())
             .spawn(move || committer.run())
             .map_err(|error| StoreError::io("start a thread for", "the store", error))?;
         tracing::info!(revision, entries = count, replayed_bytes, took = ?begin.elapsed(), "store opened");
-        Ok(Arc::new(DurableStore { index, limits, messages: Some(messages), committer: Mutex::new(Some(committer)) }))
+        let committer = Mutex::new(Some(committer));
+        Ok(Arc::new(DurableStore { index, limits, messages: Some(messages), committer, broken }))
     }
 
     fn send(&self, message: Message) -> Result<(), StoreError> {
@@ -187,6 +202,10 @@ impl Store for DurableStore {
 
     fn oldest(&self) -> Revision {
         self.index.oldest()
+    }
+
+    fn well(&self) -> Result<(), StoreError> {
+        self.broken.get().map_or(Ok(()), |error| Err(StoreError::Poisoned(error.clone())))
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {

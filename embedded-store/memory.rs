@@ -79,6 +79,10 @@ impl Store for MemoryStore {
         self.index.oldest()
     }
 
+    fn well(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         self.index.close();
         ready(Ok(())).boxed()

@@ -40,6 +40,9 @@ pub trait Store: Send + Sync + 'static {
     /// The oldest revision `list` and `watch` can still be asked for.
     fn oldest(&self) -> Revision;
 
+    /// Whether writes can be taken; else why not, and will not be until the store is opened again. Does not wait.
+    fn well(&self) -> Result<(), StoreError>;
+
     /// Syncs what is deferred, folds the log into the checkpoint, lets go of the disk. Later calls fail with `Closed`.
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::mem::take;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, at, never, select, unbounded};
@@ -55,6 +55,8 @@ pub(super) struct Start {
     pub(super) revision: Revision,
     pub(super) options: DurableOptions,
     pub(super) lock: Option<File>,
+    /// Where the committer leaves word when it can write no more.
+    pub(super) broken: Arc<OnceLock<Arc<io::Error>>>,
 }
 
 pub(super) struct Committer {
@@ -87,7 +89,7 @@ pub(super) struct Committer {
     spare_at: Option<Instant>,
     /// Whether the last commit was refused, so that only the first one is logged.
     refusing: bool,
-    broken: Option<Arc<io::Error>>,
+    broken: Arc<OnceLock<Arc<io::Error>>>,
     closing: Option<Reply<()>>,
     lock: Option<File>,
     turn: Turn,
@@ -108,7 +110,7 @@ struct Batch {
 
 impl Committer {
     pub(super) fn new(start: Start, messages: Receiver<Message>) -> Committer {
-        let Start { index, disk, checkpoint, replayed, changed, revision, options, lock } = start;
+        let Start { index, disk, checkpoint, replayed, changed, revision, options, lock, broken } = start;
         let (entries, _) = index.snapshot();
         let live_bytes = entries.values().map(|entry| Record::put(entry).len() as u64).sum();
         Committer {
@@ -132,7 +134,7 @@ impl Committer {
             making_spare: false,
             spare_at: None,
             refusing: false,
-            broken: None,
+            broken,
             closing: None,
             lock,
             turn: Turn::default(),
@@ -206,7 +208,7 @@ impl Committer {
 
     /// Adds a write to the batch, or answers it at once where the batch makes no difference.
     fn decide(&self, batch: &mut Batch, write: Write, reply: Reply<Written>) {
-        if let Some(error) = &self.broken {
+        if let Some(error) = self.broken.get() {
             return answer(reply, Err(StoreError::Poisoned(error.clone())));
         }
         let pending = batch.last.get(write.key.as_str()).map(|&position| &batch.events[position]);
@@ -294,12 +296,12 @@ impl Committer {
                     Refused::Failed(_) => {}
                     Refused::Broken(error) => {
                         tracing::error!(%error, "the store's log cannot be written, no more writes are taken");
-                        self.broken = Some(error.clone());
+                        let _ = self.broken.set(error.clone());
                     }
                 }
                 self.refusing = true;
                 let retry = || Instant::now() + self.options.deferred_delay.max(RETRY);
-                self.due = (!self.deferred.is_empty() && self.broken.is_none()).then(retry);
+                self.due = (!self.deferred.is_empty() && self.broken.get().is_none()).then(retry);
                 Err(refused)
             }
         }
@@ -312,7 +314,7 @@ impl Committer {
 
     /// Starts what is due in the background.
     fn tend(&mut self) {
-        if self.broken.is_some() {
+        if self.broken.get().is_some() {
             return;
         }
         if !self.making_spare
@@ -398,7 +400,7 @@ impl Committer {
     /// Leaves everything on disk, with a checkpoint if it was asked to close, and lets go of the directory.
     fn close(mut self) {
         self.deferring = false;
-        if self.broken.is_none() && (!self.deferred.is_empty() || self.ceiling != self.revision) {
+        if self.broken.get().is_none() && (!self.deferred.is_empty() || self.ceiling != self.revision) {
             // Gives back the revisions reserved and not used.
             self.sync_deferred();
         }
@@ -406,7 +408,7 @@ impl Committer {
             self.finish_next();
         }
         let mut unsynced = !self.deferred.is_empty();
-        let save = self.broken.is_none() && (unsynced || self.closing.is_some() && !self.changed.is_empty());
+        let save = self.broken.get().is_none() && (unsynced || self.closing.is_some() && !self.changed.is_empty());
         if let Some((checkpoint, save)) = save.then(|| self.prepare_checkpoint()).flatten() {
             let mut saved = save.run(checkpoint);
             saved.checkpoint.rest();
@@ -417,8 +419,8 @@ impl Committer {
         let Committer { closing, broken, lock, log, checkpoint, .. } = self;
         drop((log, checkpoint, lock));
         if let Some(reply) = closing {
-            let result = match broken {
-                Some(error) => Err(StoreError::Poisoned(error)),
+            let result = match broken.get() {
+                Some(error) => Err(StoreError::Poisoned(error.clone())),
                 None if unsynced => Err(StoreError::Full(Arc::new(io::ErrorKind::StorageFull.into()))),
                 None => Ok(()),
             };

@@ -165,6 +165,7 @@ fn a_failed_sync_ends_writing_and_nothing_else() {
         assert!(matches!(deferred(&store, "/a", 20), Err(StoreError::Poisoned(_))));
         assert_eq!(get(&store, "/a"), Some(kept.clone()));
     }
+    assert!(matches!(store.well(), Err(StoreError::Poisoned(_))));
     assert!(matches!(block_on(store.close()), Err(StoreError::Poisoned(_))));
     assert!(matches!(block_on(watch.next()), Some(Err(StoreError::Closed))), "the failed write was never seen");
     disk.reboot();

@@ -242,6 +242,11 @@ impl Registry {
         }
     }
 
+    /// Whether the store takes writes; else why it does not, and will not before a restart.
+    pub(crate) fn can_write(&self) -> Result<(), String> {
+        self.disk.0.well().map_err(|error| error.to_string())
+    }
+
     /// The client that calls webhooks of every sort.
     pub fn webhooks(&self) -> &Arc<webhook::Client> {
         &self.webhooks

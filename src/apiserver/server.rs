@@ -177,6 +177,9 @@ impl ApiServer {
         let authenticator = Arc::new(authenticator.map_err(BuildError::Webhook)?);
         let roles_ready = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let mut checks = vec![HealthCheck::live("ping", || Ok(())), HealthCheck::live("log", || Ok(()))];
+        // Under this name, which monitoring and load balancers know, it is about the store.
+        let disk = registry.clone();
+        checks.push(HealthCheck::live("etcd", move || disk.can_write()));
         checks.extend(config.checks);
         let ready = roles_ready.clone();
         checks.push(HealthCheck::ready("poststarthook/rbac/bootstrap-roles", move || {

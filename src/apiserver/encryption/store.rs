@@ -124,6 +124,10 @@ impl Store for EncryptedStore {
         self.inner.oldest()
     }
 
+    fn well(&self) -> Result<(), StoreError> {
+        self.inner.well()
+    }
+
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         self.inner.close()
     }

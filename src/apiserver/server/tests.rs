@@ -29,11 +29,13 @@ async fn paths_answer_as_upstreams() {
     let server = TestServer::start().await;
     let admin = server.admin();
     for (request, code, told) in [
-        ("GET /version", 200, "\"minor\":\"35\""),
+        ("GET /version", 200, "\"minor\": \"35\""),
         ("GET /", 200, "\"/apis/apps/v1\""),
         ("GET /healthz", 200, "ok"),
         ("GET /readyz?verbose", 200, "[+]ping ok\n"),
         ("GET /livez?verbose&exclude=ping", 200, "[+]ping excluded: ok\n"),
+        ("GET /livez?verbose", 200, "[+]etcd ok\n"),
+        ("GET /readyz/etcd", 200, "ok"),
         ("GET /readyz/ping", 200, "ok"),
         ("GET /readyz/none", 404, "404 page not found\n"),
         ("GET /readyz/", 404, "404 page not found\n"),
