@@ -26,6 +26,9 @@ use crate::{Meta, Resource};
 #[error("not an API object")]
 pub struct ObjectError(#[from] serde_json::Error);
 
+/// So many objects are looked at together: processors keep about as many looks in mind.
+pub const LOOKS: usize = 16;
+
 /// One object: immutable, shared as `Arc<Object>`.
 #[derive(Clone, Debug)]
 pub struct Object {
@@ -85,6 +88,35 @@ impl Object {
     /// The bytes as the store holds them, without `resourceVersion`.
     pub fn stored_bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// Looks at what lists are about to read of these objects, a few at a time. Memory that was not used for a while answers after
+    /// hundreds of instructions, and who writes one object after the other waits for each; looks that do not depend on one another
+    /// are answered together.
+    pub fn look_at(objects: &[Arc<Self>]) {
+        let mut seen = 0;
+        for object in objects {
+            seen ^= object.meta.resource_version ^ object.bytes.len() as u64;
+        }
+        for object in objects {
+            let metadata = object.splice.map_or(0, |at| at.get() as usize - 1);
+            let row = object.row.get().and_then(<[u8]>::first);
+            for byte in [object.bytes.first(), object.bytes.get(metadata), row].into_iter().flatten() {
+                seen ^= u64::from(*byte);
+            }
+        }
+        std::hint::black_box(seen);
+    }
+
+    /// The same objects once more. Counting who holds them is a look at each as well.
+    pub fn share_all<'o>(objects: impl Iterator<Item = &'o Arc<Self>>) -> Vec<Arc<Self>> {
+        let found: Vec<&Arc<Self>> = objects.collect();
+        let mut shared = Vec::with_capacity(found.len());
+        for some in found.chunks(LOOKS) {
+            std::hint::black_box(some.iter().map(|object| Arc::strong_count(object)).sum::<usize>());
+            shared.extend(some.iter().map(|object| Arc::clone(object)));
+        }
+        shared
     }
 
     /// Appends the JSON of the object, `resourceVersion` included.

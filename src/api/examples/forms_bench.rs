@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::Instant;
 
 use api::protobuf::Encoder;
@@ -19,6 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     pod.write_json(&mut out);
     say("pod as JSON, size", out.len() as f64, "bytes")?;
     say("pod as protobuf, size", encoder.message(&out, message)?.len() as f64, "bytes")?;
+    cold(&pod, pods)?;
     measure("pod as JSON", || {
         out.clear();
         pod.write_json(&mut out);
@@ -55,6 +57,49 @@ fn measure(figure: &str, mut turn: impl FnMut()) -> std::io::Result<()> {
 
 fn say(figure: &str, value: f64, unit: &str) -> std::io::Result<()> {
     writeln!(std::io::stdout(), "{}", json!({"bench": "forms", "figure": figure, "value": value, "unit": unit}))
+}
+
+/// What it takes to write objects that nobody has looked at for a while.
+fn cold(pod: &Object, row: &api::Resource) -> Result<(), Box<dyn std::error::Error>> {
+    const COUNT: usize = 20_000;
+    let make = |n: usize| {
+        let bytes = bytes::Bytes::copy_from_slice(pod.stored_bytes());
+        Object::stored(bytes, n as u64 + 1, row).map(Arc::new)
+    };
+    let mut objects = (0..COUNT).map(make).collect::<Result<Vec<_>, _>>()?;
+    // As they come to lie in memory when they are written by many.
+    let mut state = 1_usize;
+    for at in (1..COUNT).rev() {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        objects.swap(at, (state >> 33) % (at + 1));
+    }
+    for looks in [false, true] {
+        for whole in [false, true] {
+            let what = if whole { "JSON" } else { "metadata" };
+            let how = if looks { ", looked at before" } else { "" };
+            let mut out = Vec::with_capacity(1 << 17);
+            let runs = (0..5).map(|_| {
+                let began = Instant::now();
+                for some in objects.chunks(object::LOOKS) {
+                    if looks {
+                        Object::look_at(some);
+                    }
+                    out.clear();
+                    for object in some {
+                        if whole {
+                            object.write_json(&mut out);
+                        } else {
+                            let _ = object.write_metadata(&mut out);
+                        }
+                    }
+                }
+                began.elapsed() / COUNT as u32
+            });
+            let took = runs.min().unwrap_or_default().as_nanos() as f64 / 1000.0;
+            say(&format!("one of many pods as {what}{how}"), took, "µs")?;
+        }
+    }
+    Ok(())
 }
 
 /// A pod as it is stored while it runs.

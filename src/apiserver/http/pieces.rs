@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api::Object;
+use api::object::LOOKS;
 
 /// So much is written at once.
 pub(super) const PIECE: usize = 64 * 1024;
@@ -28,6 +29,8 @@ pub(super) trait ItemWriter {
 pub(super) struct Pieces<W> {
     writer: W,
     items: std::vec::IntoIter<Arc<Object>>,
+    /// So many of the next items were looked at before.
+    seen: usize,
     /// What the next piece begins with; none behind the last.
     next: Option<Vec<u8>>,
 }
@@ -35,11 +38,17 @@ pub(super) struct Pieces<W> {
 impl<W: ItemWriter> Pieces<W> {
     /// A list that begins with `head`.
     pub(super) fn new(head: Vec<u8>, items: std::vec::IntoIter<Arc<Object>>, writer: W) -> Self {
-        Self { writer, items, next: Some(head) }
+        Self { writer, items, seen: 0, next: Some(head) }
     }
 
     fn fill(&mut self, mut out: Vec<u8>) -> Result<Vec<u8>, W::Error> {
         while out.len() < PIECE {
+            if self.seen == 0 {
+                let some = self.items.as_slice();
+                self.seen = LOOKS;
+                Object::look_at(&some[..some.len().min(LOOKS)]);
+            }
+            self.seen -= 1;
             let Some(object) = self.items.next() else {
                 self.writer.end(&mut out)?;
                 return Ok(out);

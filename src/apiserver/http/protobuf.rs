@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use api::object::LOOKS;
 use api::protobuf::{Encoder, Envelope, ProtobufError};
 use api::schema::{self, Message};
 use api::{List, Object, Resource, Status};
@@ -86,6 +87,9 @@ pub(super) async fn list(resource: &Resource, list: List, shape: &Shape, kept: &
     }
     let mut promised = 0;
     for (at, object) in items.as_slice().iter().enumerate() {
+        if at % LOOKS == 0 {
+            Object::look_at(&items.as_slice()[at..items.len().min(at + LOOKS)]);
+        }
         // What is remembered is about the whole.
         let known = object.protobuf_len().filter(|_| !partial);
         let length = match known.filter(|_| kept.is_full() || object.protobuf().is_some()) {

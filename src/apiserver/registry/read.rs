@@ -225,6 +225,10 @@ impl Page<'_> {
         let mut looked_at = 0;
         let everything = self.selection.is_everything();
         let mut rest = snapshot.range(namespace, after);
+        if everything && self.limit == 0 {
+            list.items = Object::share_all(rest);
+            return list.items.len();
+        }
         while let Some(object) = rest.next() {
             looked_at += 1;
             if !everything && !self.selection.matches(object) {

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::object::LOOKS;
 use api::validation::field::{Error, ErrorList, Path};
 use api::{Object, Operation, Request, Resource, Status, WatchEvent, WatchOptions, WatchStream};
 use tokio::time::{Instant, Sleep};
@@ -271,6 +272,7 @@ impl Watch {
                 shown.retain(|object| self.selection.matches(object));
             }
             if !shown.is_empty() {
+                shown.chunks(LOOKS).for_each(Object::look_at);
                 return Some(shown.into_iter().map(Delivery::Initial).collect());
             }
         }
