@@ -1,13 +1,13 @@
 //! Binding a pod to a node: `pods/binding`, and `bindings` that name their pod themselves.
 
 use api::validation::field::{Error, ErrorList, Path};
-use api::{Reply, Request, Status, WriteOptions, prune, schema, time};
+use api::{Reply, Request, Resource, Status, WriteOptions, prune, schema, time};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::part::Part;
 use super::update::Intent;
-use super::{Registry, intake};
+use super::{Registry, error, intake};
 use crate::admission::{self, Attributes, Options, Verb};
 use crate::tree::Tree;
 
@@ -45,7 +45,8 @@ impl Registry {
         admission::mutate(self, &mut attributes).await?;
         admission::validate(self, &mut attributes).await?;
         let binding = attributes.object;
-        let change = |pod: &mut Value| assign(pod, &binding, &name);
+        let row = pods.clone();
+        let change = |pod: &mut Value| assign(&row, pod, &binding, &name);
         let inner = Request { resource: pods, name: name.clone(), subresource: "binding".into(), ..request.clone() };
         self.update(&inner, Part::Main, Intent::Own(&change), options).await?;
         Ok(made())
@@ -64,16 +65,11 @@ pub(super) fn made() -> Reply {
     Reply::Status(Box::new(status))
 }
 
-fn assign(pod: &mut Value, binding: &Value, name: &str) -> Result<(), Status> {
+fn assign(pods: &Resource, pod: &mut Value, binding: &Value, name: &str) -> Result<(), Status> {
     for (what, path) in [("UID", "metadata.uid"), ("ResourceVersion", "metadata.resourceVersion")] {
         let (expected, is) = (binding.text(path), pod.text(path));
         if !expected.is_empty() && expected != is {
-            let key = format!("/registry/pods/{}/{name}", pod.text("metadata.namespace"));
-            let why = format!(
-                "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition \
-                 failed: {what} in precondition: {expected}, {what} in object meta: {is}"
-            );
-            return Err(Status::conflict("", "pods", name, why));
+            return Err(error::unmet(pods, pod.text("metadata.namespace"), name, (what, expected, is)));
         }
     }
     let conflict = |why: String| Err(Status::conflict("", "pods/binding", name, why));

@@ -39,7 +39,7 @@ impl Continuation {
         let invalid =
             |why: String| Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).map_err(|e| invalid(e.to_string()))?;
-        let token: Token = serde_json::from_slice(&bytes).map_err(|e| invalid(e.to_string()))?;
+        let token: Token = serde_json::from_slice(&bytes).map_err(|e| invalid(in_go(&bytes, &e)))?;
         if token.v != VERSION {
             return Err(invalid(format!("server does not recognize this encoded version {}", token.v)));
         }
@@ -56,4 +56,8 @@ impl Continuation {
         }
         Ok(Self { revision: u64::try_from(token.rv).ok(), after })
     }
+}
+/// What Go says of JSON that cannot be read; what is JSON and no token is told of in our words.
+fn in_go(text: &[u8], error: &serde_json::Error) -> String {
+    api::json::read(text, api::json::Limits::default()).err().map_or_else(|| error.to_string(), |why| why.to_string())
 }

@@ -35,6 +35,22 @@ pub(crate) fn not_found(resource: &Resource, name: &str) -> Status {
     Status::not_found(&resource.group, &resource.plural, name)
 }
 
+/// 409 for a write that is meant for another object or state than the one that is there: what was named, its value, and what it
+/// is there.
+pub(crate) fn unmet(
+    resource: &Resource,
+    namespace: &str,
+    name: &str,
+    (what, expected, is): (&str, &str, &str),
+) -> Status {
+    let key = resource.store_key(namespace, name);
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: \
+         {what} in precondition: {expected}, {what} in object meta: {is}"
+    );
+    Status::conflict(&resource.group, &resource.plural, name, why)
+}
+
 /// 422 for options of a list or watch.
 pub(crate) fn invalid_options(errors: &api::validation::field::ErrorList) -> Status {
     Status::invalid("meta.k8s.io", "ListOptions", "", causes(errors))

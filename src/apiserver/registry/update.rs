@@ -139,13 +139,8 @@ impl Registry {
         // Whoever names a uid means an object that is gone. A version alone says nothing to upstream.
         let uid = body.text("metadata.uid");
         if !uid.is_empty() {
-            let (row, name) = (&request.resource, &request.name);
-            let key = row.storage().store_key(&request.namespace, name);
-            let why = format!(
-                "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition \
-                 failed: UID in precondition: {uid}, UID in object meta: "
-            );
-            return Err(Status::conflict(&row.group, &row.plural, name, why));
+            let row = request.resource.storage();
+            return Err(error::unmet(&row, &request.namespace, &request.name, ("UID", uid, "")));
         }
         body.cut("metadata.resourceVersion");
         self.create(request, body, options).await
@@ -461,9 +456,8 @@ fn check_version(
     // A patch is not made for an object: what it makes of the uid is for the validation to refuse.
     let put = matches!(intent, Intent::Put(_));
     if put && !uid.is_empty() && *uid != *current.object.meta.uid {
-        let why =
-            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", current.object.meta.uid);
-        return Err(Status::conflict(&storage.group, &storage.plural, name, why));
+        let meta = &current.object.meta;
+        return Err(error::unmet(storage, &meta.namespace, name, ("UID", uid, &meta.uid)));
     }
     // A patched object shows the version it was made from, unless the patch says another.
     let pinned = match intent {

@@ -75,12 +75,9 @@ pub(super) fn apply(resource: &Resource, scale: &Value, old: &Value) -> Result<V
         merged.cut("metadata.resourceVersion");
     }
     if let Some(uid) = scale.at("metadata.uid").filter(|uid| *uid != &old["metadata"]["uid"]) {
-        let why = format!(
-            "Precondition failed: UID in precondition: {}, UID in object meta: {}",
-            uid.as_str().unwrap_or_default(),
-            old.text("metadata.uid")
-        );
-        return Err(Status::conflict(&resource.group, &resource.plural, old.text("metadata.name"), why));
+        let (namespace, name) = (old.text("metadata.namespace"), old.text("metadata.name"));
+        let uids = ("UID", uid.as_str().unwrap_or_default(), old.text("metadata.uid"));
+        return Err(error::unmet(resource, namespace, name, uids));
     }
     Ok(merged)
 }
