@@ -80,7 +80,7 @@ fn cold(pod: &Object, row: &api::Resource) -> Result<(), Box<dyn std::error::Err
             let mut out = Vec::with_capacity(1 << 17);
             let runs = (0..5).map(|_| {
                 let began = Instant::now();
-                for some in objects.chunks(object::LOOKS) {
+                for some in objects.chunks(api::object::LOOKS) {
                     if looks {
                         Object::look_at(some);
                     }
