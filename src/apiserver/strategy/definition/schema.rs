@@ -165,7 +165,14 @@ impl Walk {
                 inner.schema(schema, &path.child(name), wrong, errors);
             }
         }
-        for name in ["allOf", "oneOf", "anyOf"] {
+        // Of what is forbidden the inside is looked at all the same.
+        for name in ["definitions", "dependencies"] {
+            let schemas = schema.get(name).and_then(Value::as_object).into_iter().flatten();
+            for (key, schema) in schemas.filter(|(_, schema)| schema.is_object()) {
+                inner.schema(schema, &path.child(name).key(key), wrong, errors);
+            }
+        }
+        for name in ["allOf", "oneOf", "anyOf", "items"] {
             for (at, schema) in schema.get(name).and_then(Value::as_array).into_iter().flatten().enumerate() {
                 inner.schema(schema, &path.child(name).index(at), wrong, errors);
             }

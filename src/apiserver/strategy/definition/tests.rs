@@ -162,6 +162,10 @@ fn rules_are_looked_at_where_the_schema_is_one() {
     check(json!({ "type": "string" }), &[&a, &root]);
     let unique = ".properties[b].uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
     check(json!({ "type": "array", "items": { "type": "string" }, "uniqueItems": true }), &[unique, &a]);
+    let definitions = ".properties[b].definitions: Forbidden: definitions is not supported";
+    let inside = ".properties[b].definitions[c].uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
+    let c = json!({ "type": "array", "uniqueItems": true });
+    check(json!({ "type": "string", "definitions": { "c": c } }), &[definitions, inside]);
 }
 
 #[test]
