@@ -512,6 +512,11 @@ fn changes_of_the_spec() {
         &[],
     );
     update(
+        gated.clone(),
+        &[("spec.schedulingGates", json!([{"name": "h"}, {"name": "h"}]))],
+        &["spec.schedulingGates[1].name: Forbidden: only deletion is allowed, but found new scheduling gate 'h'"],
+    );
+    update(
         gated,
         &[("spec.schedulingGates", json!([{"name": "h"}]))],
         &["spec.schedulingGates[0].name: Forbidden: only deletion is allowed, but found new scheduling gate 'h'"],

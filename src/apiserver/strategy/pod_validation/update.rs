@@ -102,8 +102,13 @@ fn tolerations(spec: &At, old: &Value, errors: &mut ErrorList) {
 }
 
 fn gates(spec: &At, old: &Value, errors: &mut ErrorList) {
-    let gates = old.items("spec.schedulingGates");
-    for gate in spec.each("schedulingGates").filter(|gate| !gates.contains(gate.value())) {
+    let had = old.items("spec.schedulingGates");
+    let gates: Vec<At> = spec.each("schedulingGates").collect();
+    // One that is said twice is complained of where it is said last.
+    let is_new = |at: usize, name: &str| {
+        had.iter().all(|gate| gate.text("name") != name) && gates[at + 1..].iter().all(|gate| gate.text("name") != name)
+    };
+    for (_, gate) in gates.iter().enumerate().filter(|(at, gate)| is_new(*at, gate.text("name"))) {
         let why = format!("only deletion is allowed, but found new scheduling gate '{}'", gate.text("name"));
         gate.get("name").forbidden(errors, why);
     }
