@@ -54,6 +54,10 @@ const EMPTY_SAYS: &[(&str, &str)] = &[
     ("apiextensions/v1.JSONSchemaProps", "dependencies"),
     ("autoscaling/v2.HPAScalingRules", "policies"),
     ("core/v1.ConfigMap", "binaryData"),
+    ("core/v1.EphemeralContainer", "ports"),
+    ("core/v1.EphemeralContainer", "resizePolicy"),
+    ("core/v1.EphemeralContainer", "restartPolicyRules"),
+    ("core/v1.ResourceRequirements", "claims"),
     ("core/v1.Secret", "data"),
     ("storage/v1.StorageClass", "parameters"),
 ];

@@ -226,12 +226,15 @@ impl Chain {
         let asking = Asking { what: &what, asked, time: REQUEST_TIME, trail };
         let work = self.guard(trail, async {
             let _pass = self.enter(Caller::InProcess(&request.user), asking, &mut None).await?;
+            // What is recorded of an object is read out of it: in the guard's reach, and for those who may ask only.
+            if let Some(trail) = trail {
+                trail.request(&request, &self.registry);
+            }
             self.act(&request).await
         });
         let outcome = match trail {
             None => work.await,
             Some(trail) => {
-                trail.request(&request, &self.registry);
                 let (outcome, notes) = Box::pin(notes::of(work)).await;
                 trail.annotations(&notes.annotations);
                 if let Ok(reply) = &outcome {

@@ -23,6 +23,8 @@ pub(crate) enum Verdict {
     Refused(Vec<String>),
     /// Something else is wrong with the body.
     Failed(String),
+    /// Nothing: upstream's code panicked at it.
+    Panicked,
 }
 
 impl Case {
@@ -110,8 +112,11 @@ pub(crate) fn comparable(case: &Case, verdict: Verdict) -> Verdict {
         Verdict::Refused(causes) if *case.row.plural == *"statefulsets" => Verdict::Refused(sorted(
             causes.iter().map(|cause| without_index(cause, "spec.template.spec.volumes[")).collect(),
         )),
+        Verdict::Refused(causes) if *case.row.plural == *"services" => {
+            Verdict::Refused(sorted(causes.into_iter().map(|cause| without_given_port(case, cause)).collect()))
+        }
         Verdict::Refused(causes) => Verdict::Refused(sorted(causes)),
-        Verdict::Failed(why) => Verdict::Failed(why),
+        Verdict::Failed(_) | Verdict::Panicked => verdict,
     }
 }
 
@@ -123,6 +128,20 @@ fn chosen(case: &Case, spec: &mut Value) {
         .collect();
     for value in given(spec).filter(|value| !value.is_null() && !asked.contains(value)) {
         *value = json!("GIVEN");
+    }
+}
+
+/// A complaint about a node port that was given by chance, and not asked for, without its number.
+fn without_given_port(case: &Case, cause: String) -> String {
+    let duplicate = cause.split_once(".nodePort: FieldValueDuplicate: Duplicate value: ");
+    let is_asked = |port: &str| {
+        let services = [Some(&case.new), case.old.as_ref()].into_iter().flatten();
+        let mut ports = services.flat_map(|service| service["spec"]["ports"].as_array().into_iter().flatten());
+        ports.any(|asked| asked["nodePort"].to_string() == port)
+    };
+    match duplicate {
+        Some((place, port)) if !is_asked(port) => format!("{place}.nodePort: a port that was given twice"),
+        _ => cause,
     }
 }
 

@@ -69,6 +69,8 @@ fn compare(theirs: &Verdict, ours: &Verdict) -> Vec<(String, String)> {
         }
         (Verdict::Refused(theirs), Verdict::Refused(ours)) => lists("", theirs, ours),
         (Verdict::Failed(_), Verdict::Failed(_)) => Vec::new(),
+        // There is nothing to compare with. That ours answers at all is what counts then.
+        (Verdict::Panicked, _) | (_, Verdict::Panicked) => Vec::new(),
         (Verdict::Refused(theirs), Verdict::Taken { .. }) => lists("", theirs, &[]),
         (Verdict::Taken { .. }, Verdict::Refused(ours)) => lists("", &[], ours),
         (Verdict::Failed(why), _) => vec![(format!("- fails: {}", shape(why)), why.clone())],

@@ -6,7 +6,8 @@ use serde_json::Value;
 /// A complaint that shows nothing empty: neither in the value it is about nor in the lines of the difference it ends on.
 pub(crate) fn without(complaint: &str) -> String {
     let (text, difference) = complaint.split_once("\n@@ ").unwrap_or((complaint, ""));
-    let changed = difference.lines().filter(|line| line.starts_with(['+', '-'])).map(|line| line.trim_end_matches(','));
+    // The first line says where the difference begins, for which lines are counted that show what is empty.
+    let changed = difference.lines().skip(1).filter(|line| line.starts_with(['+', '-'])).map(|line| line.trim_end_matches(','));
     let changed = changed.filter(|line| !["null", "[]", "{}"].iter().any(|empty| line.ends_with(empty)));
     std::iter::once(&*without_in_value(text)).chain(changed).collect::<Vec<_>>().join("\n")
 }

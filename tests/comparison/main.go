@@ -40,6 +40,7 @@ type answer struct {
 	Object   json.RawMessage `json:"object,omitempty"`
 	Causes   []cause         `json:"causes,omitempty"`
 	Failure  string          `json:"failure,omitempty"`
+	Panic    string          `json:"panic,omitempty"`
 	Warnings []string        `json:"warnings,omitempty"`
 }
 
@@ -66,11 +67,11 @@ type recorder struct{ texts []string }
 
 func (r *recorder) AddWarning(_, text string) { r.texts = append(r.texts, text) }
 
-// Upstream panics at some objects; its server answers that with an internal error.
+// Upstream panics at some objects; its server answers that with an internal error, and says nothing that can be compared.
 func judge(asked question) (said answer) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			said = answer{Failure: fmt.Sprint("panic: ", cause)}
+			said = answer{Panic: fmt.Sprint(cause)}
 		}
 	}()
 	said, err := decide(asked)

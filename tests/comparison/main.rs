@@ -29,8 +29,17 @@ use specimens::Specimens;
 const EACH: usize = 200;
 
 fn main() {
-    let trial = Trial::test("upstreams_strategies_say_the_same", compare).with_ignored_flag(true);
-    libtest_mimic::run(&Arguments::from_args(), vec![trial]).exit();
+    let trials = vec![
+        Trial::test("every_field_of_every_kind_is_in_an_object", complete),
+        Trial::test("upstreams_strategies_say_the_same", compare).with_ignored_flag(true),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+/// What is in no object is not compared.
+fn complete() -> Result<(), Failed> {
+    let missing = Specimens::read().missing();
+    if missing.is_empty() { Ok(()) } else { Err(format!("in no object: {}", missing.join("\n")).into()) }
 }
 
 fn compare() -> Result<(), Failed> {
@@ -47,6 +56,7 @@ fn compare() -> Result<(), Failed> {
     let ours = runtime.block_on(ours::Ours::start());
     let mut differences = Differences::default();
     let mut summary: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    let mut panics = 0;
     for row in resource::builtin().iter().filter(|row| row.stored) {
         if !only.is_empty() && !only.contains(&&*row.plural) {
             continue;
@@ -60,6 +70,7 @@ fn compare() -> Result<(), Failed> {
                 return None;
             }
             let mine = runtime.block_on(ours.judge(case, before.as_ref()));
+            panics += usize::from(theirs == Verdict::Panicked);
             let count = summary.entry(case.name()).or_default();
             count.0 += 1;
             count.1 += usize::from(!differences.note(case, theirs.clone(), mine));
@@ -99,6 +110,7 @@ fn compare() -> Result<(), Failed> {
     for (name, (all, differing)) in &summary {
         say(&format!("{name}: {} of {all} agree", all - differing));
     }
+    say(&format!("upstream panics at {panics} of all"));
     differences.report();
     let known = known::Known::read();
     let complete = only.is_empty() && seed == 1 && each == EACH;

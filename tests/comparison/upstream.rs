@@ -52,6 +52,8 @@ impl Upstream {
                 format!("{}: {}: {}", words(&cause["Field"]), words(&cause["Reason"]), words(&cause["Message"]))
             };
             Verdict::Refused(causes.iter().map(cause).collect())
+        } else if answer.get("panic").is_some() {
+            Verdict::Panicked
         } else {
             Verdict::Failed(words(&answer["failure"]))
         };

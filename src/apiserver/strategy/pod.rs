@@ -96,6 +96,7 @@ const CONTAINER: &[(&str, &str)] = &[
     ("ports[].protocol", r#""TCP""#),
     ("env[].valueFrom.fieldRef.apiVersion", r#""v1""#),
     ("env[].valueFrom.resourceFieldRef.divisor", r#""0""#),
+    ("env[].valueFrom.fileKeyRef.optional", "false"),
 ];
 
 const PROBE: &[(&str, &str)] = &[

@@ -305,8 +305,9 @@ pub(crate) fn validate_service(service: &Value, path: &Path, errors: &mut ErrorL
     if !url.starts_with('/') {
         errors.push(Error::invalid(&path, url, "must start with a '/'"));
     }
-    let checked = url.get(1..).unwrap_or_default();
-    let checked = checked.strip_suffix('/').unwrap_or(checked);
+    // Upstream leaves out a byte here, not a letter.
+    let checked = String::from_utf8_lossy(&url.as_bytes()[1..]);
+    let checked = checked.strip_suffix('/').unwrap_or(&checked);
     for (at, step) in checked.split('/').enumerate() {
         if step.is_empty() {
             errors.push(Error::invalid(&path, url, format!("segment[{at}] may not be empty")));

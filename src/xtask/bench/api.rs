@@ -5,6 +5,7 @@
 
 mod etcd;
 mod lists;
+mod raw;
 mod watches;
 mod writes;
 

@@ -9,6 +9,7 @@ use super::indexes;
 use super::schedule;
 use crate::strategy::at::{At, Rule};
 use crate::strategy::pod_validation;
+use crate::strategy::semantic;
 use crate::strategy::upstream_form;
 use crate::strategy::workloads::{immutable, immutable_of, validation::match_labels};
 use crate::tree::Tree;
@@ -334,15 +335,16 @@ fn template_update(new: &Value, old: &Value, errors: &mut ErrorList) {
             ] {
                 template.cut(field);
             }
-            for field in ["spec.affinity", "metadata"] {
-                if template.at(field).and_then(Value::as_object).is_some_and(serde_json::Map::is_empty) {
-                    template.cut(field);
-                }
+            if template.at("spec.affinity").and_then(Value::as_object).is_some_and(serde_json::Map::is_empty) {
+                template.cut("spec.affinity");
             }
         }
         template
     };
-    if fixed(new) != fixed(old) {
+    // What is left out is what upstream's type has there.
+    let says = |template: &Value| upstream_form::of("PodTemplateSpec", template);
+    let (template, before) = (fixed(new), fixed(old));
+    if template != before && !semantic::same(&says(&template), &says(&before)) {
         let value = upstream_form::of("PodTemplateSpec", new.at("spec.template").unwrap_or(&Value::Null));
         errors.push(Error::immutable(&Path::root("spec.template"), value));
     }

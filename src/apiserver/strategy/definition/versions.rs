@@ -71,10 +71,13 @@ pub(super) fn is_common(versions: &[Value], part: &str) -> bool {
     versions.windows(2).all(|pair| pair[0].at(part) == pair[1].at(part))
 }
 
-/// What the definition that is replaced said in a field of a version.
-fn before<'v>(old: Option<&'v Value>, version: &Value, part: &str) -> Option<&'v Value> {
-    let versions = old?.items("spec.versions");
-    versions.iter().find(|known| known["name"] == version["name"])?.at(part)
+/// Whether the definition that is replaced said the same in a field of a version of this name. Upstream goes by names, also where
+/// two versions have one.
+fn is_unchanged(old: Option<&Value>, versions: &[Value], version: &Value, part: &str) -> bool {
+    let of_name = |known: &&Value| known["name"] == version["name"];
+    let before = old.and_then(|old| old.items("spec.versions").iter().find(of_name));
+    let before = before.and_then(|before| before.at(part));
+    before.is_some() && versions.iter().filter(of_name).any(|version| version.at(part) == before)
 }
 
 /// Complaints about the versions, each alone and all together. `old` is the definition that is replaced.
@@ -96,7 +99,7 @@ pub(super) fn validate(definition: &Value, old: Option<&Value>, errors: &mut Err
         deprecation(version, &path.child("deprecationWarning"), errors);
         for (part, _, check) in PARTS.iter().filter(|(part, ..)| !is_common(versions, part)) {
             if let Some(said) = version.at(part) {
-                let unchanged = before(old, version, part) == Some(said);
+                let unchanged = is_unchanged(old, versions, version, part);
                 let with_schema = !is_common(versions, "schema");
                 let said = Said { version, said, unchanged, common: false, with_schema };
                 check(&said, &path.child(part), errors);
@@ -126,7 +129,7 @@ pub(super) fn validate_common(definition: &Value, old: Option<&Value>, errors: &
         // Status as a subresource of any version restricts the schema of all.
         let version = versions.iter().find(|version| version.at("subresources.status").is_some()).unwrap_or(first);
         let Some(said) = first.at(part) else { continue };
-        let unchanged = before(old, first, part) == Some(said);
+        let unchanged = is_unchanged(old, &versions[..1], first, part);
         let said = Said { version, said, unchanged, common: true, with_schema: is_common(versions, "schema") };
         check(&said, &Path::root("spec").child(name), errors);
     }

@@ -69,22 +69,28 @@ fn against_limit(resources: &At, name: &str, request: &Quantity, errors: &mut Er
 }
 
 fn claim_names(resources: &At, claims: &[&str], errors: &mut ErrorList) {
-    let mut seen: Vec<(&str, &str)> = Vec::new();
+    // Claims and, behind a slash, requests of them.
+    let mut seen: Vec<String> = Vec::new();
     for claim in resources.each("claims") {
         let (name, request) = (claim.text("name"), claim.text("request"));
         if name.is_empty() {
             claim.required(errors, "");
             continue;
         }
-        if !request.is_empty() {
-            claim.get("request").complain(errors, dns1123_label(request));
+        let key = if request.is_empty() { name.to_owned() } else { format!("{name}/{request}") };
+        if seen.iter().any(|taken| taken == name) {
+            // All of the claim is there.
+            errors.push(Error::duplicate(&claim.path(), name));
+        } else {
+            if !request.is_empty() {
+                claim.get("request").complain(errors, dns1123_label(request));
+            }
+            let part = |taken: &String| taken.split_once('/').is_some_and(|(whole, _)| whole == key);
+            if seen.iter().any(|taken| *taken == key || part(taken)) {
+                errors.push(Error::duplicate(&claim.path(), key.clone()));
+            }
+            seen.push(key);
         }
-        let taken = seen.iter().any(|(n, r)| *n == name && (r.is_empty() || request.is_empty() || *r == request));
-        if taken {
-            let shown = if request.is_empty() { name.to_owned() } else { format!("{name}/{request}") };
-            errors.push(Error::duplicate(&claim.path(), shown));
-        }
-        seen.push((name, request));
         if !claims.contains(&name) {
             let mut error = Error::not_found(&claim.path(), name);
             error.detail = "must be one of the names in pod.spec.resourceClaims".to_owned();

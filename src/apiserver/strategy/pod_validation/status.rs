@@ -1,12 +1,15 @@
 //! What a pod's status may say.
 
 use api::validation::field::{Error, ErrorList};
-use api::validation::{dns1123_subdomain, in_range, ip, qualified_name};
+use api::validation::{dns1123_label, dns1123_subdomain, in_range, ip, qualified_name};
 use serde_json::{Value, json};
 
 use super::annotations;
 use crate::strategy::at::At;
 use crate::tree::Tree;
+
+/// What a request for a device is made for.
+const FIELDS: [&str; 3] = ["containerName", "resourceName", "requestName"];
 
 /// Complaints about a write of a pod's status.
 pub(in crate::strategy) fn validate_status(new: &Value, old: &Value, errors: &mut ErrorList) {
@@ -33,6 +36,7 @@ pub(in crate::strategy) fn validate_status(new: &Value, old: &Value, errors: &mu
         transitions(&status, list, old, containers, errors);
     }
     claims(&root, errors);
+    extended_claim(&root, errors);
     addresses(&status, errors);
     for list in ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"] {
         status.each(list).for_each(|container| user(&container, new.text("spec.os.name"), errors));
@@ -111,6 +115,46 @@ fn claims(root: &At, errors: &mut ErrorList) {
         if status.has("resourceClaimName") {
             dns1123_subdomain(claim).into_iter().for_each(|why| name.wrong(errors, claim, why));
         }
+    }
+}
+
+/// The claim that was made for a pod that asks for devices by resources.
+fn extended_claim(root: &At, errors: &mut ErrorList) {
+    let claim = root.get("status.extendedResourceClaimStatus");
+    if !claim.is_set() {
+        return;
+    }
+    if claim.items("requestMappings").is_empty() {
+        claim.get("requestMappings").required(errors, "at least one request mapping is required");
+    }
+    let mut seen: Vec<[&str; 3]> = Vec::new();
+    for mapping in claim.each("requestMappings") {
+        let [container, resource, request] = FIELDS.map(|field| mapping.text(field));
+        let containers =
+            ["spec.containers", "spec.initContainers"].into_iter().flat_map(|list| root.items(list).iter().rev());
+        match containers.into_iter().find(|known| known.text("name") == container) {
+            None => {
+                let why = "must match the name of an entry in spec.initContainers.name or spec.containers.name";
+                mapping.get("containerName").invalid(errors, why);
+            }
+            Some(known) if known.at("resources.requests").is_none_or(|asked| asked.get(resource).is_none()) => {
+                let why = "must match the extended resource name of an entry in spec.initContainers.resources.requests or \
+                           spec.containers.resources.requests";
+                mapping.get("resourceName").invalid(errors, why);
+            }
+            Some(_) => {}
+        }
+        // Upstream does not say of which mapping.
+        claim.get("requestName").with(mapping.get("requestName").value()).complain(errors, dns1123_label(request));
+        if seen.contains(&[container, resource, request]) {
+            FIELDS.iter().for_each(|field| mapping.get(field).duplicate(errors));
+        }
+        seen.push([container, resource, request]);
+    }
+    let name = claim.get("resourceClaimName");
+    match name.str() {
+        "" => name.required(errors, ""),
+        text => name.complain(errors, dns1123_subdomain(text)),
     }
 }
 

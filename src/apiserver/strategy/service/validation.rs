@@ -74,7 +74,7 @@ fn topology(root: &At, errors: &mut ErrorList) {
 fn external_name(spec: &At, errors: &mut ErrorList) {
     for field in ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
         let given = match field {
-            "clusterIPs" => !matches!(spec.text("clusterIP"), "" | "None"),
+            "clusterIPs" => !spec.text("clusterIP").is_empty(),
             // A policy that is none is one that was given.
             "ipFamilyPolicy" => spec.has(field),
             _ => false,
@@ -162,9 +162,10 @@ pub(super) fn cluster_ips(spec: &At, errors: &mut ErrorList) {
         errors.extend(ip::legacy_ip(&address.path(), address.str()));
     }
     // An address that is given alone has not been made a list yet.
-    if addresses.is_empty() && !matches!(spec.text("clusterIP"), "" | "None") {
-        let first = spec.entry("clusterIPs", "0");
-        errors.extend(ip::legacy_ip(&first.path(), spec.text("clusterIP")));
+    let alone = spec.entry("clusterIPs", "0").with(spec.get("clusterIP").value());
+    let alone = (addresses.is_empty() && !matches!(alone.str(), "" | "None")).then_some(alone);
+    if let Some(address) = &alone {
+        errors.extend(ip::legacy_ip(&address.path(), address.str()));
     }
     let sound = errors.len() == before;
     if addresses.len() > 2 {
@@ -180,7 +181,7 @@ pub(super) fn cluster_ips(spec: &At, errors: &mut ErrorList) {
     if addresses == ["None"] {
         return;
     }
-    for (at, (address, family)) in spec.each("clusterIPs").zip(&seen).enumerate() {
+    for (at, (address, family)) in alone.into_iter().chain(spec.each("clusterIPs")).zip(&seen).enumerate() {
         if (*family == "IPv6") != is_v6(address.str()) && matches!(*family, "IPv4" | "IPv6") {
             address.invalid(errors, format!("expected an {family} value as indicated by `ipFamilies[{at}]`"));
         }

@@ -262,7 +262,7 @@ pub(super) fn volume_spec(spec: &At, inline: bool, errors: &mut ErrorList) {
         spec.check(&[("storageClassName", Rule::Name(dns1123_subdomain))], errors);
     }
     let mode = spec.get("volumeMode");
-    if inline && !matches!(mode.str(), "" | "Filesystem") {
+    if inline && mode.is_set() && mode.str() != "Filesystem" {
         let why = "may not specify volumeMode other than Filesystem in the context of inline volumes";
         mode.forbidden(errors, why);
     } else {

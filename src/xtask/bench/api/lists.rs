@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -11,10 +10,7 @@ use futures::{StreamExt, TryStreamExt};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
-use kube::client::ConfigExt;
 use serde_json::{Value, json};
-use tokio::io::BufReader;
-use tokio::net::TcpStream;
 
 use client::kinds;
 
@@ -93,15 +89,8 @@ struct Reader {
 }
 
 impl Reader {
-    /// TLS by itself reads 4 KiB at a time, and these reads would be half of what is measured: a buffer below it takes what there
-    /// is.
     async fn connect(kubeconfig: &Path) -> Result<Self> {
-        let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig)?;
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?;
-        let host = config.cluster_url.host().context("the server has no host")?.to_owned();
-        let tcp = TcpStream::connect((&*host, config.cluster_url.port_u16().unwrap_or(443))).await?;
-        let tls = tokio_rustls::TlsConnector::from(Arc::new(config.rustls_client_config()?));
-        let stream = tls.connect(host.try_into()?, BufReader::with_capacity(READ, tcp)).await?;
+        let stream = super::raw::connect(kubeconfig, b"http/1.1", READ).await?;
         let (requests, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         Ok(Self { requests, connection: Box::pin(connection) })
     }

@@ -1,20 +1,32 @@
 //! Watches: how soon one write reaches all of them, and what they cost while nothing happens.
 
+use std::future::poll_fn;
+use std::path::Path;
+use std::task::{Context as Poller, Poll};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use api::{ListOptions, Operation, Patch, Reply, WatchEvent, WatchOptions};
+use anyhow::{Context, Result, bail, ensure};
+use api::Patch;
 use client::{Client, kinds};
-use futures::StreamExt;
+use h2::RecvStream;
 use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::{NAMESPACE, Target, percentile};
+use super::{NAMESPACE, Target, percentile, raw};
 use crate::bench::figure;
 
 /// Streams on one connection, as one program's informers have.
 const STREAMS: usize = 100;
-const ROUNDS: usize = 20;
+/// Writes that are measured.
+const ROUNDS: usize = 200;
+/// So much is read from a connection at a time.
+const READ: usize = 32 * 1024;
+
+/// Events that came together on one connection, and when.
+struct Arrived {
+    events: usize,
+    at: Instant,
+}
 
 pub(super) async fn run(target: &Target) -> Result<()> {
     let client = target.client().await?;
@@ -23,19 +35,13 @@ pub(super) async fn run(target: &Target) -> Result<()> {
     client.create(&kinds::config_maps(), NAMESPACE, object).await?;
     let (sender, mut arrivals) = unbounded_channel();
     let mut there = 0;
-    let mut kept = Vec::new();
     for watchers in [1_000, 10_000] {
         let before = target.sample()?;
         let added = watchers - there;
-        for connection in target.clients(added / STREAMS).await? {
-            for _ in 0..STREAMS {
-                watch(&connection, sender.clone()).await?;
-            }
-            kept.push(connection);
+        for _ in 0..added / STREAMS {
+            watch(&target.kubeconfig, sender.clone()).await?;
         }
-        for _ in 0..added {
-            arrivals.recv().await.context("a watcher ended")?;
-        }
+        last_of(added, &mut arrivals).await?;
         there = watchers;
         if let (Some(before), Some(after)) = (before, target.sample()?) {
             let memory = (after.resident - before.resident) / (added as f64 / 1000.0);
@@ -56,35 +62,89 @@ pub(super) async fn run(target: &Target) -> Result<()> {
     Ok(())
 }
 
-async fn watch(client: &Client, sender: UnboundedSender<Instant>) -> Result<()> {
-    let options = WatchOptions {
-        list: ListOptions { field_selector: "metadata.name=watched".into(), ..ListOptions::default() },
-        ..WatchOptions::default()
-    };
-    let reply = client.call(&kinds::config_maps(), NAMESPACE, "", "", Operation::Watch(options)).await?;
-    let Reply::Watch(mut stream) = reply else { bail!("the answer was no watch") };
-    tokio::spawn(async move {
-        while let Some(event) = stream.next().await {
-            if matches!(event, WatchEvent::Added(_) | WatchEvent::Modified(_)) && sender.send(Instant::now()).is_err() {
-                return;
-            }
+/// Opens a connection with its watches. One task reads all of it, and decodes nothing: it looks for the ends of events.
+async fn watch(kubeconfig: &Path, sender: UnboundedSender<Arrived>) -> Result<()> {
+    let stream = raw::connect(kubeconfig, b"h2", READ).await?;
+    let (mut requests, mut connection) = h2::client::Builder::new()
+        .initial_window_size(1 << 20)
+        .initial_connection_window_size(16 << 20)
+        .handshake::<_, bytes::Bytes>(stream)
+        .await?;
+    let uri = format!(
+        "https://server/api/v1/namespaces/{NAMESPACE}/configmaps?watch=1&fieldSelector=metadata.name%3Dwatched"
+    );
+    let mut streams = Vec::with_capacity(STREAMS);
+    while streams.len() < STREAMS {
+        let open = async {
+            requests = requests.clone().ready().await?;
+            let request = http::Request::get(&uri).header("accept", "application/json").body(())?;
+            let answer = requests.send_request(request, true)?.0.await?;
+            ensure!(answer.status().is_success(), "the server answers {}", answer.status());
+            Ok(answer.into_body())
+        };
+        tokio::select! {
+            biased;
+            stream = open => streams.push(stream?),
+            ended = &mut connection => bail!("the connection ended: {ended:?}"),
         }
+    }
+    tokio::spawn(async move {
+        // Whoever hears of no more events says that a watcher ended.
+        poll_fn(|cx| {
+            if std::pin::Pin::new(&mut connection).poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            let mut events = 0;
+            for stream in &mut streams {
+                match arrived(stream, cx) {
+                    Some(more) => events += more,
+                    None => return Poll::Ready(()),
+                }
+            }
+            if events > 0 && sender.send(Arrived { events, at: Instant::now() }).is_err() {
+                return Poll::Ready(());
+            }
+            Poll::Pending
+        })
+        .await;
+        drop(requests);
     });
     Ok(())
 }
 
+/// How many events end in what has come; none if the watch has ended.
+fn arrived(stream: &mut RecvStream, cx: &mut Poller<'_>) -> Option<usize> {
+    let mut events = 0;
+    while let Poll::Ready(data) = stream.poll_data(cx) {
+        let data = data?.ok()?;
+        events += data.iter().filter(|byte| **byte == b'\n').count();
+        stream.flow_control().release_capacity(data.len()).ok()?;
+    }
+    Some(events)
+}
+
+/// Waits until all watchers have had an event; when the last one had.
+async fn last_of(watchers: usize, arrivals: &mut UnboundedReceiver<Arrived>) -> Result<Instant> {
+    let (mut told, mut last) = (0, None);
+    while told < watchers {
+        let next = tokio::time::timeout(Duration::from_secs(30), arrivals.recv()).await;
+        let arrived =
+            next.with_context(|| format!("{told} of {watchers} watchers were told"))?.context("all watchers ended")?;
+        told += arrived.events;
+        last = last.max(Some(arrived.at));
+    }
+    ensure!(told == watchers, "{told} events for {watchers} watchers");
+    last.context("nobody watches")
+}
+
 /// One write, many watchers: how long until the last has it.
-async fn rounds(client: &Client, watchers: usize, arrivals: &mut UnboundedReceiver<Instant>) -> Result<()> {
+async fn rounds(client: &Client, watchers: usize, arrivals: &mut UnboundedReceiver<Arrived>) -> Result<()> {
     let mut last = Vec::new();
     for round in 0..ROUNDS {
         let began = Instant::now();
         let patch = Patch::Merge(json!({"data": {"round": format!("{watchers}-{round}")}}));
         client.patch(&kinds::config_maps(), NAMESPACE, "watched", "", patch).await?;
-        let mut latest = began;
-        for _ in 0..watchers {
-            let arrival = tokio::time::timeout(Duration::from_secs(30), arrivals.recv()).await?;
-            latest = latest.max(arrival.context("a watcher ended")?);
-        }
+        let latest = last_of(watchers, arrivals).await?;
         last.push(latest - began);
     }
     for percent in [50, 99] {
