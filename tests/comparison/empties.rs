@@ -7,7 +7,8 @@ use serde_json::Value;
 pub(crate) fn without(complaint: &str) -> String {
     let (text, difference) = complaint.split_once("\n@@ ").unwrap_or((complaint, ""));
     // The first line says where the difference begins, for which lines are counted that show what is empty.
-    let changed = difference.lines().skip(1).filter(|line| line.starts_with(['+', '-'])).map(|line| line.trim_end_matches(','));
+    let changed =
+        difference.lines().skip(1).filter(|line| line.starts_with(['+', '-'])).map(|line| line.trim_end_matches(','));
     let changed = changed.filter(|line| !["null", "[]", "{}"].iter().any(|empty| line.ends_with(empty)));
     std::iter::once(&*without_in_value(text)).chain(changed).collect::<Vec<_>>().join("\n")
 }

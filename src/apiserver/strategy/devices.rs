@@ -2,6 +2,7 @@
 
 mod selectors;
 mod slices;
+mod uid;
 
 use api::validation::field::{Error, ErrorList, Path};
 use api::validation::{c_identifier, dns1123_label, dns1123_subdomain, label_value, qualified_name};
@@ -334,6 +335,7 @@ fn device_status(device: &At, errors: &mut ErrorList) {
     driver_name(&device.get("driver"), errors);
     pool_name(&device.get("pool"), errors);
     named(&device.get("device"), dns1123_label, errors);
+    uid::validate(&device.get("shareID"), errors);
     if device.items("conditions").len() > 8 {
         device.get("conditions").too_many(errors, 8);
     }
@@ -362,6 +364,7 @@ fn allocated_devices(allocation: &At, devices: &At, errors: &mut ErrorList) {
         pool_name(&result.get("pool"), errors);
         named(&result.get("device"), dns1123_label, errors);
         binding_conditions(&result, errors);
+        uid::validate(&result.get("shareID"), errors);
     }
     for config in bounded(&got, "config", 2 * MOST, errors).collect::<Vec<_>>() {
         let source = config.get("source");

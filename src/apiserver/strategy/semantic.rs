@@ -1,5 +1,6 @@
 //! When two values say the same: a list that is empty says what no list says.
 
+use api::{prune, schema};
 use serde_json::Value;
 
 use crate::tree::Tree;
@@ -25,11 +26,24 @@ pub(super) fn same_at(one: &Value, other: &Value, path: &str) -> bool {
     same(one.at(path).unwrap_or(&Value::Null), other.at(path).unwrap_or(&Value::Null))
 }
 
+/// Whether two values of a message are written as the same. A client may send the empty structs, lists and maps that Go always
+/// writes, or leave them out.
+pub(super) fn same_as_written(message: &str, one: &Value, other: &Value) -> bool {
+    let written = |value: &Value| {
+        let mut value = value.clone();
+        if let Some(message) = schema::message(message) {
+            prune::canonical(&mut value, message);
+        }
+        value
+    };
+    one == other || written(one) == written(other)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::same;
+    use super::{same, same_as_written};
 
     #[test]
     fn an_empty_list_says_what_no_list_says() {
@@ -43,5 +57,24 @@ mod tests {
         check(json!({"a": {}}), json!({}), false);
         check(json!([1, 2]), json!([1]), false);
         check(json!(1), json!(1), true);
+    }
+
+    #[test]
+    fn what_go_always_writes_may_be_left_out() {
+        let check = |one, other, expect| {
+            assert_eq!(same_as_written("core/v1.PodTemplateSpec", &one, &other), expect, "{one} {other}");
+        };
+        let template = |spec| json!({"metadata": {}, "spec": spec});
+        check(
+            template(json!({"containers": [{"name": "a"}]})),
+            json!({"spec": {"containers": [{"name": "a", "resources": {}}]}}),
+            true,
+        );
+        check(
+            template(json!({"volumes": [{"name": "v", "projected": {"sources": []}}]})),
+            template(json!({"volumes": [{"name": "v", "projected": {"sources": null}}]})),
+            true,
+        );
+        check(template(json!({"affinity": {}})), template(json!({})), false);
     }
 }

@@ -2,7 +2,6 @@
 
 pub(super) mod validation;
 
-use api::schema;
 use api::validation::dns1123_label;
 use api::validation::field::{Error, ErrorList, Path};
 use serde_json::{Value, json};
@@ -163,14 +162,8 @@ pub(super) const DAEMON_SET: Strategy = Strategy {
 /// Whether two sets have the same template, as it is written.
 fn same_template(new: &Value, old: &Value) -> bool {
     let (new, old) = (new.at("spec.template"), old.at("spec.template"));
-    let written = |template: Option<&Value>| {
-        let mut template = template.cloned().unwrap_or_default();
-        if let Some(message) = schema::message("core/v1.PodTemplateSpec") {
-            api::prune::canonical(&mut template, message);
-        }
-        template
-    };
-    new == old || written(new) == written(old)
+    let [new, old] = [new, old].map(|template| template.unwrap_or(&Value::Null));
+    semantic::same_as_written("core/v1.PodTemplateSpec", new, old)
 }
 
 /// A field of versions before v1 that v1 shows as an annotation: how often the template changed.
@@ -238,7 +231,7 @@ pub(super) const STATEFUL_SET: Strategy = Strategy {
             }
             spec
         };
-        if fixed(new) != fixed(old) {
+        if !semantic::same_as_written("apps/v1.StatefulSetSpec", &fixed(new), &fixed(old)) {
             errors.push(Error::forbidden(
                 &Path::root("spec"),
                 "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', \

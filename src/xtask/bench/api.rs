@@ -48,17 +48,9 @@ struct Target {
 }
 
 impl Target {
-    /// A client with a connection of its own, as separate programs have.
+    /// A client with a connection of its own.
     async fn client(&self) -> Result<Client> {
         Ok(Client::new(Arc::new(Https::from_kubeconfig(&self.kubeconfig).await?), User::default()))
-    }
-
-    async fn clients(&self, count: usize) -> Result<Vec<Client>> {
-        let mut all = Vec::with_capacity(count);
-        for _ in 0..count {
-            all.push(self.client().await?);
-        }
-        Ok(all)
     }
 
     fn sample(&self) -> Result<Option<Sample>> {

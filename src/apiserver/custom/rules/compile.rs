@@ -37,9 +37,12 @@ pub(crate) struct Compiled {
     pub(crate) message_mistake: Option<Mistake>,
 }
 
+/// What complaints call the type of a schema's values. Upstream adds a number from the clock.
+const SELF_TYPE: &str = "selfType0";
+
 /// The declaration of a schema's values; `root` is set for whole objects.
 pub(crate) fn declare(schema: &Value, root: bool) -> Option<Arc<DeclType>> {
-    DeclType::from_structural(schema, root || schema.truth("x-kubernetes-embedded-resource"), "self")
+    DeclType::from_structural(schema, root || schema.truth("x-kubernetes-embedded-resource"), SELF_TYPE)
 }
 
 /// Compiles one entry of `x-kubernetes-validations` of a schema.

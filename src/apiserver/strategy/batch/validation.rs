@@ -341,10 +341,7 @@ fn template_update(new: &Value, old: &Value, errors: &mut ErrorList) {
         }
         template
     };
-    // What is left out is what upstream's type has there.
-    let says = |template: &Value| upstream_form::of("PodTemplateSpec", template);
-    let (template, before) = (fixed(new), fixed(old));
-    if template != before && !semantic::same(&says(&template), &says(&before)) {
+    if !semantic::same_as_written("core/v1.PodTemplateSpec", &fixed(new), &fixed(old)) {
         let value = upstream_form::of("PodTemplateSpec", new.at("spec.template").unwrap_or(&Value::Null));
         errors.push(Error::immutable(&Path::root("spec.template"), value));
     }

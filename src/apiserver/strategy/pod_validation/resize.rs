@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::annotations;
 use super::update::NOWHERE;
 use crate::strategy::at::At;
-use crate::strategy::pod_quality;
+use crate::strategy::{pod_quality, semantic};
 use crate::tree::Tree;
 
 /// Complaints about a write of a pod's resources.
@@ -111,7 +111,7 @@ fn mutable(spec: &At, old: &Value, errors: &mut ErrorList) {
             if free {
                 fixed_now.cut("resources.claims");
             }
-            if fixed_now != fixed(old, free) {
+            if !semantic::same_as_written("core/v1.Container", &fixed_now, &fixed(old, free)) {
                 spec.forbidden(errors, why);
             }
         }

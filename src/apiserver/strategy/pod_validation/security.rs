@@ -335,7 +335,9 @@ fn windows(spec: &At, errors: &mut ErrorList) {
             Some(beside) => spec.get(beside),
             None => context.get(field),
         };
-        let unset = at.is_empty() || matches!(field, ".hostPID" | ".hostIPC") && at.value() == false;
+        // A text that is empty is one that was given.
+        let unset =
+            at.is_empty() && !at.value().is_string() || matches!(field, ".hostPID" | ".hostIPC") && at.value() == false;
         if !unset {
             at.forbidden(errors, why);
         }

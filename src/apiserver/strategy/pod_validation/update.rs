@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::annotations;
 use crate::strategy::at::At;
-use crate::strategy::upstream_form;
+use crate::strategy::{semantic, upstream_form};
 use crate::tree::Tree;
 
 /// How upstream writes the place of what is wrong with all of a pod.
@@ -30,7 +30,7 @@ pub(in crate::strategy) fn validate_update(new: &Value, old: &Value, errors: &mu
     gates(&spec, old, errors);
     let fixed = fixed_spec(new, old, &spec, errors);
     let before = old.at("spec").unwrap_or(&Value::Null);
-    if fixed != *before {
+    if !semantic::same_as_written("core/v1.PodSpec", &fixed, before) {
         let why = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,\
                    `spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),\
                    `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";

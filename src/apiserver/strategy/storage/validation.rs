@@ -6,7 +6,7 @@ use api::validation::field::{Error, ErrorList, Path};
 use serde_json::{Value, json};
 
 use crate::strategy::at::{At, Rule};
-use crate::strategy::{pod_validation, resource_names as names, upstream_form};
+use crate::strategy::{pod_validation, resource_names as names, semantic, upstream_form};
 use crate::tree::Tree;
 
 const MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
@@ -104,7 +104,7 @@ pub(super) fn claim_update(new: &Value, old: &Value, errors: &mut ErrorList) {
         }
         now.put_or_remove("volumeAttributesClassName", before.at("volumeAttributesClassName").cloned());
     }
-    if now != before {
+    if !semantic::same_as_written("core/v1.PersistentVolumeClaimSpec", &now, &before) {
         let why =
             "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
         let difference = upstream_form::difference("PersistentVolumeClaimSpec", &before, &now);
@@ -365,7 +365,7 @@ pub(super) fn volume_update(new: &Value, old: &Value, errors: &mut ErrorList) {
     // The secret for growing the volume can be given later, once.
     let learned = old.at("spec.csi").is_some_and(|csi| csi.at("controllerExpandSecretRef").is_none());
     let (now, before) = (source(new, learned), source(old, learned));
-    if now != before {
+    if !semantic::same_as_written("core/v1.PersistentVolumeSpec", &now, &before) {
         let difference = upstream_form::difference("PersistentVolumeSource", &before, &now);
         let why = format!("spec.persistentvolumesource is immutable after creation{difference}");
         root.get("spec.persistentvolumesource").forbidden(errors, why);
