@@ -9,6 +9,7 @@ mod bad_requests;
 mod clients;
 mod computer;
 mod conformance;
+mod gates;
 mod images;
 mod install;
 mod kubectl;
@@ -48,6 +49,7 @@ fn main() {
         trial("bad_input_is_named_and_changes_nothing", bad_input::is_named_and_changes_nothing),
         trial("a_worker_with_a_wrong_token_or_ca_is_refused", bad_input::wrong_credentials_are_refused),
         trial("bodies_and_certificates_that_are_none_are_refused", bad_requests::bodies_and_certificates_are_refused),
+        trial("people_webhooks_shares_and_keys_at_the_gates", gates::people_webhooks_shares_and_keys),
         trial("a_full_disk_is_said_and_loses_nothing", storage::full_disk_is_said_and_loses_nothing),
         trial("a_damaged_store_and_a_second_isopod_are_refused", storage::damage_and_rivals_are_refused),
         trial("one_server_and_a_worker_become_ready", workloads::both_nodes_become_ready),

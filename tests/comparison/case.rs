@@ -183,6 +183,10 @@ fn timeless(text: &str) -> String {
         if is_uuid(rest) {
             out.push_str("UID");
             rest = &rest[36..];
+        } else if let Some(more) = rest.strip_prefix("selfType") {
+            // Types of custom kinds are numbered by the clock.
+            out.push_str("selfType");
+            rest = more.trim_start_matches(|digit: char| digit.is_ascii_digit());
         } else if rest.starts_with(&today[..11]) {
             out.push_str("NOW");
             rest = rest.find('Z').map_or("", |end| &rest[end + 1..]);

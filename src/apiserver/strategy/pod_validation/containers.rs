@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{Context, env, handlers, resources, security};
 use crate::strategy::at::{At, Rule};
+use crate::tree::Tree;
 
 /// Fields that an ephemeral container may have.
 const EPHEMERAL: [&str; 17] = [
@@ -117,7 +118,7 @@ fn ephemeral(spec: &At, context: &Context, errors: &mut ErrorList) {
 }
 
 fn names_of<'v>(spec: &At<'_, 'v>, list: &str) -> Vec<&'v str> {
-    spec.items(list).iter().filter_map(|container| container.get("name")?.as_str()).collect()
+    spec.items(list).iter().map(|container| container.text("name")).collect()
 }
 
 /// What is asked of every container.
