@@ -137,7 +137,7 @@ fn without_given_port(case: &Case, cause: String) -> String {
     let is_asked = |port: &str| {
         let services = [Some(&case.new), case.old.as_ref()].into_iter().flatten();
         let mut ports = services.flat_map(|service| service["spec"]["ports"].as_array().into_iter().flatten());
-        ports.any(|asked| asked["nodePort"].to_string() == port)
+        port.parse::<u64>().is_ok_and(|port| ports.any(|asked| asked["nodePort"] == port))
     };
     match duplicate {
         Some((place, port)) if !is_asked(port) => format!("{place}.nodePort: a port that was given twice"),
