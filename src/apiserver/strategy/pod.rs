@@ -86,6 +86,7 @@ const SPEC: &[(&str, &str)] = &[
     ("volumes[].azureDisk.readOnly", "false"),
     ("volumes[].scaleIO.storageMode", r#""ThinProvisioned""#),
     ("volumes[].scaleIO.fsType", r#""xfs""#),
+    ("volumes[].ephemeral.volumeClaimTemplate.spec", "{}"),
     ("volumes[].ephemeral.volumeClaimTemplate.spec.volumeMode", r#""Filesystem""#),
 ];
 
