@@ -329,6 +329,7 @@ impl Server {
             jwks_uri: options.jwks_uri,
             authentication: options.authentication,
             kubelet: leaves.kubelet.clone(),
+            proxied: apiserver::is_global_unicast,
             authorization: options.authorization,
             extra_routes: None,
             more_metrics: MoreMetrics::default(),

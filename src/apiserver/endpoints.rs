@@ -80,11 +80,61 @@ struct Slice {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct SliceEndpoint {
     #[serde(default)]
     addresses: Vec<String>,
     #[serde(default)]
     conditions: Conditions,
+    #[serde(default)]
+    target_ref: Option<Target>,
+}
+
+/// What an endpoint stands for.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Target {
+    namespace: String,
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Pod {
+    #[serde(default)]
+    status: PodStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PodStatus {
+    #[serde(rename = "podIPs")]
+    pod_ips: Vec<PodIp>,
+}
+
+#[derive(Deserialize)]
+struct PodIp {
+    #[serde(default)]
+    ip: String,
+}
+
+/// A ready endpoint of a service.
+struct Found {
+    address: String,
+    port: u16,
+    target: Option<Target>,
+}
+
+impl Found {
+    fn authority(&self) -> String {
+        authority(&self.address, self.port)
+    }
+
+    /// Whether a pod of the namespace has the address.
+    fn is_pod(&self, namespace: &str, pods: &Cache) -> bool {
+        let target = self.target.as_ref().filter(|target| target.namespace == namespace);
+        let pod = target.and_then(|target| pods.get(namespace, &target.name)?.view::<Pod>().ok());
+        pod.is_some_and(|pod| pod.status.pod_ips.iter().any(|pod| pod.ip == self.address))
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -104,6 +154,11 @@ struct SlicePort {
 impl ServiceEndpoints {
     /// `host:port` of every ready endpoint behind a port of a service; at least one.
     pub(crate) fn addresses(&self, namespace: &str, name: &str, port: PortRef<'_>) -> Result<Vec<String>, NoEndpoint> {
+        Ok(self.find(namespace, name, port)?.iter().map(Found::authority).collect())
+    }
+
+    /// The ready endpoints behind a port of a service; at least one.
+    fn find(&self, namespace: &str, name: &str, port: PortRef<'_>) -> Result<Vec<Found>, NoEndpoint> {
         let object = self.services.get(namespace, name).ok_or_else(|| NoEndpoint::NoService(name.to_owned()))?;
         let service: Service = object.view().map_err(|_| NoEndpoint::Unreadable)?;
         if service.spec.kind == "ExternalName" {
@@ -119,8 +174,11 @@ impl ServiceEndpoints {
             let slice: Slice = object.view().map_err(|_| NoEndpoint::Unreadable)?;
             let named = |p: &&SlicePort| p.name.as_deref().unwrap_or_default() == port_name;
             let Some(port) = slice.ports.iter().flatten().find(named).and_then(|p| p.port) else { continue };
-            let ready = slice.endpoints.iter().filter(|endpoint| endpoint.conditions.ready != Some(false));
-            found.extend(ready.filter_map(|e| e.addresses.first()).map(|address| authority(address, port)));
+            let ready = slice.endpoints.into_iter().filter(|endpoint| endpoint.conditions.ready != Some(false));
+            found.extend(ready.filter_map(|endpoint| {
+                let address = endpoint.addresses.into_iter().next()?;
+                Some(Found { address, port, target: endpoint.target_ref })
+            }));
         }
         if found.is_empty() {
             let (service, port_name) = (name.to_owned(), port_name.to_owned());
@@ -136,6 +194,21 @@ impl ServiceEndpoints {
         Ok(found.swap_remove(at))
     }
 
+    /// One of the ready pods of the service's namespace behind the port, by chance. Endpoints that are no pods are left out: who
+    /// writes them would choose where the API server connects to.
+    pub(crate) fn pick_pod(
+        &self,
+        namespace: &str,
+        name: &str,
+        port: PortRef<'_>,
+        pods: &Cache,
+    ) -> Result<Option<String>, NoEndpoint> {
+        let mut found = self.find(namespace, name, port)?;
+        let first = rand::random_range(0..found.len());
+        found.rotate_left(first);
+        Ok(found.iter().find(|found| found.is_pod(namespace, pods)).map(Found::authority))
+    }
+
     /// Changes whenever what [`Self::addresses`] says may have changed.
     pub(crate) fn generation(&self) -> (u64, u64) {
         (self.services.revision(), self.slices.revision())
@@ -143,14 +216,18 @@ impl ServiceEndpoints {
 }
 
 /// The name of a service's port.
-fn find_port<'a>(service: &str, ports: &'a [ServicePort], wanted: PortRef<'_>) -> Result<&'a str, NoEndpoint> {
+fn find_port<'a>(service: &str, ports: &'a [ServicePort], wanted: PortRef<'a>) -> Result<&'a str, NoEndpoint> {
     let shown = match wanted {
         PortRef::Number(number) => number.to_string(),
-        PortRef::Text(text) => quote(text),
+        PortRef::Text(text) => text.to_owned(),
     };
     let found = match wanted {
         PortRef::Text("") => return Ok(if let [one] = ports { &one.name } else { "" }),
-        PortRef::Text(text) => ports.iter().find(|port| port.name == text || port.port.to_string() == text),
+        PortRef::Text(text) => match text.parse::<i64>() {
+            Ok(number) => ports.iter().find(|port| i64::from(port.port) == number),
+            // Whether there is a port of that name, the endpoints say.
+            Err(_) => return Ok(text),
+        },
         PortRef::Number(number) => ports.iter().find(|port| port.port == number),
     };
     found.map(|port| &*port.name).ok_or_else(|| NoEndpoint::NoPort { service: service.to_owned(), port: shown })

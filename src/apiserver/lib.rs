@@ -61,7 +61,7 @@ pub use health::HealthCheck;
 pub use http::tls::{CertificateError, ServingCertificate};
 pub use metrics::MoreMetrics;
 pub use openapi::OpenApi;
-pub use proxy::{KubeletAccess, KubeletAccessError};
+pub use proxy::{KubeletAccess, KubeletAccessError, is_global_unicast};
 pub use registry::{Delivery, Registry, RegistryConfig, RegistryError, Verdict, Watch};
 pub use reload::{ConfigFile, ConfigFiles};
 pub use runtime_config::RuntimeConfig;

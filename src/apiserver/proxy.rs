@@ -8,10 +8,12 @@ mod connections;
 pub(crate) mod dial;
 pub(crate) mod forward;
 mod links;
+mod options;
 mod session;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use api::{Resource, Status};
@@ -28,6 +30,7 @@ use crate::trust::{self, Trust};
 
 pub(crate) use connections::Connections;
 pub use dial::{KubeletAccess, KubeletAccessError};
+use options::ConnectOptions;
 
 /// How to find and reach what requests are passed on to.
 pub(crate) struct Proxy {
@@ -37,12 +40,26 @@ pub(crate) struct Proxy {
     pods: Arc<Cache>,
     nodes: Arc<Cache>,
     endpoints: ServiceEndpoints,
+    /// Which addresses of pods and nodes requests are passed on to.
+    proxied: fn(IpAddr) -> bool,
+}
+
+/// Whether an address is one that pods and nodes may be proxied at: nothing that only this machine or its link can reach, where
+/// the API server would lend a client its place. Go's `IsGlobalUnicast`.
+pub fn is_global_unicast(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    let link_local = match address {
+        IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    !link_local && !address.is_unspecified() && !address.is_loopback() && !address.is_multicast()
 }
 
 impl Proxy {
     pub(crate) fn new(
         kubelet: Arc<KubeletAccess>,
         endpoints: ServiceEndpoints,
+        proxied: fn(IpAddr) -> bool,
         cache: &impl Fn(&str, &str) -> Arc<Cache>,
     ) -> Result<Self, KubeletAccessError> {
         Ok(Self {
@@ -51,6 +68,7 @@ impl Proxy {
             pods: cache("", "pods"),
             nodes: cache("", "nodes"),
             endpoints,
+            proxied,
         })
     }
 }
@@ -99,10 +117,11 @@ pub(crate) async fn serve(
     // A websocket's token was for us.
     let mut incoming = incoming;
     crate::authentication::strip_browser_token(incoming.request.headers_mut());
-    admit::admit(&server.chain.registry, pass, row, incoming.info, incoming.query).await?;
-    match (&*row.plural, &*incoming.info.subresource) {
-        ("pods", "log") => proxy.log(incoming, server.draining.clone(), counted).await,
-        ("pods", "exec" | "attach" | "portforward") => proxy.session(incoming, counted).await,
-        (plural, _) => proxy.backend(plural, incoming, counted).await,
+    let options = ConnectOptions::read(incoming.info, incoming.query)?;
+    admit::admit(&server.chain.registry, pass, row, incoming.info, &options).await?;
+    match &options {
+        ConnectOptions::Log(options) => proxy.log(incoming, options, server.draining.clone(), counted).await,
+        ConnectOptions::Proxy => proxy.backend(&row.plural, incoming, counted).await,
+        sessions => proxy.session(incoming, sessions, counted).await,
     }
 }

@@ -63,6 +63,9 @@ pub struct ServerConfig {
     pub authentication: Authentication,
     /// How to reach kubelets: logs, exec, port-forward and the node proxy.
     pub kubelet: Arc<KubeletAccess>,
+    /// Which addresses of pods and nodes clients may be proxied to: [`crate::is_global_unicast`], but where they are all on
+    /// loopback.
+    pub proxied: fn(std::net::IpAddr) -> bool,
     /// Authorizers, in the order they are asked.
     pub authorization: Vec<AuthorizationMode>,
     /// The files behind both, which are followed.
@@ -254,7 +257,7 @@ impl ApiServer {
         let server = Server {
             tls: Arc::new(tls::config(config.serving)?),
             aggregator,
-            proxy: Proxy::new(config.kubelet, registry.endpoints(), &cache)?,
+            proxy: Proxy::new(config.kubelet, registry.endpoints(), config.proxied, &cache)?,
             chain: Chain { authorizer, metrics: Arc::new(metrics), registry, authenticator, fairness, audit },
             jwks_uri: config.jwks_uri.unwrap_or_else(|| format!("https://{}/openid/v1/jwks", config.advertised)),
             discovery: Discovery::new(config.advertised),

@@ -147,6 +147,7 @@ fn config(ca: &Ca, address: SocketAddr) -> ServerConfig {
         token_limits: TokenLimits::default(),
         jwks_uri: None,
         authentication: Authentication::default(),
+        proxied: |_| true,
         kubelet: Arc::new(KubeletAccess::from_pem(&ca.pem, &kubelet_chain, &kubelet_key).unwrap()),
         authorization: vec![AuthorizationMode::Node, AuthorizationMode::Rbac],
         files: crate::ConfigFiles::default(),

@@ -47,13 +47,11 @@ impl Query {
         self.get(name).map(|_| self.flag(name))
     }
 
-    fn number(&self, name: &str) -> Result<Option<i64>, Status> {
+    /// A whole number; `None` where the name is not there.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<i64>, Status> {
         let Some(text) = self.get(name) else { return Ok(None) };
-        text.parse().map(Some).map_err(|e: std::num::ParseIntError| {
-            let why = match e.kind() {
-                std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow => "value out of range",
-                _ => "invalid syntax",
-            };
+        text.parse().map(Some).map_err(|error| {
+            let why = number_error(&error);
             Status::bad_request(format!("strconv.ParseInt: parsing {}: {why}", api::quote::quote(text)))
         })
     }
@@ -173,6 +171,14 @@ impl Query {
             }
         };
         invalid("DeleteOptions", errors).map(|()| options)
+    }
+}
+
+/// What Go says is wrong with digits.
+pub(crate) fn number_error(error: &std::num::ParseIntError) -> &'static str {
+    match error.kind() {
+        std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow => "value out of range",
+        _ => "invalid syntax",
     }
 }
 

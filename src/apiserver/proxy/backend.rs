@@ -1,5 +1,6 @@
 //! `pods/proxy`, `services/proxy`, `nodes/proxy`: HTTP to what a pod, a service or a node serves.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use api::Status;
@@ -7,8 +8,9 @@ use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use serde::Deserialize;
 
+use super::session::kubelet_address;
 use super::{Proxy, Target, forward};
-use crate::endpoints::{PortRef, authority};
+use crate::endpoints::{NoEndpoint, PortRef, authority};
 use crate::http::Incoming;
 use crate::metrics::requests::LongRunning;
 
@@ -67,6 +69,11 @@ struct PodStatus {
 }
 
 impl Proxy {
+    /// Whether pods and nodes of an address are proxied to.
+    fn allow(&self, address: IpAddr) -> Result<(), Status> {
+        if (self.proxied)(address) { Ok(()) } else { Err(not_allowed()) }
+    }
+
     pub(super) async fn backend(
         &self,
         plural: &str,
@@ -86,8 +93,8 @@ impl Proxy {
         let upgrades = incoming.request.headers().contains_key(header::UPGRADE);
         let (authority, tls) = match plural {
             "pods" => self.pod_authority(&info.namespace, &place)?,
-            "services" => self.service_authority(&info.namespace, &place)?,
-            _ => self.node_authority(&place)?,
+            "services" => self.service_authority(&info.namespace, &info.name, &place)?,
+            _ => self.node_authority(&place).await?,
         };
         if info.rest.is_empty() && reads && !upgrades {
             // Relative links of what is served need a directory to be relative to.
@@ -109,9 +116,7 @@ impl Proxy {
     ) -> Result<(String, Option<Arc<rustls::ClientConfig>>), Status> {
         let object = self.pods.get(namespace, place.name).ok_or_else(|| Status::not_found("", "pods", place.name))?;
         let pod: Pod = object.view().map_err(Status::internal)?;
-        if pod.status.pod_ip.is_empty() {
-            return Err(Status::bad_request("address not allowed"));
-        }
+        self.allow(pod.status.pod_ip.parse().map_err(|_| not_allowed())?)?;
         let first = pod.spec.containers.iter().find_map(|c| c.ports.first()).map(|port| port.container_port);
         let port = match place.port {
             "" => first.unwrap_or(if place.https { 443 } else { 80 }),
@@ -122,17 +127,35 @@ impl Proxy {
         Ok((authority(&pod.status.pod_ip, port), place.https.then(|| self.blind.clone())))
     }
 
+    /// `id` is the place as it stands in the path.
     fn service_authority(
         &self,
         namespace: &str,
+        id: &str,
         place: &Place<'_>,
     ) -> Result<(String, Option<Arc<rustls::ClientConfig>>), Status> {
-        let authority = self.endpoints.pick(namespace, place.name, PortRef::Text(place.port))?;
+        let nowhere = || Status::unavailable(format!("no endpoints available for service {}", api::quote::quote(id)));
+        let picked = self.endpoints.pick_pod(namespace, place.name, PortRef::Text(place.port), &self.pods);
+        let authority = match picked {
+            Ok(picked) => picked.ok_or_else(nowhere)?,
+            // Upstream looks for the Endpoints, and says that the service is not there where they are not.
+            Err(NoEndpoint::Unsupported(_) | NoEndpoint::NoneReady { sliced: false, .. }) => {
+                return Err(Status::not_found("", "services", place.name));
+            }
+            Err(NoEndpoint::NoneReady { .. }) => return Err(nowhere()),
+            Err(error) => return Err(error.into()),
+        };
         Ok((authority, place.https.then(|| self.blind.clone())))
     }
 
-    fn node_authority(&self, place: &Place<'_>) -> Result<(String, Option<Arc<rustls::ClientConfig>>), Status> {
-        let (host, kubelet) = self.kubelet_address(place.name)?;
+    async fn node_authority(&self, place: &Place<'_>) -> Result<(String, Option<Arc<rustls::ClientConfig>>), Status> {
+        let node = self.nodes.get("", place.name).ok_or_else(|| Status::not_found("", "nodes", place.name))?;
+        let (host, kubelet) = kubelet_address(&node)?;
+        let looked_up = tokio::net::lookup_host((&*host, 0)).await;
+        let addresses = looked_up.map_err(|_| Status::bad_request(format!("lookup {host}: no such host")))?;
+        for address in addresses {
+            self.allow(address.ip())?;
+        }
         let port = match place.port {
             "" => kubelet,
             port => {
@@ -145,6 +168,10 @@ impl Proxy {
         };
         Ok((authority(&host, port), tls))
     }
+}
+
+fn not_allowed() -> Status {
+    Status::bad_request("address not allowed")
 }
 
 fn redirect(incoming: &Incoming<'_>) -> Response<Body> {

@@ -25,28 +25,40 @@ pub type KubeletAccessError = TrustError;
 
 /// How the API server proves itself to kubelets, and knows theirs: by client certificate, and the cluster's CA.
 #[derive(Debug)]
-pub struct KubeletAccess(ArcSwap<ClientConfig>);
+pub struct KubeletAccess(ArcSwap<Configs>);
+
+#[derive(Debug)]
+struct Configs {
+    proven: Arc<ClientConfig>,
+    /// Takes whoever answers for the kubelet.
+    unproven: Arc<ClientConfig>,
+}
 
 impl KubeletAccess {
     /// The CA of the kubelets' serving certificates, and our certificate chain and key, all PEM.
     pub fn from_pem(ca: &str, chain: &str, key: &str) -> Result<Self, KubeletAccessError> {
-        Ok(Self(ArcSwap::from(config(ca, chain, key)?)))
+        Ok(Self(ArcSwap::from_pointee(configs(ca, chain, key)?)))
     }
 
     /// Uses others from now on.
     pub fn replace(&self, ca: &str, chain: &str, key: &str) -> Result<(), KubeletAccessError> {
-        self.0.store(config(ca, chain, key)?);
+        self.0.store(Arc::new(configs(ca, chain, key)?));
         Ok(())
     }
 
     pub(super) fn tls(&self) -> Arc<ClientConfig> {
-        self.0.load_full()
+        self.0.load().proven.clone()
+    }
+
+    /// For clients that do not ask the kubelet for proof.
+    pub(super) fn tls_to_anyone(&self) -> Arc<ClientConfig> {
+        self.0.load().unproven.clone()
     }
 }
 
-fn config(ca: &str, chain: &str, key: &str) -> Result<Arc<ClientConfig>, TrustError> {
-    let identity = (chain.as_bytes(), key.as_bytes());
-    trust::client_config(Trust::Bundle(ca.as_bytes()), Some(identity)).map(Arc::new)
+fn configs(ca: &str, chain: &str, key: &str) -> Result<Configs, TrustError> {
+    let config = |trust| trust::client_config(trust, Some((chain.as_bytes(), key.as_bytes()))).map(Arc::new);
+    Ok(Configs { proven: config(Trust::Bundle(ca.as_bytes()))?, unproven: config(Trust::Anyone)? })
 }
 
 /// A byte stream to somewhere.

@@ -2,20 +2,23 @@
 
 use std::sync::Arc;
 
-use api::validation::field::{Error, ErrorList, Path};
-use api::{Cause, Object, Status};
+use api::quote::quote;
+use api::{Object, Status};
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use base64::Engine;
 use futures::StreamExt;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
+use rustls::ClientConfig;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
+use super::dial::UNREACHED;
+use super::options::{self, ConnectOptions, LogOptions};
 use super::{Link, Proxy, Target, forward};
+use crate::endpoints::authority;
 use crate::http::Incoming;
-use crate::http::query::Query;
 use crate::metrics::requests::LongRunning;
 
 /// Who reads a log has nothing to say.
@@ -86,13 +89,13 @@ impl Proxy {
     pub(super) async fn log(
         &self,
         incoming: Incoming<'_>,
+        options: &LogOptions,
         end: CancellationToken,
         counted: Option<LongRunning>,
     ) -> Result<Response<Body>, Status> {
-        let (info, query) = (incoming.info, incoming.query);
-        check_log_options(&info.name, query)?;
-        let (_, pod) = self.pod(&info.namespace, &info.name)?;
-        let container = choose(&info.name, &pod.spec, query.get("container").unwrap_or_default())?;
+        let info = incoming.info;
+        let pod = self.pod(&info.namespace, &info.name)?;
+        let container = choose(&info.name, &pod.spec, &options.container)?;
         let plain = |mut answer: Response<Body>| {
             answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
             answer
@@ -101,19 +104,17 @@ impl Proxy {
             // Nowhere yet: nothing was logged.
             return Ok(plain(Response::new(Body::empty())));
         }
-        let asked =
-            ["follow", "previous", "timestamps", "sinceSeconds", "sinceTime", "tailLines", "limitBytes", "stream"];
-        let mut parameters = String::new();
-        for name in asked {
-            if let Some(value) = query.text(name) {
-                append(&mut parameters, name, value);
-            }
-        }
-        let path = format!("/containerLogs/{}/{}/{container}{parameters}", info.namespace, info.name);
-        let target = self.kubelet_target(&pod.spec.node_name, path)?;
+        let path = format!("/containerLogs/{}/{}/{container}{}", info.namespace, info.name, options.parameters());
+        let tls = if options.insecure { self.kubelet.tls_to_anyone() } else { self.kubelet.tls() };
+        let target = self.kubelet_target(&pod.spec.node_name, path, tls)?;
         let (mut head, _) = incoming.request.into_parts();
         let onward = Request::new(Body::empty());
-        let answer = forward::refusal(forward::forward(&target, onward, None, counted).await?).await?;
+        let answer = forward::forward(&target, onward, None, counted).await.map_err(|status| {
+            undialed(status, |why| {
+                format!("Get {}: {why}", quote(&format!("https://{}{}", target.authority, target.path)))
+            })
+        })?;
+        let answer = forward::refusal(answer).await?;
         if head.headers.get(header::UPGRADE).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"websocket")) {
             let upgrade = WebSocketUpgrade::from_request_parts(&mut head, &())
                 .await
@@ -129,59 +130,68 @@ impl Proxy {
     pub(super) async fn session(
         &self,
         incoming: Incoming<'_>,
+        options: &ConnectOptions,
         counted: Option<LongRunning>,
     ) -> Result<Response<Body>, Status> {
-        let (info, query) = (incoming.info, incoming.query);
-        let (_, pod) = self.pod(&info.namespace, &info.name)?;
-        let (place, container) = match &*info.subresource {
-            "portforward" => ("portForward", String::new()),
-            sub => (sub, format!("/{}", choose(&info.name, &pod.spec, query.get("container").unwrap_or_default())?)),
+        let info = incoming.info;
+        let pod = self.pod(&info.namespace, &info.name)?;
+        let (place, rest) = match options {
+            ConnectOptions::Streams(options) => {
+                let container = choose(&info.name, &pod.spec, &options.container)?;
+                (&*info.subresource, format!("/{container}{}", options.parameters()))
+            }
+            ConnectOptions::PortForward(ports) => ("portForward", options::port_parameters(ports)),
+            ConnectOptions::Log(_) | ConnectOptions::Proxy => return Err(Status::internal("this is no session")),
         };
         if pod.spec.node_name.is_empty() {
             return Err(Status::bad_request(format!("pod {} does not have a host assigned", info.name)));
         }
-        let parameters = session_parameters(&info.subresource, query)?;
-        let path = format!("/{place}/{}/{}{container}{parameters}", info.namespace, info.name);
-        let target = self.kubelet_target(&pod.spec.node_name, path)?;
+        let path = format!("/{place}/{}/{}{rest}", info.namespace, info.name);
+        let target = self.kubelet_target(&pod.spec.node_name, path, self.kubelet.tls())?;
         if !incoming.request.headers().contains_key(header::UPGRADE) {
             return Err(Status::bad_request("Upgrade request required"));
         }
-        forward::forward(&target, incoming.request, None, counted).await
+        let answer = forward::forward(&target, incoming.request, None, counted).await;
+        answer.map_err(|status| undialed(status, |why| format!("error dialing backend: {why}")))
     }
 
-    fn pod(&self, namespace: &str, name: &str) -> Result<(Arc<Object>, Pod), Status> {
+    fn pod(&self, namespace: &str, name: &str) -> Result<Pod, Status> {
         let object = self.pods.get(namespace, name).ok_or_else(|| Status::not_found("", "pods", name))?;
-        let pod = object.view().map_err(Status::internal)?;
-        Ok((object, pod))
+        object.view().map_err(Status::internal)
     }
 
-    /// A path at the kubelet of a node.
-    pub(super) fn kubelet_target(&self, node: &str, path: String) -> Result<Target, Status> {
-        let (host, port) = self.kubelet_address(node)?;
-        let authority = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-        Ok(Target {
-            authority,
-            link: Link::Tls(self.kubelet.tls()),
-            path,
-            below: String::new(),
-            headers: HeaderMap::new(),
-        })
+    /// A path at the kubelet of a pod's node.
+    fn kubelet_target(&self, node: &str, path: String, tls: Arc<ClientConfig>) -> Result<Target, Status> {
+        // Upstream names what was asked for, which is a pod, and says of it that it is not there.
+        let object = self.nodes.get("", node).ok_or_else(|| Status::not_found("", "pods", node))?;
+        let (host, port) = kubelet_address(&object)?;
+        let (authority, below) = (authority(&host, port), String::new());
+        Ok(Target { authority, link: Link::Tls(tls), path, below, headers: HeaderMap::new() })
     }
+}
 
-    /// Where the kubelet of a node answers.
-    pub(super) fn kubelet_address(&self, node: &str) -> Result<(String, u16), Status> {
-        let object = self.nodes.get("", node).ok_or_else(|| Status::not_found("", "nodes", node))?;
-        let view: Node = object.view().map_err(Status::internal)?;
-        let find = |kind: &str| view.status.addresses.iter().find(|a| a.kind == kind && !a.address.is_empty());
-        let address = ["InternalIP", "ExternalIP", "Hostname"].iter().find_map(|kind| find(kind));
-        let address = address.ok_or_else(|| {
-            Status::unavailable(format!("no preferred addresses found; known addresses: [] of node {node}"))
-        })?;
-        let port = match view.status.daemon_endpoints.kubelet_endpoint.port {
-            0 => KUBELET_PORT,
-            port => port,
-        };
-        Ok((address.address.clone(), port))
+/// Where the kubelet of a node answers.
+pub(super) fn kubelet_address(node: &Object) -> Result<(String, u16), Status> {
+    let status = node.view::<Node>().map_err(Status::internal)?.status;
+    let find = |kind: &str| status.addresses.iter().find(|a| a.kind == kind && !a.address.is_empty());
+    let address = ["InternalIP", "ExternalIP", "Hostname"].iter().find_map(|kind| find(kind));
+    let address = address.ok_or_else(|| {
+        let known: Vec<String> = status.addresses.iter().map(|a| format!("{{{} {}}}", a.kind, a.address)).collect();
+        let known = known.join(" ");
+        Status::failure(500, "", format!("no preferred addresses found; known addresses: [{known}]"))
+    })?;
+    let port = match status.daemon_endpoints.kubelet_endpoint.port {
+        0 => KUBELET_PORT,
+        port => port,
+    };
+    Ok((address.address.clone(), port))
+}
+
+/// What is said of a kubelet that cannot be reached: `words` of why, without the reason that other far ends are given.
+fn undialed(status: Status, words: impl FnOnce(&str) -> String) -> Status {
+    match status.message.strip_prefix(UNREACHED) {
+        Some(why) => Status::failure(500, "", words(why)),
+        None => status,
     }
 }
 
@@ -202,87 +212,6 @@ fn choose(pod: &str, spec: &PodSpec, named: &str) -> Result<String, Status> {
             "a container name must be specified for pod {pod}, choose one of: [{}]",
             names.join(" ")
         ))),
-    }
-}
-
-/// What a session asks of the kubelet, under the kubelet's names.
-fn session_parameters(subresource: &str, query: &Query) -> Result<String, Status> {
-    let mut parameters = String::new();
-    if subresource == "portforward" {
-        for ports in query.all("ports") {
-            for port in ports.split(',').filter(|port| !port.is_empty()) {
-                port.parse::<u16>().map_err(|_| {
-                    Status::bad_request(format!("unable to parse {} as a port", api::quote::quote(port)))
-                })?;
-                append(&mut parameters, "port", port);
-            }
-        }
-        return Ok(parameters);
-    }
-    let (stdin, tty) = (query.flag("stdin"), query.flag("tty"));
-    // Both default to true upstream, where the query says nothing of them.
-    let unless_denied = |name: &str| query.get(name).is_none() || query.flag(name);
-    let (stdout, stderr) = match subresource {
-        "attach" => (unless_denied("stdout"), unless_denied("stderr") && !tty),
-        _ => (query.flag("stdout"), query.flag("stderr") && !tty),
-    };
-    if !stdin && !stdout && !stderr {
-        return Err(Status::bad_request("you must specify at least 1 of stdin, stdout, stderr"));
-    }
-    let commands: Vec<&str> = query.all("command").collect();
-    if subresource == "exec" && commands.is_empty() {
-        let cause =
-            Cause { reason: "FieldValueRequired".into(), message: "Required value".into(), field: "command".into() };
-        return Err(Status::invalid("", "PodExecOptions", "", vec![cause]));
-    }
-    for (name, wanted) in [("input", stdin), ("output", stdout), ("error", stderr), ("tty", tty)] {
-        if wanted {
-            append(&mut parameters, name, "1");
-        }
-    }
-    commands.iter().for_each(|command| append(&mut parameters, "command", command));
-    Ok(parameters)
-}
-
-fn check_log_options(pod: &str, query: &Query) -> Result<(), Status> {
-    let mut errors = ErrorList::new();
-    let mut number = |name: &str, least: i64, why: &str| -> Result<(), Status> {
-        let Some(text) = query.text(name) else { return Ok(()) };
-        let value: i64 = text.parse().map_err(|_| {
-            Status::bad_request(format!("strconv.ParseInt: parsing {}: invalid syntax", api::quote::quote(text)))
-        })?;
-        if value < least {
-            errors.push(Error::invalid(&Path::root(name), value, why));
-        }
-        Ok(())
-    };
-    number("tailLines", 0, "must be greater than or equal to 0")?;
-    number("limitBytes", 1, "must be greater than 0")?;
-    number("sinceSeconds", 1, "must be greater than 0")?;
-    if query.text("sinceSeconds").is_some() && query.text("sinceTime").is_some() {
-        errors.push(Error::forbidden(
-            &Path::root("sinceSeconds"),
-            "at most one of `sinceTime` or `sinceSeconds` may be specified",
-        ));
-    }
-    if errors.is_empty() {
-        return Ok(());
-    }
-    let cause = |e: Error| Cause { reason: e.kind.reason().into(), message: e.body(), field: e.field };
-    Err(Status::invalid("", "PodLogOptions", pod, errors.into_iter().map(cause).collect()))
-}
-
-/// Adds one parameter to a query.
-fn append(query: &mut String, name: &str, value: &str) {
-    query.push(if query.is_empty() { '?' } else { '&' });
-    query.push_str(name);
-    query.push('=');
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            query.push(byte as char);
-        } else {
-            query.push_str(&format!("%{byte:02X}"));
-        }
     }
 }
 

@@ -131,7 +131,7 @@ async fn populate(server: &TestServer, kubelet: SocketAddr, pod: SocketAddr) {
     create(&format!("{space}/services"), json!({"metadata": {"name": "web"}, "spec": {"ports": ports}})).await;
     // A slice on loopback is nothing that a client may write.
     let slice = json!({"metadata": {"name": "web-1", "namespace": "default", "labels": {"kubernetes.io/service-name": "web"}}, "addressType": "IPv4",
-        "endpoints": [{"addresses": ["127.0.0.1"]}], "ports": [{"name": "http", "port": pod.port()}]});
+        "endpoints": [{"addresses": ["127.0.0.1"], "targetRef": {"kind": "Pod", "namespace": "default", "name": "p"}}], "ports": [{"name": "http", "port": pod.port()}]});
     let slices = api::resource::find("discovery.k8s.io", "v1", "endpointslices").unwrap();
     server.registry.seed(slices, &slice).await;
 }
@@ -142,6 +142,100 @@ fn serving_tls(ca: &Ca) -> Arc<rustls::ServerConfig> {
     let mut tls = crate::http::tls::config(Arc::new(serving)).unwrap();
     tls.alpn_protocols.clear();
     Arc::new(tls)
+}
+
+#[test]
+fn what_only_a_machine_can_reach_is_not_proxied_to() {
+    let check = |address: &str, expect| {
+        assert_eq!(crate::is_global_unicast(address.parse().unwrap()), expect, "{address}");
+    };
+    for address in ["10.42.0.7", "192.168.1.1", "8.8.8.8", "fd00::1", "2001:db8::1", "::ffff:10.0.0.1"] {
+        check(address, true);
+    }
+    for address in [
+        "127.0.0.1",
+        "127.8.9.1",
+        "::1",
+        "::ffff:127.0.0.1",
+        "0.0.0.0",
+        "::",
+        "169.254.169.254",
+        "fe80::1",
+        "224.0.0.1",
+        "ff02::1",
+        "255.255.255.255",
+    ] {
+        check(address, false);
+    }
+}
+
+#[tokio::test]
+async fn nobody_borrows_the_servers_place() {
+    let server = TestServer::with(|config| config.proxied = crate::is_global_unicast).await;
+    let kubelet = far_end(Some(serving_tls(&server.ca))).await;
+    let pod = far_end(None).await;
+    populate(&server, kubelet, pod).await;
+    let slice = json!({"metadata": {"name": "free-1", "labels": {"kubernetes.io/service-name": "free"}},
+        "addressType": "IPv4", "endpoints": [{"addresses": ["10.9.9.9"]}], "ports": [{"name": "", "port": 80}]});
+    let (admin, space) = (server.admin(), "/api/v1/namespaces/default");
+    let created =
+        admin.send("POST /apis/discovery.k8s.io/v1/namespaces/default/endpointslices", slice.to_string()).await;
+    assert_eq!(created.code, 201, "{}", created.text());
+    for (name, spec) in [
+        ("free", json!({"ports": [{"port": 80}]})),
+        ("none", json!({"ports": [{"port": 80}]})),
+        ("other", json!({"type": "ExternalName", "externalName": "a.b"})),
+    ] {
+        let service = json!({"metadata": {"name": name}, "spec": spec}).to_string();
+        assert_eq!(admin.send(&format!("POST {space}/services"), service).await.code, 201);
+    }
+    let nowhere = "no endpoints available for service";
+    for (path, code, told) in [
+        (format!("{space}/pods/p/proxy/"), 400, "address not allowed".to_owned()),
+        (format!("{space}/pods/two/proxy/"), 400, "address not allowed".to_owned()),
+        ("/api/v1/nodes/n/proxy/healthz".to_owned(), 400, "address not allowed".to_owned()),
+        (format!("/api/v1/nodes/n:{}/proxy/", pod.port()), 400, "address not allowed".to_owned()),
+        // An endpoint that is no pod's.
+        (format!("{space}/services/free/proxy/"), 503, format!("{nowhere} \\\"free\\\"")),
+        (format!("{space}/services/free:80/proxy/"), 503, format!("{nowhere} \\\"free:80\\\"")),
+        (format!("{space}/services/http:free:x/proxy/"), 503, format!("{nowhere} \\\"http:free:x\\\"")),
+        (format!("{space}/services/none/proxy/"), 404, "services \\\"none\\\" not found".to_owned()),
+        (format!("{space}/services/other/proxy/"), 404, "services \\\"other\\\" not found".to_owned()),
+    ] {
+        let answer = admin.get(&path).await;
+        assert_eq!(answer.code, code, "{path}: {}", answer.text());
+        assert!(answer.text().contains(&told), "{path}: {}", answer.text());
+    }
+    // What kubelets are asked in the server's own words is.
+    assert_eq!(admin.get(&format!("{space}/pods/p/log")).await.code, 200);
+}
+
+#[tokio::test]
+async fn kubelets_that_cannot_be_reached_are_told_as_upstream_does() {
+    let server = TestServer::start().await;
+    let gone = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap()
+    };
+    populate(&server, gone, gone).await;
+    let (admin, space) = (server.admin(), "/api/v1/namespaces/default/pods");
+    let refused = format!("dial tcp {gone}: connect: connection refused");
+    let log = admin.get(&format!("{space}/p/log?tailLines=1")).await;
+    let url = format!("https://{gone}/containerLogs/default/p/a?tailLines=1");
+    assert_eq!((log.code, log.json()["message"].clone()), (500, json!(format!("Get \"{url}\": {refused}"))));
+    let upgrading = server.admin().with("connection", "Upgrade").with("upgrade", "SPDY/3.1");
+    let exec = upgrading.send(&format!("POST {space}/p/exec?command=ls&stdout=1"), "").await;
+    assert_eq!((exec.code, exec.json()["message"].clone()), (500, json!(format!("error dialing backend: {refused}"))));
+    assert!(exec.json().get("reason").is_none());
+    let merge = server.admin().with("content-type", "application/merge-patch+json");
+    let patch = json!({"status": {"addresses": [{"type": "InternalDNS", "address": "x"}]}}).to_string();
+    assert_eq!(merge.send("PATCH /api/v1/nodes/n/status", patch).await.code, 200);
+    let log = admin.get(&format!("{space}/p/log")).await;
+    let expect = json!("no preferred addresses found; known addresses: [{InternalDNS x}]");
+    assert_eq!((log.code, log.json()["message"].clone()), (500, expect));
+    assert_eq!(admin.send("DELETE /api/v1/nodes/n", "").await.code, 200);
+    let log = admin.get(&format!("{space}/p/log")).await;
+    assert_eq!((log.code, log.json()["message"].clone()), (404, json!("pods \"n\" not found")));
 }
 
 #[tokio::test]
@@ -157,7 +251,7 @@ async fn requests_reach_kubelets_pods_and_services() {
         (
             format!("GET {space}/pods/p/log?follow=1&tailLines=3&container=a"),
             200,
-            "/containerLogs/default/p/a?follow=1&tailLines=3".into(),
+            "/containerLogs/default/p/a?follow=true&tailLines=3".into(),
         ),
         (format!("GET {space}/pods/p/log?container=z"), 400, "container z is not valid for pod p".into()),
         (format!("GET {space}/pods/p/log?tailLines=7"), 400, "is waiting to start: ContainerCreating".into()),
@@ -173,11 +267,7 @@ async fn requests_reach_kubelets_pods_and_services() {
             400,
             "pod two does not have a host assigned".into(),
         ),
-        (
-            format!("POST {space}/pods/p/exec?command=ls"),
-            400,
-            "you must specify at least 1 of stdin, stdout, stderr".into(),
-        ),
+        (format!("POST {space}/pods/p/exec?command=ls"), 400, "Upgrade request required".into()),
         (format!("GET {space}/pods/p/proxy"), 301, String::new()),
         (format!("GET {space}/pods/z/proxy"), 404, "pods \\\"z\\\" not found".into()),
         (format!("GET {space}/pods/p/proxy/a/b?c=d"), 200, "GET /a/b?c=d".into()),
@@ -189,7 +279,7 @@ async fn requests_reach_kubelets_pods_and_services() {
         (
             format!("GET {space}/services/web:81/proxy/y"),
             503,
-            "no service port \\\"81\\\" found for service \\\"web\\\"".into(),
+            "no service port 81 found for service \\\"web\\\"".into(),
         ),
         (format!("GET {space}/services/kubernetes2/proxy/y"), 404, "not found".into()),
         ("GET /api/v1/nodes/n/proxy/healthz".into(), 200, "GET /healthz".into()),
@@ -219,7 +309,7 @@ async fn upgraded_connections_pass_through() {
     assert_eq!(response.status(), 101);
     assert_eq!(
         response.headers()["x-line"],
-        "POST /exec/default/p/a?input=1&output=1&tty=1&command=echo&command=a%20b"
+        "POST /exec/default/p/a?command=echo&command=a+b&error=1&input=1&output=1&tty=1"
     );
     let mut stream = TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap());
     stream.write_all(b"hello").await.unwrap();
@@ -230,5 +320,6 @@ async fn upgraded_connections_pass_through() {
     let log = websocket(&server, "/api/v1/namespaces/default/pods/p/log", "base64.binary.k8s.io").await;
     assert_eq!(log, "R0VUIC9jb250YWluZXJMb2dzL2RlZmF1bHQvcC9h", "GET /containerLogs/default/p/a");
     let refused = client.send("GET /api/v1/namespaces/default/pods/p/portforward?ports=x", "").await;
-    assert!(refused.text().contains("unable to parse \\\"x\\\" as a port"), "{}", refused.text());
+    let expect = "cannot convert to []int32: strconv.ParseUint: parsing \\\"x\\\": invalid syntax";
+    assert!(refused.text().contains(expect), "{}", refused.text());
 }
