@@ -51,6 +51,7 @@ pub(crate) use cluster::finalize as validate_finalize;
 pub(crate) use devices::admin_access;
 /// Complaints about writes of a pod's ephemeral containers and of its resources (new, old).
 pub(crate) use pod_validation::{validate_ephemeral, validate_resize};
+pub(crate) use semantic::same_as_written;
 /// Complaints about the addresses that a service asks for (new, old).
 pub(crate) use service::addresses;
 pub(crate) use workloads::TEMPLATE_GENERATION;
@@ -83,6 +84,15 @@ pub(crate) enum Generation {
     CountedFromSent,
 }
 
+/// What a strategy is told of a new object that the object does not say.
+#[derive(Debug)]
+pub(crate) struct Creation<'a> {
+    /// Who creates it.
+    pub(crate) user: &'a User,
+    /// Whether it was sent without labels, and no webhook or policy has rewritten it: labels that it has are a default.
+    pub(crate) labels_defaulted: bool,
+}
+
 /// The behaviour of one kind.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Strategy {
@@ -100,7 +110,7 @@ pub(crate) struct Strategy {
     /// The table of defaults.
     pub(crate) defaults: Option<fn() -> Defaults>,
     /// Changes a new object; runs after mutating admission.
-    pub(crate) prepare_create: fn(&mut Value, &User),
+    pub(crate) prepare_create: fn(&mut Value, &Creation<'_>),
     /// Changes a main write of an object (new, old); runs after mutating admission.
     pub(crate) prepare_update: fn(&mut Value, &Value),
     /// Whether complaints about the metadata of a new object wait until nothing else is wrong with it.

@@ -74,6 +74,8 @@ pub struct Attributes {
     pub old: Value,
     /// Who owns what of both. See [`Attributes::whole`].
     pub owners: Owners,
+    /// Whether a webhook or a policy has put another object in the place of the one that was sent.
+    pub rewritten: bool,
     /// What accompanies the write.
     pub options: Options,
     /// Whether nothing will be persisted: side effects are out.
@@ -135,6 +137,7 @@ impl Attributes {
             object: Value::Null,
             old: Value::Null,
             owners: Owners::default(),
+            rewritten: false,
             options,
             dry_run,
             warnings: Vec::new(),

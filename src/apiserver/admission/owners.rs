@@ -41,6 +41,7 @@ impl Attributes {
     pub fn put_whole(&mut self, mut whole: Value) -> bool {
         let sent = whole.cut(PATH).unwrap_or_default();
         let changed = whole != self.object;
+        self.rewritten = true;
         self.object = whole;
         let Some(before) = self.owners.new.as_ref().filter(|_| self.subresource != "scale") else { return changed };
         match ManagedFields::from_value(&sent, before) {

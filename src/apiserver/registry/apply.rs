@@ -10,6 +10,7 @@ use api::{Cause, FieldValidation, Reply, Request, Status, WriteOptions, prune, s
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::create::{self, New};
 use super::ownership::Written;
 use super::part::Part;
 use super::write::Current;
@@ -107,6 +108,7 @@ impl Registry {
         let mut warnings = Vec::new();
         let applied = self.apply(request, Part::Main, body, options, None, &mut warnings).await?;
         let object = applied.object.unwrap_or_else(|| body.clone());
+        let labelled = create::is_labelled(&object);
         let decoded = self.decode_applied(resource, Part::Main, object);
         let mut object = decoded.map_err(|status| unconvertible(status, body))?;
         let uid = object.text("metadata.uid");
@@ -132,7 +134,8 @@ impl Registry {
             };
             authorizer.authorize(&request.user, &what).await?;
         }
-        let (created, more) = self.create_stored(request, object, applied.owners, options).await?;
+        let new = New { object, owners: applied.owners, labelled };
+        let (created, more) = self.create_stored(request, new, options).await?;
         warnings.extend(more);
         let object: Arc<_> = versions::show(resource, created).await?;
         Ok(Reply::Object { object, created: true, warnings })

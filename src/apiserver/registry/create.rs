@@ -15,34 +15,50 @@ use super::{Registry, custom, error, intake, metadata, versions};
 use crate::admission::{self, Attributes, Options, Verb};
 use crate::allocator::Hold;
 use crate::notes;
-use crate::strategy;
+use crate::strategy::{self, Creation};
 use crate::tree::Tree;
 
 /// How often a name that is taken is replaced by another generated one.
 const ATTEMPTS: usize = 8;
 
+/// What is to become a new object.
+pub(super) struct New {
+    /// It, decoded, with defaults.
+    pub(super) object: Value,
+    /// Who owns what of it.
+    pub(super) owners: ManagedFields,
+    /// Whether it came with labels. See [`is_labelled`].
+    pub(super) labelled: bool,
+}
+
+/// Whether an object that is not decoded yet has labels.
+pub(super) fn is_labelled(sent: &Value) -> bool {
+    sent.entries("metadata.labels").next().is_some()
+}
+
 impl Registry {
     /// A new object from a body.
     pub(super) async fn create(&self, request: &Request, body: Value, options: &WriteOptions) -> Result<Reply, Status> {
         let mut warnings = Vec::new();
+        let labelled = is_labelled(&body);
         let mut object = self.decode(&request.resource, Part::Main, body, options, &mut warnings)?;
         intake::name_namespace(&mut object, &request.resource, &request.namespace)?;
         warnings.extend(metadata::dedup_owners(&mut object, false));
         let sent = object.cut("metadata.managedFields");
         let owners = Written::new(&request.resource, Part::Main).of_new(&object, options, sent.as_ref()).await;
+        let new = New { object, owners, labelled };
         let (created, more) =
-            self.create_stored(request, object, owners, options).await.inspect_err(|_| notes::warn_all(&warnings))?;
+            self.create_stored(request, new, options).await.inspect_err(|_| notes::warn_all(&warnings))?;
         warnings.extend(more);
         let object = versions::show(&request.resource, created).await?;
         Ok(Reply::Object { object, created: true, warnings })
     }
 
-    /// A new object from a decoded one, in stored form.
+    /// A new object, in stored form.
     pub(super) async fn create_stored(
         &self,
         request: &Request,
-        object: Value,
-        owners: ManagedFields,
+        New { object, owners, labelled }: New,
         options: &WriteOptions,
     ) -> Result<(Arc<Object>, Vec<String>), Status> {
         let storage = request.resource.storage();
@@ -58,7 +74,8 @@ impl Registry {
         let generate = attributes.object.text("metadata.name").is_empty();
         let version = metadata::take_version(&mut attributes.object);
         metadata::prepare_create(&mut attributes.object, &storage, strategy, &request.namespace)?;
-        (strategy.prepare_create)(&mut attributes.object, &request.user);
+        let labels_defaulted = !labelled && !attributes.rewritten;
+        (strategy.prepare_create)(&mut attributes.object, &Creation { user: &request.user, labels_defaulted });
         let mut hold = self.allocate(&storage, &mut attributes.object, None)?;
         let mut errors = metadata::validate_name(&attributes.object, strategy);
         errors.extend(metadata::validate(&attributes.object, &storage));

@@ -8,7 +8,7 @@ use api::{Resource, Status, schema, time};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::strategy::{Generation, Strategy, off};
+use crate::strategy::{Generation, Strategy, off, same_as_written};
 use crate::tree::Tree;
 
 /// The longest prefix of a generated name; five characters follow.
@@ -116,7 +116,7 @@ pub(super) fn count_change(new: &mut Value, old: &Value, resource: &Resource, st
             let object = object.as_object().into_iter().flatten().filter(|(key, _)| !aside(key));
             Value::Object(object.map(|(key, value)| (key.clone(), value.clone())).collect())
         };
-        !same(&rest(new), &rest(old), resource)
+        !same_as_written(super::write::message(resource), &rest(new), &rest(old))
     };
     if differs && really() || also.is_some_and(|field| new.at(field) != old.at(field)) {
         new.put("metadata.generation", old.int("metadata.generation").unwrap_or(0) + 1);
@@ -141,46 +141,6 @@ pub(super) fn dedup_owners(object: &mut Value, admitted: bool) -> Option<String>
         ".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and may reject \
          such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {twice}"
     ))
-}
-
-/// Whether two states of an object are written as the same. What has been read back has the structs that Go always writes,
-/// and what a client sends need not.
-pub(super) fn same(new: &Value, old: &Value, resource: &Resource) -> bool {
-    if new == old {
-        return true;
-    }
-    // The first difference that is more than an empty struct or list ends the search: most writes change something.
-    if !alike(new, old) {
-        return false;
-    }
-    let written = |object: &Value| {
-        let mut object = object.clone();
-        super::write::canonical(&mut object, resource);
-        object
-    };
-    written(new) == written(old)
-}
-
-/// Whether two values differ in nothing but objects and lists that hold nothing.
-fn alike(one: &Value, other: &Value) -> bool {
-    match (one, other) {
-        (Value::Object(one), Value::Object(other)) => {
-            one.iter().all(|(key, value)| other.get(key).map_or_else(|| is_hollow(value), |other| alike(value, other)))
-                && other.iter().all(|(key, value)| one.contains_key(key) || is_hollow(value))
-        }
-        (Value::Array(one), Value::Array(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| alike(one, other))
-        }
-        _ => one == other,
-    }
-}
-
-fn is_hollow(value: &Value) -> bool {
-    match value {
-        Value::Object(map) => map.values().all(is_hollow),
-        Value::Array(list) => list.is_empty(),
-        _ => false,
-    }
 }
 
 /// Complaints about the name of a new object, which it then has for good.

@@ -12,12 +12,12 @@ use super::apply::{Applied, unconvertible};
 use super::ownership::{self, Written};
 use super::part::Part;
 use super::read::parse_version;
-use super::write::Current;
+use super::write::{self, Current};
 use super::{Registry, custom, error, intake, metadata, versions};
 use crate::admission::{self, Attributes, Options, Verb};
 use crate::allocator::Hold;
 use crate::notes;
-use crate::strategy::{self, Strategy};
+use crate::strategy::{self, Strategy, same_as_written};
 use crate::tree::Tree;
 
 /// How often a change that names no version is tried on newer versions. Each failure is another writer's success.
@@ -264,12 +264,14 @@ impl Registry {
         // What is compared, and written, has no version.
         current.value.cut("metadata.resourceVersion");
         new.cut("metadata.resourceVersion");
-        let same = metadata::same(&new, &current.value, storage) && !gone && same_owners(owners.as_ref(), &current);
+        let same = same_as_written(write::message(storage), &new, &current.value)
+            && !gone
+            && same_owners(owners.as_ref(), &current);
         if same && (dry_run || !self.is_outdated(storage, &current).await?) {
             return Ok(Outcome::Done(current.object));
         }
         let owners = match &owners {
-            Some(owners) => super::write::Owners { text: ownership::write(owners), needed },
+            Some(owners) => write::Owners { text: ownership::write(owners), needed },
             None => current.owners(),
         };
         if dry_run {
@@ -277,7 +279,7 @@ impl Registry {
             return Ok(Outcome::Done(Arc::new(object.at_revision(current.revision()))));
         }
         let written = if gone {
-            let object = super::write::encode(&new, &owners, storage)?;
+            let object = write::encode(&new, &owners, storage)?;
             let last = self.remove(storage, &current).await?;
             last.map(|last| Outcome::Gone(Arc::new(object.at_revision(last.meta.resource_version))))
         } else {
@@ -422,7 +424,7 @@ fn placed(mut view: Value, request: &Request) -> Result<(Value, Option<Value>), 
 /// What a patch makes of the object, which means it as clients see it.
 fn patched(request: &Request, part: Part, patch: &Patch, current: &Current) -> Result<Value, Status> {
     let mut whole = current.value.clone();
-    super::write::canonical(&mut whole, &request.resource.storage());
+    write::canonical(&mut whole, &request.resource.storage());
     if names_owners(patch) {
         whole.put("metadata.managedFields", ownership::read(current.managed.as_deref()).to_value());
     }

@@ -179,7 +179,8 @@ pub(super) fn canonical(value: &mut Value, storage: &Resource) {
     }
 }
 
-fn message(storage: &Resource) -> Option<&'static api::schema::Message> {
+/// What describes the row's stored objects; nothing does those of custom kinds.
+pub(super) fn message(storage: &Resource) -> Option<&'static api::schema::Message> {
     api::schema::for_kind(&storage.group, &storage.version, &storage.kind).filter(|_| storage.builtin)
 }
 

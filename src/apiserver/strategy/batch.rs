@@ -5,13 +5,12 @@ mod schedule;
 mod status;
 mod validation;
 
-use api::User;
 use serde_json::{Value, json};
 
 use super::at::At;
 use super::warnings;
 use super::workloads::{default_spec_at, template_defaults};
-use super::{Garbage, Generation, Strategy, off};
+use super::{Creation, Garbage, Generation, Strategy, off};
 use crate::tree::Tree;
 
 const UID: &str = "batch.kubernetes.io/controller-uid";
@@ -104,7 +103,7 @@ fn own_template_labels(job: &mut Value) {
 }
 
 /// Jobs find their pods by their own uid, unless they say they do it otherwise.
-fn generate_selector(job: &mut Value, _: &User) {
+fn generate_selector(job: &mut Value, creation: &Creation<'_>) {
     if job.truth("spec.manualSelector") || job.at("spec.template").is_none() {
         return;
     }
@@ -112,6 +111,11 @@ fn generate_selector(job: &mut Value, _: &User) {
     let labels = job.map_mut("spec.template.metadata.labels");
     for (key, value) in [(UID, &uid), (OLD_UID, &uid), (NAME, &name), (OLD_NAME, &name)] {
         labels.entry(key).or_insert_with(|| json!(value));
+    }
+    // Labels that a job has by default are one map with the template's in Go, and what the one gets is in the other.
+    if creation.labels_defaulted {
+        let labels = labels.clone();
+        job.put("metadata.labels", labels);
     }
     if job.at("spec.selector").is_none() {
         job.put("spec.selector", json!({"matchLabels": {UID: uid}}));

@@ -1,6 +1,5 @@
 //! CertificateSigningRequests.
 
-use api::User;
 use api::certificate_request::CertificateRequest;
 use api::validation::field::{Error, ErrorList, Path};
 use api::validation::{dns1123_label, dns1123_subdomain};
@@ -46,7 +45,8 @@ pub(crate) const USAGES: [&str; 23] = [
 pub(super) const SIGNING_REQUEST: Strategy = Strategy {
     name: |_| Vec::new(),
     status: Some("{}"),
-    prepare_create: |request, user: &User| {
+    prepare_create: |request, creation| {
+        let user = creation.user;
         // Whose request it is, is not for the client to say.
         request.put("spec.username", user.name.as_str());
         request.put_or_remove("spec.uid", (!user.uid.is_empty()).then(|| user.uid.as_str().into()));

@@ -1,15 +1,14 @@
 //! What becomes of a new pod: what it says about its own labels and by annotations is written out in its fields.
 
-use api::User;
 use serde_json::{Value, json};
 
-use super::pod_quality;
 use super::pod_validation::app_armor_of;
+use super::{Creation, pod_quality};
 use crate::tree::Tree;
 
 const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 
-pub(super) fn prepare_create(pod: &mut Value, _: &User) {
+pub(super) fn prepare_create(pod: &mut Value, _: &Creation<'_>) {
     // Upstream keeps the class of a pod that comes with one, as those do that were read elsewhere.
     let class = match pod.text("status.qosClass") {
         "" => pod_quality(pod).to_owned(),
@@ -92,7 +91,8 @@ mod tests {
     fn check(pod: Value, path: &str, expect: Value) {
         let mut pod = pod;
         pod.default_to("spec", json!({}));
-        prepare_create(&mut pod, &User::new("alice", ["devs"]));
+        let user = api::User::new("alice", ["devs"]);
+        prepare_create(&mut pod, &Creation { user: &user, labels_defaulted: true });
         assert_eq!(pod.at(path).cloned().unwrap_or_default(), expect);
     }
 

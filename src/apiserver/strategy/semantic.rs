@@ -1,6 +1,7 @@
 //! When two values say the same: a list that is empty says what no list says.
 
-use api::{prune, schema};
+use api::prune;
+use api::schema::Message;
 use serde_json::Value;
 
 use crate::tree::Tree;
@@ -26,17 +27,49 @@ pub(super) fn same_at(one: &Value, other: &Value, path: &str) -> bool {
     same(one.at(path).unwrap_or(&Value::Null), other.at(path).unwrap_or(&Value::Null))
 }
 
-/// Whether two values of a message are written as the same. A client may send the empty structs, lists and maps that Go always
-/// writes, or leave them out.
-pub(super) fn same_as_written(message: &str, one: &Value, other: &Value) -> bool {
+/// Whether two values of a message are written as the same. A client may send the empty structs, lists, maps and zeros that Go
+/// always writes, or leave them out. What no message describes is written as it is.
+pub(crate) fn same_as_written(message: Option<&Message>, one: &Value, other: &Value) -> bool {
+    if one == other {
+        return true;
+    }
+    // The first difference that is more than an empty value ends the search: most writes change something.
+    if !alike(one, other) {
+        return false;
+    }
+    let Some(message) = message else { return false };
     let written = |value: &Value| {
         let mut value = value.clone();
-        if let Some(message) = schema::message(message) {
-            prune::canonical(&mut value, message);
-        }
+        prune::canonical(&mut value, message);
         value
     };
-    one == other || written(one) == written(other)
+    written(one) == written(other)
+}
+
+/// Whether two values differ in nothing but what may be written for nothing.
+fn alike(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Object(one), Value::Object(other)) => {
+            one.iter().all(|(key, value)| other.get(key).map_or_else(|| is_hollow(value), |other| alike(value, other)))
+                && other.iter().all(|(key, value)| one.contains_key(key) || is_hollow(value))
+        }
+        (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
+            one.iter().zip(other).all(|(one, other)| alike(one, other))
+        }
+        _ => one == other || is_hollow(one) && is_hollow(other),
+    }
+}
+
+/// Whether Go may write this for nothing.
+fn is_hollow(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => map.values().all(is_hollow),
+        Value::Array(list) => list.is_empty(),
+        Value::String(text) => text.is_empty() || text == "0",
+        Value::Number(number) => number.as_i64() == Some(0),
+        Value::Bool(truth) => !truth,
+        Value::Null => true,
+    }
 }
 
 #[cfg(test)]
@@ -62,7 +95,9 @@ mod tests {
     #[test]
     fn what_go_always_writes_may_be_left_out() {
         let check = |one, other, expect| {
-            assert_eq!(same_as_written("core/v1.PodTemplateSpec", &one, &other), expect, "{one} {other}");
+            let message = api::schema::message("core/v1.PodTemplateSpec");
+            assert_eq!(same_as_written(message, &one, &other), expect, "{one} {other}");
+            assert_eq!(same_as_written(message, &other, &one), expect, "{other} {one}");
         };
         let template = |spec| json!({"metadata": {}, "spec": spec});
         check(
@@ -76,5 +111,12 @@ mod tests {
             true,
         );
         check(template(json!({"affinity": {}})), template(json!({})), false);
+        let env = |reference| {
+            let from = json!({"resourceFieldRef": reference});
+            template(json!({"containers": [{"name": "a", "env": [{"name": "e", "valueFrom": from}]}]}))
+        };
+        check(env(json!({"resource": "r", "divisor": "0"})), env(json!({"resource": "r"})), true);
+        check(env(json!({"resource": "r", "divisor": "1"})), env(json!({"resource": "r"})), false);
+        check(template(json!({"priority": 0})), template(json!({})), false);
     }
 }

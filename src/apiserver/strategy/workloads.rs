@@ -2,6 +2,7 @@
 
 pub(super) mod validation;
 
+use api::schema;
 use api::validation::dns1123_label;
 use api::validation::field::{Error, ErrorList, Path};
 use serde_json::{Value, json};
@@ -163,7 +164,7 @@ pub(super) const DAEMON_SET: Strategy = Strategy {
 fn same_template(new: &Value, old: &Value) -> bool {
     let (new, old) = (new.at("spec.template"), old.at("spec.template"));
     let [new, old] = [new, old].map(|template| template.unwrap_or(&Value::Null));
-    semantic::same_as_written("core/v1.PodTemplateSpec", new, old)
+    semantic::same_as_written(schema::message("core/v1.PodTemplateSpec"), new, old)
 }
 
 /// A field of versions before v1 that v1 shows as an annotation: how often the template changed.
@@ -231,7 +232,7 @@ pub(super) const STATEFUL_SET: Strategy = Strategy {
             }
             spec
         };
-        if !semantic::same_as_written("apps/v1.StatefulSetSpec", &fixed(new), &fixed(old)) {
+        if !semantic::same_as_written(schema::message("apps/v1.StatefulSetSpec"), &fixed(new), &fixed(old)) {
             errors.push(Error::forbidden(
                 &Path::root("spec"),
                 "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', \

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::notes;
-use crate::registry::tests::{Server, server};
+use crate::registry::tests::{Server, sample, server};
 use crate::testing::{Ca, TestServer};
 use crate::tree::Tree;
 use crate::webhook::tests::{Asked, Hook, answer};
@@ -332,6 +332,27 @@ async fn what_a_webhook_adds_is_pruned_defaulted_and_validated() {
     assert_eq!(status.code, 422, "{}", status.message);
 }
 
+/// In Go they are one map, until the object is read again.
+#[tokio::test]
+async fn a_rewritten_jobs_labels_are_no_longer_its_templates() {
+    let server = server().await;
+    let change = |request: &Value| match request.text("name") {
+        "rewritten" => patch(&json!([{"op": "add", "path": "/metadata/annotations", "value": {"a": "b"}}])),
+        _ => allow(),
+    };
+    let reviewer = Reviewer::new(change).await;
+    let entry = with(reviewer.entry("change"), json!({"rules": [rule(&["CREATE"], "batch", "jobs")]}));
+    configure(&server, MUTATING, "change", &[entry]).await;
+    for (name, expect) in [("rewritten", 1), ("seen", 5)] {
+        let mut job = sample(&server.row("jobs.batch"));
+        job.put("metadata.name", name);
+        job.put("spec.template.metadata.labels", json!({"a": "b"}));
+        let made = server.create("jobs.batch", job).await.unwrap();
+        assert_eq!(made.entries("metadata.labels").count(), expect, "{made}");
+        assert_eq!(made.entries("spec.template.metadata.labels").count(), 5, "{made}");
+    }
+}
+
 #[tokio::test]
 async fn webhooks_are_called_again_if_they_ask_for_it() {
     let server = server().await;
@@ -399,7 +420,7 @@ async fn crd_creation_is_denied() {
     let rules = json!([rule(&["CREATE"], "apiextensions.k8s.io", "customresourcedefinitions")]);
     configure(&server, VALIDATING, "deny", &[with(reviewer.entry("crd"), json!({"rules": rules}))]).await;
     let row = server.row("customresourcedefinitions");
-    let status = server.create("customresourcedefinitions", crate::registry::tests::sample(&row)).await.unwrap_err();
+    let status = server.create("customresourcedefinitions", sample(&row)).await.unwrap_err();
     assert_eq!(status.message, "admission webhook \"crd.k8s.io\" denied the request without explanation");
 }
 

@@ -46,6 +46,10 @@ const NEW: &[(&str, Changes, &str, &str)] = &[
     ("services", &[("spec", r#"{"clusterIP":"10.43.7.7","ipFamilies":["IPv6"],"ports":[{"port":80}]}"#)], "", r#"Service "sample" is invalid: spec.clusterIPs[0]: Invalid value: "10.43.7.7": expected an IPv6 value as indicated by `ipFamilies[0]`"#),
     ("volumeattachments", &[("spec.source", r#"{"inlineVolumeSpec":{"volumeMode":"","accessModes":["ReadWriteOnce"],"csi":{"driver":"d","volumeHandle":"h"}}}"#)], "", r#"VolumeAttachment.storage.k8s.io "sample" is invalid: spec.source.inlineVolumeSpec.volumeMode: Forbidden: may not specify volumeMode other than Filesystem in the context of inline volumes"#),
     ("validatingwebhookconfigurations", &[("webhooks", r#"[{"name":"a.b.c","admissionReviewVersions":["v1"],"sideEffects":"None","clientConfig":{"service":{"name":"s","namespace":"n","path":"ü"}}}]"#)], "", r#"ValidatingWebhookConfiguration.admissionregistration.k8s.io "sample" is invalid: [webhooks[0].clientConfig.service.path: Invalid value: "ü": must start with a '/', webhooks[0].clientConfig.service.path: Invalid value: "ü": segment[0]: a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')]"#),
+    ("jobs.batch", &[("spec.template.metadata.labels", r#"{"a":"b"}"#)], "/metadata/labels/a", r#""b""#),
+    ("jobs.batch", &[("spec.template.metadata.labels", r#"{"a":"b"}"#)], "/metadata/labels/job-name", r#""sample""#),
+    ("jobs.batch", &[("spec.template.metadata", "{}")], "/metadata/labels/job-name", r#""sample""#),
+    ("jobs.batch", &[("metadata.labels", r#"{"a":"b"}"#), ("spec.template.metadata.labels", r#"{"a":"b"}"#)], "/metadata/labels/job-name", "-"),
     ("nodes", &[("spec.configSource", "{}"), ("status.declaredFeatures", r#"["A"]"#)], "/status/declaredFeatures", "-"),
 ];
 

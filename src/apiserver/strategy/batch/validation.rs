@@ -1,5 +1,6 @@
 //! What is asked of jobs and cron jobs.
 
+use api::schema;
 use api::selector::LabelSelector;
 use api::validation::field::{Error, ErrorList, Path};
 use api::validation::{dns1123_label, domain_prefixed_path, qualified_name, validate_label_selector};
@@ -341,7 +342,7 @@ fn template_update(new: &Value, old: &Value, errors: &mut ErrorList) {
         }
         template
     };
-    if !semantic::same_as_written("core/v1.PodTemplateSpec", &fixed(new), &fixed(old)) {
+    if !semantic::same_as_written(schema::message("core/v1.PodTemplateSpec"), &fixed(new), &fixed(old)) {
         let value = upstream_form::of("PodTemplateSpec", new.at("spec.template").unwrap_or(&Value::Null));
         errors.push(Error::immutable(&Path::root("spec.template"), value));
     }

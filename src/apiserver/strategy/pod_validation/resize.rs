@@ -1,5 +1,6 @@
 //! Changing what a running pod's containers ask for.
 
+use api::schema;
 use api::validation::field::{Error, ErrorList, Path};
 use serde_json::Value;
 
@@ -111,7 +112,7 @@ fn mutable(spec: &At, old: &Value, errors: &mut ErrorList) {
             if free {
                 fixed_now.cut("resources.claims");
             }
-            if !semantic::same_as_written("core/v1.Container", &fixed_now, &fixed(old, free)) {
+            if !semantic::same_as_written(schema::message("core/v1.Container"), &fixed_now, &fixed(old, free)) {
                 spec.forbidden(errors, why);
             }
         }

@@ -1,5 +1,6 @@
 //! What may change in a pod that exists.
 
+use api::schema;
 use api::validation::field::{Error, ErrorList, Path};
 use api::validation::in_range;
 use serde_json::{Value, json};
@@ -30,7 +31,7 @@ pub(in crate::strategy) fn validate_update(new: &Value, old: &Value, errors: &mu
     gates(&spec, old, errors);
     let fixed = fixed_spec(new, old, &spec, errors);
     let before = old.at("spec").unwrap_or(&Value::Null);
-    if !semantic::same_as_written("core/v1.PodSpec", &fixed, before) {
+    if !semantic::same_as_written(schema::message("core/v1.PodSpec"), &fixed, before) {
         let why = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,\
                    `spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),\
                    `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";

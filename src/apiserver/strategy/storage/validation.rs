@@ -1,6 +1,7 @@
 //! What is asked of volumes and claims.
 
 use api::quantity::Quantity;
+use api::schema;
 use api::validation::dns1123_subdomain;
 use api::validation::field::{Error, ErrorList, Path};
 use serde_json::{Value, json};
@@ -104,7 +105,7 @@ pub(super) fn claim_update(new: &Value, old: &Value, errors: &mut ErrorList) {
         }
         now.put_or_remove("volumeAttributesClassName", before.at("volumeAttributesClassName").cloned());
     }
-    if !semantic::same_as_written("core/v1.PersistentVolumeClaimSpec", &now, &before) {
+    if !semantic::same_as_written(schema::message("core/v1.PersistentVolumeClaimSpec"), &now, &before) {
         let why =
             "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
         let difference = upstream_form::difference("PersistentVolumeClaimSpec", &before, &now);
@@ -365,7 +366,7 @@ pub(super) fn volume_update(new: &Value, old: &Value, errors: &mut ErrorList) {
     // The secret for growing the volume can be given later, once.
     let learned = old.at("spec.csi").is_some_and(|csi| csi.at("controllerExpandSecretRef").is_none());
     let (now, before) = (source(new, learned), source(old, learned));
-    if !semantic::same_as_written("core/v1.PersistentVolumeSpec", &now, &before) {
+    if !semantic::same_as_written(schema::message("core/v1.PersistentVolumeSpec"), &now, &before) {
         let difference = upstream_form::difference("PersistentVolumeSource", &before, &now);
         let why = format!("spec.persistentvolumesource is immutable after creation{difference}");
         root.get("spec.persistentvolumesource").forbidden(errors, why);
