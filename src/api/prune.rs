@@ -287,15 +287,11 @@ fn time_value(
 
 /// Go's decoder skips line breaks and names the first byte that does not fit.
 fn decode_base64(text: &str) -> Result<Vec<u8>, DecodeError> {
-    let error = |at: usize| DecodeError(format!("illegal base64 data at input byte {at}"));
     if text.contains(['\r', '\n']) {
         let joined: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
         return decode_base64(&joined);
     }
-    STANDARD.decode(text).map_err(|problem| match problem {
-        base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => error(at),
-        base64::DecodeError::InvalidLength(_) | base64::DecodeError::InvalidPadding => error(text.len() / 4 * 4),
-    })
+    STANDARD.decode(text).map_err(|problem| DecodeError(crate::quote::base64_error(&problem, text.len())))
 }
 
 /// Whether a value says no more than its absence. Lists and maps that Go always writes may be empty or null, so an empty

@@ -24,8 +24,8 @@ use serde_json::Value;
 use crate::Registry;
 use crate::admission::{self, Verb};
 use crate::audit::{Audit, Origin, Trail};
+use crate::authentication::Authenticator;
 use crate::authentication::x509::Peer;
-use crate::authentication::{Authenticator, token_request};
 use crate::authorization::{Attributes, Authorizer, review};
 use crate::fairness::{Asked, Fairness, FlowHeaders, Permit};
 use crate::http::REQUEST_TIME;
@@ -180,10 +180,7 @@ impl Chain {
     /// A service account's token, if admission has nothing against it.
     async fn make_token(&self, request: &Request, body: &Value, options: &WriteOptions) -> Answer {
         let mut write = admission::Attributes::new(request, Verb::Create, admission::Options::Create(options.clone()));
-        write.object = body.clone();
-        if write.object.get("spec").is_none_or(Value::is_object) {
-            write.object.default_to("spec.expirationSeconds", token_request::DEFAULT_SECONDS);
-        }
+        write.object = registry::read_sub_object(request, body, options, &mut write.warnings)?;
         write.object.cut("metadata.managedFields");
         write.owners.new = Some(registry::of_token_request(&write.object, options));
         admission::mutate(&self.registry, &mut write).await?;

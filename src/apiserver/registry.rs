@@ -53,7 +53,7 @@ use update::Intent;
 
 pub(crate) use admitted::show_value;
 pub(crate) use error::causes;
-pub(crate) use intake::{package_of, unknown_kind};
+pub(crate) use intake::{package_of, read_sub_object, unknown_kind};
 pub(crate) use metadata::generate as generate_name;
 pub(crate) use ownership::of_token_request;
 pub use watch::{Delivery, Verdict, Watch};

@@ -130,7 +130,8 @@ async fn objects_are_recorded_as_they_were_read_and_as_the_client_gets_them() {
     assert_eq!(found[2]["responseObject"]["rows"][0]["cells"][0], "s");
     let options = json!({"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1", "propagationPolicy": "Background"});
     assert_eq!(found[3]["requestObject"], options);
-    assert_eq!(found[4]["requestObject"]["spec"], json!({"audiences": ["a"]}));
+    let asked = json!({"audiences": ["a"], "expirationSeconds": 3600, "boundObjectRef": null});
+    assert_eq!(found[4]["requestObject"]["spec"], asked);
 }
 
 #[tokio::test]

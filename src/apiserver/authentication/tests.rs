@@ -48,6 +48,23 @@ async fn a_bound_token_lives_as_long_as_what_it_is_bound_to() {
     let answer = admin.send(&format!("POST {ACCOUNTS}/bot/token"), Body::from(wrong.to_string())).await;
     assert_eq!(answer.code, 422);
     assert!(answer.text().contains("must match the service account name if specified"), "{}", answer.text());
+    for (query, body, expect) in [
+        ("", json!({"metadata": {"namespace": "x"}}), "the namespace of the provided object does not match"),
+        (
+            "",
+            json!({"spec": {"audiences": 7}}),
+            "cannot unmarshal number into Go struct field TokenRequestSpec.spec.audiences",
+        ),
+        (
+            "?fieldValidation=Strict",
+            json!({"spec": {"foo": 1}}),
+            "strict decoding error: unknown field \\\"spec.foo\\\"",
+        ),
+    ] {
+        let answer = admin.send(&format!("POST {ACCOUNTS}/bot/token{query}"), Body::from(body.to_string())).await;
+        assert_eq!(answer.code, 400, "{body}");
+        assert!(answer.text().contains(expect), "{}", answer.text());
+    }
     let other = json!({"metadata": {"uid": "x"}, "spec": {}});
     let answer = admin.send(&format!("POST {ACCOUNTS}/bot/token"), Body::from(other.to_string())).await;
     assert_eq!(answer.code, 409);

@@ -28,7 +28,6 @@ struct Request {
 #[serde(default)]
 struct Metadata {
     name: String,
-    namespace: String,
     uid: String,
 }
 
@@ -36,7 +35,7 @@ struct Metadata {
 #[serde(rename_all = "camelCase", default)]
 struct Spec {
     audiences: Option<Vec<String>>,
-    expiration_seconds: Option<i64>,
+    expiration_seconds: i64,
     bound_object_ref: Option<ObjectReference>,
 }
 
@@ -71,15 +70,13 @@ impl ServiceAccounts {
         name: &str,
         body: &Value,
     ) -> Result<(Value, Vec<String>), Status> {
-        let request: Request = Deserialize::deserialize(body).map_err(|e| {
-            Status::bad_request(format!("TokenRequest in version \"v1\" cannot be handled as a TokenRequest: {e}"))
-        })?;
-        check_names(&request.metadata, namespace, name)?;
+        let request: Request = Deserialize::deserialize(body).map_err(Status::internal)?;
+        check_name(&request.metadata.name, name)?;
         let account =
             self.accounts.get(namespace, name).ok_or_else(|| Status::not_found("", "serviceaccounts", name))?;
         check_uid(&request.metadata.uid, &account)?;
         let audiences = request.spec.audiences.filter(|a| !a.is_empty()).unwrap_or_else(|| self.api_audiences.clone());
-        let mut asked = request.spec.expiration_seconds.unwrap_or(DEFAULT_SECONDS);
+        let mut asked = request.spec.expiration_seconds;
         check_expiration(asked)?;
         let mut warnings = Vec::new();
         let longest = self.limits.longest.map_or(i64::MAX, |longest| longest.as_secs() as i64);
@@ -185,15 +182,14 @@ impl ServiceAccounts {
 }
 
 /// A body that names its account has to name this one.
-fn check_names(metadata: &Metadata, namespace: &str, name: &str) -> Result<(), Status> {
-    let mut causes = Vec::new();
-    let named = [("name", &metadata.name, name), ("namespace", &metadata.namespace, namespace)];
-    for (field, said, _) in named.into_iter().filter(|(_, said, meant)| !said.is_empty() && *said != meant) {
-        let why = format!("must match the service account {field} if specified");
-        let error = Error::invalid(&Path::root("metadata").child(field), said.as_str(), why);
-        causes.push(Cause { reason: error.kind.reason().into(), message: error.body(), field: error.field });
+fn check_name(said: &str, name: &str) -> Result<(), Status> {
+    if said.is_empty() || said == name {
+        return Ok(());
     }
-    if causes.is_empty() { Ok(()) } else { Err(Status::invalid("authentication.k8s.io", "TokenRequest", name, causes)) }
+    let why = "must match the service account name if specified";
+    let error = Error::invalid(&Path::root("metadata").child("name"), said, why);
+    let cause = Cause { reason: error.kind.reason().into(), message: error.body(), field: error.field };
+    Err(Status::invalid("authentication.k8s.io", "TokenRequest", name, vec![cause]))
 }
 
 /// A body that says which account it means has to mean the one there is.

@@ -114,8 +114,6 @@ pub(crate) fn patch(bytes: &[u8], content_type: &str, builtin: bool) -> Result<(
                         ..Status::failure(413, "", why)
                     });
                 }
-                // Some clients send a merge under the wrong name: a built-in kind takes it for what it is.
-                Value::Object(_) if builtin => (Patch::Strategic(value), Vec::new()),
                 _ => (Patch::Json(value), Vec::new()),
             }
         }
@@ -125,8 +123,7 @@ pub(crate) fn patch(bytes: &[u8], content_type: &str, builtin: bool) -> Result<(
         }
         "application/strategic-merge-patch+json" if builtin => {
             let Document { value, duplicates } = json(bytes, "")?;
-            // The same liberty the other way round.
-            if value.is_array() { (Patch::Json(value), Vec::new()) } else { (Patch::Strategic(value), duplicates) }
+            (Patch::Strategic(value), duplicates)
         }
         _ => return Err(refused()),
     })

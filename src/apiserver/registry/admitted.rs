@@ -6,11 +6,10 @@ use std::sync::Arc;
 use api::{Object, Operation, Request, Resource, Status, prune, schema};
 use serde_json::Value;
 
-use super::intake::lenient;
+use super::intake::{self, lenient};
 use super::part::Part;
 use super::{Registry, custom, versions, write};
 use crate::admission::{Attributes, Verb};
-use crate::discovery::subresource;
 
 /// A cached object as clients of the row see it.
 pub(crate) async fn show_value(row: &Arc<Resource>, object: &Arc<Object>) -> Result<Value, Status> {
@@ -43,7 +42,7 @@ impl Registry {
         mut changed: Value,
     ) -> Result<Value, Status> {
         let Some(part) = own_part(attributes) else {
-            read_apart(row, &attributes.subresource, &mut changed)?;
+            intake::decode_apart(row, &attributes.subresource, &mut changed)?;
             return Ok(changed);
         };
         let object = self.decode(row, part, changed, &lenient(), &mut Vec::new())?;
@@ -59,7 +58,12 @@ impl Registry {
         let row = &request.resource;
         let apart = matches!(request.operation, Operation::Create(..)) && !request.subresource.is_empty();
         let Some(part) = Part::of(row, &request.subresource).filter(|_| !apart) else {
-            return read_apart(row, &request.subresource, &mut body).ok().map(|()| body);
+            intake::decode_apart(row, &request.subresource, &mut body).ok()?;
+            let (group, version, kind) = intake::kind_apart(row, &request.subresource);
+            if let Some(message) = schema::for_kind(group, version, kind) {
+                prune::canonical(&mut body, message);
+            }
+            return Some(body);
         };
         let mut object = self.decode(row, part, body, &lenient(), &mut Vec::new()).ok()?;
         if part == Part::Scale {
@@ -68,14 +72,6 @@ impl Registry {
         write::canonical(&mut object, &row.storage());
         Some(versions::from_storage(row, object))
     }
-}
-
-/// Reads a sub-object of its own kind.
-fn read_apart(row: &Resource, subresource: &str, body: &mut Value) -> Result<(), Status> {
-    let own = (&*row.group, &*row.version, &*row.kind);
-    let (group, version, kind) = subresource::describe(row, subresource).kind.unwrap_or(own);
-    let Some(message) = schema::for_kind(group, version, kind) else { return Ok(()) };
-    prune::decode(body, message).map_err(|error| Status::bad_request(error.for_kind(kind, version))).map(drop)
 }
 
 /// The part of a stored object that the write is about; `None` where it is about a sub-object of its own kind.

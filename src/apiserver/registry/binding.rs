@@ -1,7 +1,7 @@
 //! Binding a pod to a node: `pods/binding`, and `bindings` that name their pod themselves.
 
 use api::validation::field::{Error, ErrorList, Path};
-use api::{Reply, Request, Resource, Status, WriteOptions, prune, schema, time};
+use api::{Reply, Request, Resource, Status, WriteOptions, time};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -9,17 +9,16 @@ use super::part::Part;
 use super::update::Intent;
 use super::{Registry, error, intake};
 use crate::admission::{self, Attributes, Options, Verb};
+use crate::notes;
 use crate::tree::Tree;
 
 impl Registry {
     /// Sets a pod's node, once.
     pub(super) async fn bind(&self, request: &Request, body: &Value, options: &WriteOptions) -> Result<Reply, Status> {
         let pods = self.catalog().get("", "v1", "pods").ok_or_else(Status::no_such_path)?;
-        let mut binding = body.clone();
-        if let Some(message) = schema::for_kind("", "v1", "Binding") {
-            prune::decode(&mut binding, message).map_err(|e| Status::bad_request(e.for_kind("Binding", "v1")))?;
-        }
-        intake::name_namespace(&mut binding, &request.resource, &request.namespace)?;
+        let mut warnings = Vec::new();
+        let binding = intake::read_sub_object(request, body, options, &mut warnings)?;
+        notes::warn_all(&warnings);
         let name = binding.text("metadata.name").to_owned();
         if request.name.is_empty() && name.is_empty() {
             return Err(Status::bad_request("Name parameter required."));

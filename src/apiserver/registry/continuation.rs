@@ -38,7 +38,9 @@ impl Continuation {
     pub(crate) fn decode(token: &str) -> Result<Self, Status> {
         let invalid =
             |why: String| Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).map_err(|e| invalid(e.to_string()))?;
+        let token = token.trim_end_matches('=');
+        let undecodable = |problem| invalid(api::quote::base64_error(&problem, token.len()));
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).map_err(undecodable)?;
         let token: Token = serde_json::from_slice(&bytes).map_err(|e| invalid(in_go(&bytes, &e)))?;
         if token.v != VERSION {
             return Err(invalid(format!("server does not recognize this encoded version {}", token.v)));

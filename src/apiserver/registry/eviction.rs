@@ -2,7 +2,7 @@
 
 use api::selector::LabelSelector;
 use api::validation::field::{Error, Path};
-use api::{Cause, DeleteOptions, Object, Propagation, Reply, Request, Status, WriteOptions, prune, schema, time};
+use api::{Cause, DeleteOptions, Object, Propagation, Reply, Request, Status, WriteOptions, time};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -10,6 +10,7 @@ use super::part::Part;
 use super::update::Intent;
 use super::{Registry, binding, error, intake};
 use crate::admission::{self, Attributes, Options, Verb};
+use crate::notes;
 use crate::tree::Tree;
 
 /// When a refused eviction may be tried again, in seconds.
@@ -21,11 +22,9 @@ const DISRUPTED_MAX: usize = 2000;
 impl Registry {
     /// Deletes a pod, unless that would disrupt more than its budget allows.
     pub(super) async fn evict(&self, request: &Request, body: &Value, options: &WriteOptions) -> Result<Reply, Status> {
-        let mut eviction = body.clone();
-        if let Some(message) = schema::for_kind("policy", "v1", "Eviction") {
-            prune::decode(&mut eviction, message).map_err(|e| Status::bad_request(e.for_kind("Eviction", "v1")))?;
-        }
-        intake::name_namespace(&mut eviction, &request.resource, &request.namespace)?;
+        let mut warnings = Vec::new();
+        let eviction = intake::read_sub_object(request, body, options, &mut warnings)?;
+        notes::warn_all(&warnings);
         if eviction.text("metadata.name") != request.name {
             return Err(Status::bad_request("name in URL does not match name in Eviction object"));
         }

@@ -10,6 +10,8 @@ use serde_json::Value;
 use super::ownership::Written;
 use super::part::Part;
 use super::{Registry, versions};
+use crate::authentication::token_request;
+use crate::discovery::subresource;
 use crate::strategy;
 use crate::tree::Tree;
 
@@ -62,23 +64,7 @@ impl Registry {
             unknown = prune::decode(&mut body, message)
                 .map_err(|error| Status::bad_request(error.for_kind(kind, version)))?;
         }
-        match options.field_validation {
-            FieldValidation::Ignore => {}
-            FieldValidation::Warn => {
-                warnings.extend(options.duplicate_keys.iter().cloned());
-                warnings.extend(prune::warnings(&unknown, &options.duplicate_fields));
-            }
-            FieldValidation::Strict => {
-                let mut parts: Vec<String> = yaml_error(options).into_iter().collect();
-                parts.extend(prune::warnings(&unknown, &options.duplicate_fields));
-                if !parts.is_empty() {
-                    let (quoted, error) = (api::quote::quote(version), parts.join(", "));
-                    return Err(Status::bad_request(format!(
-                        "{kind} in version {quoted} cannot be handled as a {kind}: strict decoding error: {error}"
-                    )));
-                }
-            }
-        }
+        complain(&unknown, options, (version, kind), warnings)?;
         if part == Part::Scale {
             return Ok(body);
         }
@@ -103,6 +89,67 @@ impl Registry {
         decode_metadata(resource, part, &mut body)?;
         Ok(fill_in(resource, body))
     }
+}
+
+/// What is said of fields that are unknown or come twice.
+fn complain(
+    unknown: &[String],
+    options: &WriteOptions,
+    (version, kind): (&str, &str),
+    warnings: &mut Vec<String>,
+) -> Result<(), Status> {
+    let found = prune::warnings(unknown, &options.duplicate_fields);
+    match options.field_validation {
+        FieldValidation::Ignore => Ok(()),
+        FieldValidation::Warn => {
+            warnings.extend(options.duplicate_keys.iter().cloned());
+            warnings.extend(found);
+            Ok(())
+        }
+        FieldValidation::Strict => {
+            let parts: Vec<String> = yaml_error(options).into_iter().chain(found).collect();
+            if parts.is_empty() {
+                return Ok(());
+            }
+            let (quoted, error) = (api::quote::quote(version), parts.join(", "));
+            Err(Status::bad_request(format!(
+                "{kind} in version {quoted} cannot be handled as a {kind}: strict decoding error: {error}"
+            )))
+        }
+    }
+}
+
+/// Reads what a request creates that is not stored and of its own kind: a binding, an eviction, a token's request. Warnings are
+/// added to `warnings`.
+pub(crate) fn read_sub_object(
+    request: &Request,
+    body: &Value,
+    options: &WriteOptions,
+    warnings: &mut Vec<String>,
+) -> Result<Value, Status> {
+    let (resource, mut object) = (&request.resource, body.clone());
+    let unknown = decode_apart(resource, &request.subresource, &mut object)?;
+    let (_, version, kind) = kind_apart(resource, &request.subresource);
+    complain(&unknown, options, (version, kind), warnings)?;
+    name_namespace(&mut object, resource, &request.namespace)?;
+    Ok(object)
+}
+
+/// Decodes a sub-object of its own kind, with defaults. Answers which fields of it are unknown.
+pub(super) fn decode_apart(resource: &Resource, subresource: &str, object: &mut Value) -> Result<Vec<String>, Status> {
+    let (group, version, kind) = kind_apart(resource, subresource);
+    let Some(message) = schema::for_kind(group, version, kind) else { return Ok(Vec::new()) };
+    let unknown = prune::decode(object, message).map_err(|error| Status::bad_request(error.for_kind(kind, version)))?;
+    if kind == "TokenRequest" {
+        object.default_to("spec.expirationSeconds", token_request::DEFAULT_SECONDS);
+    }
+    Ok(unknown)
+}
+
+/// Group, version and kind of what is written through a subresource that has a kind of its own.
+pub(super) fn kind_apart<'a>(resource: &'a Resource, subresource: &str) -> (&'a str, &'a str, &'a str) {
+    let own = (&*resource.group, &*resource.version, &*resource.kind);
+    subresource::describe(resource, subresource).kind.unwrap_or(own)
 }
 
 /// For bodies whose senders are not told what is unknown in them.

@@ -22,7 +22,7 @@ const CHUNK: usize = 500;
 impl Registry {
     /// One object as it is stored.
     pub(crate) async fn stored(&self, request: &Request, version: Option<&str>) -> Result<Arc<Object>, Status> {
-        match resource_version(version)? {
+        match late_version(version)? {
             None => self.catch_up().await?,
             Some(at_least) => self.reach(at_least).await?,
         }
@@ -113,7 +113,8 @@ impl Registry {
                 },
             );
         }
-        match resource_version(options.resource_version.as_deref())? {
+        let bad = |error| Status::bad_request(format!("invalid resource version: {error}"));
+        match resource_version(options.resource_version.as_deref()).map_err(bad)? {
             None => self.catch_up().await?,
             // Without a match, a version and a limit together have always meant exactly that version.
             Some(exactly)
@@ -261,14 +262,18 @@ fn snapshot_is_namespaced(snapshot: &Snapshot) -> bool {
 }
 
 /// A version of a query: unset and empty are the same.
-pub(crate) fn resource_version(version: Option<&str>) -> Result<Option<u64>, Status> {
+fn resource_version(version: Option<&str>) -> Result<Option<u64>, Error> {
     match version {
         None | Some("") => Ok(None),
-        Some(version) => parse_version(version).map(Some).map_err(|why| {
-            let error = Error::invalid(&Path::root("resourceVersion"), version, why);
-            Status::bad_request(format!("invalid resource version: {error}"))
-        }),
+        Some(version) => {
+            parse_version(version).map(Some).map_err(|why| Error::invalid(&Path::root("resourceVersion"), version, why))
+        }
     }
+}
+
+/// The version of a query for one object or for a watch: upstream reads it too late to call it a bad request.
+pub(super) fn late_version(version: Option<&str>) -> Result<Option<u64>, Status> {
+    resource_version(version).map_err(|error| Status::failure(500, "", error.to_string()))
 }
 
 /// A version as Go reads its numbers, complaints included.

@@ -11,7 +11,7 @@ use api::{Object, Operation, Request, Resource, Status, WatchEvent, WatchOptions
 use tokio::time::{Instant, Sleep};
 use watch_cache::{Change, ChangeKind, Subscription};
 
-use super::read::resource_version;
+use super::read::late_version;
 use super::selection::Selection;
 use super::{Registry, custom, error, versions};
 use crate::catalog::CatalogChanges;
@@ -133,11 +133,7 @@ impl Registry {
         let options = &with_defaults(options);
         check(options)?;
         let selection = Selection::parse(&request.resource, &options.list)?;
-        // Upstream reads the version of a watch too late to call it a bad request.
-        let version = resource_version(options.list.resource_version.as_deref()).map_err(|status| {
-            let why = status.message.strip_prefix("invalid resource version: ").unwrap_or(&status.message);
-            Status::failure(500, "", why)
-        })?;
+        let version = late_version(options.list.resource_version.as_deref())?;
         let with_state = options.initial_events == Some(true);
         let mut failed = None;
         match version {
