@@ -4,6 +4,7 @@
 //! node agent all speak in these types, so a request looks the same whether it came over TLS or from the next task.
 
 pub mod apply;
+pub mod base64;
 pub mod certificate_request;
 pub mod custom;
 pub mod duration;

@@ -254,7 +254,7 @@ fn decode_scalar(value: &mut Value, scalar: &Type, named: &Type, step: &Step<'_>
         (Type::Int64, Value::Number(number)) if number.is_i64() => {}
         (Type::Float64, Value::Number(_)) => {}
         (Type::Bytes, Value::String(text)) => {
-            let bytes = decode_base64(text)?;
+            let bytes = crate::base64::decode(text).map_err(|error| DecodeError(error.to_string()))?;
             *value = Value::String(STANDARD.encode(bytes));
         }
         (Type::Quantity, Value::String(_) | Value::Number(_)) => {
@@ -283,15 +283,6 @@ fn time_value(
 ) -> Result<Value, DecodeError> {
     let time = time.map_err(|error| DecodeError(error.to_string()))?;
     Ok(if time::is_zero(time) { Value::Null } else { Value::String(format(time)) })
-}
-
-/// Go's decoder skips line breaks and names the first byte that does not fit.
-fn decode_base64(text: &str) -> Result<Vec<u8>, DecodeError> {
-    if text.contains(['\r', '\n']) {
-        let joined: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
-        return decode_base64(&joined);
-    }
-    STANDARD.decode(text).map_err(|problem| DecodeError(crate::quote::base64_error(&problem, text.len())))
 }
 
 /// Whether a value says no more than its absence. Lists and maps that Go always writes may be empty or null, so an empty

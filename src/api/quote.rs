@@ -66,15 +66,6 @@ pub fn go_type(value: &Value) -> &'static str {
     }
 }
 
-/// What Go says of `length` bytes that are no base64: it names the first that does not fit.
-pub fn base64_error(problem: &base64::DecodeError, length: usize) -> String {
-    let at = match problem {
-        base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => *at,
-        base64::DecodeError::InvalidLength(_) | base64::DecodeError::InvalidPadding => length / 4 * 4,
-    };
-    format!("illegal base64 data at input byte {at}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::quote;

@@ -14,11 +14,11 @@ pub(crate) struct Continuation {
     pub(crate) after: String,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
 struct Token {
     v: String,
     rv: i64,
-    #[serde(default)]
     start: String,
 }
 
@@ -38,9 +38,7 @@ impl Continuation {
     pub(crate) fn decode(token: &str) -> Result<Self, Status> {
         let invalid =
             |why: String| Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
-        let token = token.trim_end_matches('=');
-        let undecodable = |problem| invalid(api::quote::base64_error(&problem, token.len()));
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).map_err(undecodable)?;
+        let bytes = api::base64::decode_raw_url(token).map_err(|problem| invalid(problem.to_string()))?;
         let token: Token = serde_json::from_slice(&bytes).map_err(|e| invalid(in_go(&bytes, &e)))?;
         if token.v != VERSION {
             return Err(invalid(format!("server does not recognize this encoded version {}", token.v)));
