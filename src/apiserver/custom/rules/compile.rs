@@ -63,8 +63,12 @@ pub(crate) fn compile(rule: &Value, decl: Option<&Arc<DeclType>>, schema: &Value
     };
     let Some(decl) = decl else { return compiled };
     let alone = Environment::new().with("self", decl.clone());
-    let old = if optional_old { Type::optional(decl.ty()) } else { decl.ty() };
-    let both = alone.clone().with_type("oldSelf", old);
+    // What the old value may cost is limited by the same schema. An optional one has no fields whose sizes were known.
+    let both = alone.clone();
+    let both = match optional_old {
+        true => both.with_type("oldSelf", Type::optional(decl.ty())),
+        false => both.with("oldSelf", decl.clone()),
+    };
     let made = match alone.compile(&compiled.rule) {
         Ok(program) => Ok(program),
         // It may be that nothing but the old value is missing.

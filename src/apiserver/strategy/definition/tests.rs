@@ -126,6 +126,14 @@ fn what_was_let_pass_before_is_let_pass_again() {
 }
 
 #[test]
+fn the_old_value_is_as_large_as_the_new_one() {
+    let rule = json!({ "rule": "self.a == oldSelf.a", "messageExpression": "'from ' + oldSelf.a + ' to ' + self.a" });
+    let fields = json!({ "a": { "type": "string" } });
+    let schema = json!({ "type": "object", "properties": fields, "x-kubernetes-validations": [rule] });
+    assert_eq!(created(&definition(&schema, json!({}))), [""; 0]);
+}
+
+#[test]
 fn urls_are_those_that_go_can_read() {
     let check = |url: &str, why: &str| {
         let mut definition = definition(&json!({ "type": "object" }), converted("", &["v1"]));
