@@ -19,6 +19,19 @@ const LONGEST: usize = 100_000;
 const EXPRESSION: &str = "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, \
                           BYTES, IDENTIFIER}";
 
+/// What an index may begin with.
+const INDEX: &str = "{'[', '{', '(', '.', '-', '!', '?', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, \
+    BYTES, IDENTIFIER}";
+/// What may follow where arguments begin.
+const ARGUMENT: &str = "{'[', '{', '(', ')', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, \
+    BYTES, IDENTIFIER}";
+/// What may follow where a list begins.
+const ELEMENT: &str = "{'[', ']', '{', '(', '.', ',', '-', '!', '?', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, \
+    BYTES, IDENTIFIER}";
+/// What may follow where a map begins.
+const ENTRY: &str = "{'[', '{', '}', '(', '.', ',', '-', '!', '?', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, \
+    BYTES, IDENTIFIER}";
+
 const RESERVED: [&str; 21] = [
     "as",
     "break",
@@ -56,7 +69,7 @@ pub(crate) fn parse(source: &str) -> Result<Parsed, Vec<Issue>> {
         return Err(vec![Issue { line: 0, column: 0, message }]);
     }
     let (tokens, issues) = lexer::tokens(source);
-    let mut parser = Parser { source, tokens, at: 0, depth: 0, offsets: Vec::new(), issues };
+    let mut parser = Parser { source, tokens, at: 0, depth: 0, open: 0, offsets: Vec::new(), issues };
     let parsed = parser.whole();
     match parsed {
         Ok(expr) if parser.issues.is_empty() => Ok(Parsed { expr, offsets: parser.offsets }),
@@ -74,6 +87,8 @@ pub(crate) struct Parser<'a> {
     tokens: Vec<Token>,
     at: usize,
     depth: u16,
+    /// How many brackets are open.
+    open: u16,
     offsets: Vec<u32>,
     issues: Vec<Issue>,
 }
@@ -202,6 +217,36 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// The sign that closes what was opened. As ANTLR says it, it is missing where everything ends and nothing else is open,
+    /// and a token before it is extraneous.
+    fn close(&mut self, sign: &str) -> Parse<Token> {
+        self.open -= 1;
+        let token = self.token();
+        let follows = self.tokens.get(self.at + 1);
+        if !self.is(sign) && token.kind == Tok::End && self.open == 0 {
+            return Err(self.syntax_error(&format!("missing '{sign}' at '<EOF>'")));
+        }
+        if !self.is(sign) && follows.is_some_and(|next| next.kind == Tok::Sign && self.text(*next) == sign) {
+            let found = self.shown(token);
+            return Err(self.syntax_error(&format!("extraneous input '{found}' expecting '{sign}'")));
+        }
+        self.expect(sign)
+    }
+
+    /// Closes a list or a map; where a further element could have come, it is told too.
+    fn close_elements(&mut self, sign: &str, comma: bool) -> Parse<Token> {
+        if comma || self.is(sign) {
+            return self.close(sign);
+        }
+        self.open -= 1;
+        Err(self.unexpected(&format!("{{'{sign}', ','}}")))
+    }
+
+    /// Whether a further element begins here.
+    fn continues(&self) -> bool {
+        self.is("?") || self.begins(self.at)
+    }
+
     /// Whether an expression can begin with the token.
     fn begins(&self, at: usize) -> bool {
         let Some(token) = self.tokens.get(at) else { return false };
@@ -317,6 +362,15 @@ impl Parser<'_> {
                 return self.member();
             }
             let id = (count % 2 == 1).then(|| self.id(first.start));
+            if self.token().kind == Tok::End {
+                let end = self.token().start;
+                if sign == "!" {
+                    return Err(self.syntax_error(&format!("extraneous input '<EOF>' expecting {EXPRESSION}")));
+                }
+                if count == 1 {
+                    self.report(end, "Syntax error: no viable alternative at input '-'");
+                }
+            }
             let operand = self.member()?;
             return match id {
                 None => Ok(operand),
@@ -336,9 +390,16 @@ impl Parser<'_> {
                 let name = self.token();
                 match name.kind {
                     Tok::Ident | Tok::Escaped => self.take(),
+                    _ if optional => {
+                        let stop = self.unexpected("{IDENTIFIER, ESC_IDENTIFIER}");
+                        self.report(name.start, "unsupported ident kind");
+                        return Err(stop);
+                    }
                     _ => {
-                        let found = format!("no viable alternative at input '.{}'", self.shown(name));
-                        return Err(self.syntax_error(&found));
+                        let found = &self.source[dot.start as usize..name.end as usize];
+                        return Err(
+                            self.syntax_error(&format!("no viable alternative at input '{}'", found.trim_end()))
+                        );
                     }
                 };
                 let text = self.text(name);
@@ -362,8 +423,9 @@ impl Parser<'_> {
             } else if let Some(open) = self.eat("[") {
                 let function = if self.eat("?").is_some() { op::OPT_INDEX } else { op::INDEX };
                 let id = self.id(open.start);
-                let index = self.expr()?;
-                self.expect("]")?;
+                self.open += 1;
+                let index = self.expr_or(if function == op::INDEX { INDEX } else { EXPRESSION })?;
+                self.close("]")?;
                 expr =
                     self.finish(id, Kind::Call { function: function.into(), target: None, args: vec![expr, index] })?;
             } else {
@@ -377,10 +439,11 @@ impl Parser<'_> {
         if self.eat(")").is_some() {
             return Ok(args);
         }
+        self.open += 1;
         loop {
-            args.push(self.expr()?);
+            args.push(self.expr_or(if args.is_empty() { ARGUMENT } else { EXPRESSION })?);
             if self.eat(",").is_none() {
-                self.expect(")")?;
+                self.close(")")?;
                 return Ok(args);
             }
         }
@@ -397,8 +460,9 @@ impl Parser<'_> {
             Tok::Sign => match self.text(token) {
                 "(" => {
                     self.take();
+                    self.open += 1;
                     let expr = self.expr()?;
-                    self.expect(")")?;
+                    self.close(")")?;
                     Ok(expr)
                 }
                 "[" => self.list(),
@@ -424,30 +488,35 @@ impl Parser<'_> {
                 }
                 "." => {
                     self.take();
-                    let next = self.shown(self.token());
-                    Err(self.syntax_error(&format!("no viable alternative at input '.{next}'")))
+                    let found = self.source[token.start as usize..self.token().end as usize].trim_end().to_owned();
+                    Err(self.syntax_error(&format!("no viable alternative at input '{found}'")))
                 }
-                _ => self.no_expression(),
+                _ => self.no_expression(EXPRESSION),
             },
-            _ => self.no_expression(),
+            _ => self.no_expression(EXPRESSION),
         }
+    }
+
+    /// An expression, where something else could stand as well: `expected` names it all.
+    fn expr_or(&mut self, expected: &str) -> Parse<Expr> {
+        if self.begins(self.at) { self.expr() } else { self.no_expression(expected) }
     }
 
     /// As ANTLR says it, and goes on: a token is extraneous if an expression begins behind it, and an operator may do without
     /// what should stand before it.
-    fn no_expression(&mut self) -> Parse<Expr> {
+    fn no_expression(&mut self, expected: &str) -> Parse<Expr> {
         let token = self.token();
         let found = self.shown(token);
         if token.kind != Tok::End && self.begins(self.at + 1) {
-            self.report(token.start, format!("Syntax error: extraneous input '{found}' expecting {EXPRESSION}"));
+            self.report(token.start, format!("Syntax error: extraneous input '{found}' expecting {expected}"));
             self.take();
             return self.primary();
         }
         if token.kind == Tok::Sign && binary_operator(found).is_some() {
-            let why = format!("Syntax error: mismatched input '{found}' expecting {EXPRESSION}");
+            let why = format!("Syntax error: mismatched input '{found}' expecting {expected}");
             return Ok(self.report(token.start, why));
         }
-        Err(self.unexpected(EXPRESSION))
+        Err(self.unexpected(expected))
     }
 
     /// A name, a call of a function, or a message.
@@ -518,14 +587,19 @@ impl Parser<'_> {
         let open = self.take();
         let id = self.id(open.start);
         let mut elements = Vec::new();
-        while !self.is("]") {
+        self.open += 1;
+        // A comma may stand behind the last element, and in place of any.
+        let mut comma = self.eat(",").is_some();
+        while !comma && !self.is("]") || comma && !elements.is_empty() && self.continues() {
             let optional = self.eat("?").is_some();
-            elements.push((self.expr()?, optional));
-            if self.eat(",").is_none() {
+            elements
+                .push((self.expr_or(if elements.is_empty() && !optional { ELEMENT } else { EXPRESSION })?, optional));
+            comma = self.eat(",").is_some();
+            if !comma {
                 break;
             }
         }
-        self.expect("]")?;
+        self.close_elements("]", comma)?;
         self.finish(id, Kind::List(elements))
     }
 
@@ -533,17 +607,20 @@ impl Parser<'_> {
         let open = self.take();
         let id = self.id(open.start);
         let mut entries = Vec::new();
-        while !self.is("}") {
+        self.open += 1;
+        let mut comma = self.eat(",").is_some();
+        while !comma && !self.is("}") || comma && !entries.is_empty() && self.continues() {
             let optional = self.eat("?").is_some();
-            let key = self.expr()?;
+            let key = self.expr_or(if entries.is_empty() && !optional { ENTRY } else { EXPRESSION })?;
             self.expect(":")?;
             let value = self.expr()?;
             entries.push(Entry { key, value, optional });
-            if self.eat(",").is_none() {
+            comma = self.eat(",").is_some();
+            if !comma {
                 break;
             }
         }
-        self.expect("}")?;
+        self.close_elements("}", comma)?;
         self.finish(id, Kind::Map(entries))
     }
 

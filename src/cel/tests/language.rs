@@ -28,6 +28,8 @@ fn literals() {
         ("true", "true"),
         ("null", "null"),
         ("[1, 2,]", "[1, 2]"),
+        ("[,]", "[]"),
+        ("{,}", "{}"),
         ("{'a': 1, 'b': 2,}", r#"{"a": 1, "b": 2}"#),
         ("{1: 'x', 2u: 'y', true: 'z'}[1]", "compile: expected type 'int' but found 'uint'"),
         ("// a comment\n1 // another", "1"),

@@ -44,6 +44,38 @@ fn mistakes_are_told_with_their_place() {
         ("1 + 2\n3 + 4", "ERROR: <input>:2:1: Syntax error: mismatched input '3' expecting <EOF>\n | 3 + 4\n | ^"),
         ("a b", "ERROR: <input>:1:3: Syntax error: extraneous input 'b' expecting <EOF>\n | a b\n | ..^"),
         ("..", "ERROR: <input>:1:2: Syntax error: no viable alternative at input '..'\n | ..\n | .^"),
+        ("(a", "ERROR: <input>:1:3: Syntax error: missing ')' at '<EOF>'\n | (a\n | ..^"),
+        (
+            "a && (b || c",
+            "ERROR: <input>:1:13: Syntax error: missing ')' at '<EOF>'\n | a && (b || c\n | ............^",
+        ),
+        ("[1,", "ERROR: <input>:1:4: Syntax error: missing ']' at '<EOF>'\n | [1,\n | ...^"),
+        ("[1", "ERROR: <input>:1:3: Syntax error: mismatched input '<EOF>' expecting {']', ','}\n | [1\n | ..^"),
+        ("{1:2", "ERROR: <input>:1:5: Syntax error: mismatched input '<EOF>' expecting {'}', ','}\n | {1:2\n | ....^"),
+        ("f(1 2)", "ERROR: <input>:1:5: Syntax error: extraneous input '2' expecting ')'\n | f(1 2)\n | ....^"),
+        ("[1,,2]", "ERROR: <input>:1:4: Syntax error: mismatched input ',' expecting ']'\n | [1,,2]\n | ...^"),
+        (
+            "a.b(",
+            "ERROR: <input>:1:5: Syntax error: mismatched input '<EOF>' expecting {'[', '{', '(', ')', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}\n | a.b(\n | ....^",
+        ),
+        (
+            "{",
+            "ERROR: <input>:1:2: Syntax error: mismatched input '<EOF>' expecting {'[', '{', '}', '(', '.', ',', '-', '!', '?', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}\n | {\n | .^",
+        ),
+        (
+            "!",
+            "ERROR: <input>:1:2: Syntax error: extraneous input '<EOF>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}\n | !\n | .^",
+        ),
+        (
+            "-",
+            "ERROR: <input>:1:2: Syntax error: no viable alternative at input '-'\n | -\n | .^\nERROR: <input>:1:2: Syntax error: mismatched input '<EOF>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}\n | -\n | .^",
+        ),
+        (
+            "a.?1",
+            "ERROR: <input>:1:4: Syntax error: mismatched input '1' expecting {IDENTIFIER, ESC_IDENTIFIER}\n | a.?1\n | ...^\nERROR: <input>:1:4: unsupported ident kind\n | a.?1\n | ...^",
+        ),
+        ("a. .b", "ERROR: <input>:1:4: Syntax error: no viable alternative at input '. .'\n | a. .b\n | ...^"),
+        ("a.", "ERROR: <input>:1:3: Syntax error: no viable alternative at input '.'\n | a.\n | ..^"),
         ("{a}", "ERROR: <input>:1:3: Syntax error: mismatched input '}' expecting ':'\n | {a}\n | ..^"),
         (
             "{\"a\": 1}.\"a\"",
