@@ -55,8 +55,6 @@ pub struct Schema {
     pub preserve: bool,
     /// `x-kubernetes-embedded-resource`.
     pub embedded: bool,
-    /// `x-kubernetes-map-type: atomic`.
-    pub atomic: bool,
     /// `x-kubernetes-list-type`.
     pub list: ListType,
     /// What there is to do in this subtree.
@@ -246,7 +244,6 @@ impl Compiler {
             nullable: is("nullable"),
             preserve: is("x-kubernetes-preserve-unknown-fields"),
             embedded: is("x-kubernetes-embedded-resource"),
-            atomic: text("x-kubernetes-map-type") == "atomic",
             list,
             holds,
             properties: properties.into(),

@@ -132,8 +132,8 @@ impl Run {
         self.rules(node, value, old.filter(|old| !old.is_null()), same, path)?;
         match value {
             Value::Object(map) => {
-                // The old value of a part is known where parts may change apart.
-                let before = |name: &str| old.filter(|_| !node.schema.atomic).and_then(|old| old.get(name));
+                // Also where the parts change as one: what was there under the same name is known.
+                let before = |name: &str| old.and_then(|old| old.get(name));
                 for (name, inner) in map {
                     let (child, inside) = match node.fields.iter().find(|(known, _)| **known == **name) {
                         Some((_, child)) => (child, path.map_or_else(|| Path::root(name), |path| path.child(name))),

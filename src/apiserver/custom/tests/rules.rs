@@ -44,6 +44,26 @@ async fn rules_are_held_against_objects() {
 }
 
 #[tokio::test]
+async fn parts_that_change_as_one_are_compared_by_name() {
+    let server = TestServer::start().await;
+    let client = server.admin().with("content-type", "application/json");
+    let mut definition = cron_tabs();
+    definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["ref"] = json!({
+        "type": "object",
+        "x-kubernetes-map-type": "atomic",
+        "properties": { "major": { "type": "integer", "x-kubernetes-validations": [{ "rule": "self == oldSelf" }] } },
+    });
+    establish(&client, &definition).await;
+    let mut body = cron_tab("a");
+    body["spec"]["ref"] = json!({ "major": 1 });
+    assert_eq!(post(&client, CRON_TABS, &body).await.code, 201);
+    let merge = client.with("content-type", "application/merge-patch+json");
+    let patch = json!({ "spec": { "ref": { "major": 2 } } }).to_string();
+    let refused = merge.send(&format!("PATCH {CRON_TABS}/a"), patch).await;
+    assert_eq!(causes(&refused), ["spec.ref.major: Invalid value: 2: failed rule: self == oldSelf"]);
+}
+
+#[tokio::test]
 async fn objects_that_broke_a_rule_before_it_was_made_can_be_changed_elsewhere() {
     let (_server, client) = with_cron_tabs().await;
     let mut body = cron_tab("a");

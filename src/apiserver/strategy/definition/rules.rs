@@ -122,9 +122,8 @@ impl Place<'_> {
         if let Some(values) = object("additionalProperties") {
             inner(values, self.path.child("additionalProperties"), true).walk(total, errors);
         }
-        let granular = self.schema.text("x-kubernetes-map-type") != "atomic";
         for (name, field) in self.schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
-            inner(field, self.path.child("properties").key(name), granular).walk(total, errors);
+            inner(field, self.path.child("properties").key(name), true).walk(total, errors);
         }
         if let Some(items) = object("items") {
             let keyed = self.schema.text("x-kubernetes-list-type") == "map";
