@@ -94,6 +94,25 @@ async fn with_cron_tabs() -> (TestServer, TestClient) {
 }
 
 #[tokio::test]
+async fn a_status_that_is_taken_out_has_its_default() {
+    let server = TestServer::start().await;
+    let client = server.admin().with("content-type", "application/json");
+    let mut definition = cron_tabs();
+    let version = &mut definition["spec"]["versions"][0];
+    version["subresources"]["status"] = json!({});
+    version["schema"]["openAPIV3Schema"]["properties"]["status"] =
+        json!({ "type": "object", "default": { "phase": "Pending" }, "properties": { "phase": { "type": "string" } } });
+    establish(&client, &definition).await;
+    let mut body = cron_tab("a");
+    body["status"] = json!({ "phase": "Mine" });
+    for query in ["?dryRun=All", ""] {
+        let made = post(&client, &format!("{CRON_TABS}{query}"), &body).await;
+        assert_eq!((made.code, made.json()["status"].clone()), (201, json!({ "phase": "Pending" })), "{query}");
+    }
+    assert_eq!(client.get(&format!("{CRON_TABS}/a")).await.json()["status"]["phase"], "Pending");
+}
+
+#[tokio::test]
 async fn objects_are_pruned_defaulted_and_validated() {
     let (_server, client) = with_cron_tabs().await;
     let mut body = cron_tab("a");

@@ -98,6 +98,10 @@ impl Registry {
         admission::validate(self, &mut attributes).await?;
         // The charge is underway until the object is written.
         let Attributes { mut object, owners, warnings, charge: _charge, .. } = attributes;
+        if let Some(custom) = &storage.custom {
+            // What was taken out of it may have a default, which whoever reads the object again finds: a status.
+            custom.schema().fill_in(&mut object);
+        }
         let owners = Owners { text: owners.new.as_ref().map_or_else(Vec::new, ownership::write), needed: false };
         // Upstream's store complains of it, when all is well otherwise; a dry run does not get there.
         if version != 0 && !options.dry_run {
