@@ -510,7 +510,14 @@ impl Parser<'_> {
         if token.kind != Tok::End && self.begins(self.at + 1) {
             self.report(token.start, format!("Syntax error: extraneous input '{found}' expecting {expected}"));
             self.take();
-            return self.primary();
+            // A row of such tokens, or of brackets that each begin with one, is as deep as it is long.
+            self.depth += 1;
+            if self.depth > NESTED {
+                return Err(self.too_deep());
+            }
+            let expr = self.primary()?;
+            self.depth -= 1;
+            return Ok(expr);
         }
         if token.kind == Tok::Sign && binary_operator(found).is_some() {
             let why = format!("Syntax error: mismatched input '{found}' expecting {expected}");

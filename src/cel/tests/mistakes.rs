@@ -105,6 +105,15 @@ fn mistakes_are_told_with_their_place() {
     assert!(text.starts_with("ERROR: <input>:1:5: Syntax error: token recognition error at: '$'\n"), "{text}");
 }
 
+/// What is recovered from counts: a stack is no place for as many tokens as a source may have.
+#[test]
+fn mistakes_do_not_go_deeper_than_expressions() {
+    for (first, again) in [("+", "-"), ("", "-!"), ("", "[+"), ("", "f(+"), ("", "{+"), ("a", "[+"), ("", "(+")] {
+        let text = complaint(&format!("{first}{}", again.repeat(20_000)));
+        assert!(text.contains("expression recursion limit exceeded"), "{first}{again}");
+    }
+}
+
 #[test]
 fn what_is_too_large_is_refused() {
     let deep = |count: usize| format!("{}1{}", "(".repeat(count), ")".repeat(count));
