@@ -20,6 +20,7 @@ mod validate;
 pub use definition::{Conversion, Convert, Custom, Definition, Rules, Scale, Version};
 pub use form::FormError;
 pub use format::is_known as is_known_format;
+pub use number::whole;
 pub use pattern::compile as compile_pattern;
 pub use ratchet::Before;
 pub use schema::{Kind, ListType, Schema};

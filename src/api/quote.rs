@@ -41,6 +41,11 @@ pub fn float(float: f64) -> String {
     format!("{digits}e{sign}{:02}", exponent.abs())
 }
 
+/// A value as Go writes JSON: with escapes for what could mean something in HTML.
+pub fn json(value: &Value) -> String {
+    value.to_string().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
+}
+
 /// What Go's JSON decoder calls a value.
 pub fn json_type(value: &Value) -> &'static str {
     match value {

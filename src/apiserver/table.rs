@@ -9,6 +9,7 @@ mod config;
 mod custom;
 mod duration;
 mod json_path;
+mod json_path_parser;
 mod network;
 mod pod;
 mod policy;

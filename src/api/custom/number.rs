@@ -73,7 +73,7 @@ fn is_whole(float: f64) -> bool {
         || difference / (float.abs() + float.trunc().abs()) < EPSILON
 }
 
-/// A bound as Go makes an integer of it.
-fn whole(float: f64) -> i64 {
+/// A float as Go makes an integer of it.
+pub fn whole(float: f64) -> i64 {
     if float.abs() < 9_223_372_036_854_775_808.0 { float as i64 } else { i64::MIN }
 }

@@ -133,12 +133,7 @@ impl Error {
             Some(Value::Number(number)) if number.is_f64() => {
                 text.extend([": ", &crate::quote::float(number.as_f64().unwrap_or_default())]);
             }
-            // As Go writes JSON, with escapes for what could mean something in HTML.
-            Some(value) => {
-                let json = value.to_string();
-                let json = json.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
-                text.extend([": ", &json]);
-            }
+            Some(value) => text.extend([": ", &crate::quote::json(value)]),
         }
         if !self.detail.is_empty() {
             text.extend([": ", &self.detail]);

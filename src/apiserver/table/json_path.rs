@@ -1,154 +1,213 @@
-//! The simple JSON paths of printer columns: `.spec.replicas`, `.spec.hosts[0]`, `.metadata.labels['a/b']`,
-//! `.metadata.annotations.example\.com/a`, `.status.conditions[?(@.type=="Ready")].status`, `.spec.ports[*].port`.
+//! The JSON paths of printer columns, with all that upstream's JSONPath understands: `.spec.replicas`, `.spec.hosts[0]`,
+//! `.spec.hosts[0:4:2]`, `.spec['replicas','hosts']`, `.metadata.labels['a\.b/c']`, `..port`, `.spec.ports[*].port`,
+//! `.status.conditions[?(@.type=="Ready")].status`. How it reads odd paths, and what it takes for an error, is upstream's.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
 
 use serde_json::Value;
 
+use super::json_path_parser;
+
 /// A path.
 #[derive(Debug, PartialEq)]
-pub(super) struct JsonPath(Vec<Step>);
+pub(super) struct JsonPath(pub(super) Vec<Step>);
 
+/// One step of a path: from the values found so far to others.
 #[derive(Debug, PartialEq)]
-enum Step {
+pub(super) enum Step {
     Field(String),
-    /// Counted from the end when negative.
-    Index(i64),
+    /// All members or elements.
     All,
-    /// Elements in which the path leads to a value that compares so.
-    Where(JsonPath, Comparison, Value),
-    /// Elements in which the path leads anywhere.
-    WhereThere(JsonPath),
+    /// The values themselves, what is in them, what is in that, and so on: all that has something in it.
+    Within,
+    Elements(Slice),
+    /// What each of the paths finds, one after the other.
+    Union(Vec<JsonPath>),
+    /// Elements in which the path finds something.
+    There(JsonPath),
+    /// Elements for which the two paths find values that compare so.
+    Where(JsonPath, String, JsonPath),
+    /// A text, number or boolean that stands in the path.
+    Literal(Value),
+    /// A word. It says something in templates of kubectl alone.
+    Word,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Comparison {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
+/// From the first element up to the one before the end. Counted from the end of the list when negative.
+#[derive(Debug, PartialEq, Clone, Copy)]
+pub(super) struct Slice {
+    pub(super) first: i64,
+    /// That of the list when `None`.
+    pub(super) end: Option<i64>,
+    /// Whether the end is the element after the first, because a single index stood there.
+    pub(super) single: bool,
+    pub(super) step: Option<i64>,
 }
+
+/// What a path finds may be much more than the value it looks at, if it looks at the same places again and again.
+const MOST: usize = 1 << 16;
+
+/// Why a path says nothing: it does not fit the value. Holds whether it had found anything up to there.
+struct Misfit {
+    found: bool,
+}
+
+type Found<'v> = Vec<Cow<'v, Value>>;
 
 impl JsonPath {
-    /// Reads a path, with or without the braces that templates put around it. `None` for what is no simple path.
+    /// Reads a path. `None` for what is none.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let text = text.trim();
-        let text = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or(text);
-        let mut rest = text.strip_prefix('$').unwrap_or(text);
-        let mut steps = Vec::new();
-        while !rest.is_empty() {
-            let (step, after) = if let Some(inside) = rest.strip_prefix('[') { bracket(inside)? } else { field(rest)? };
-            steps.push(step);
-            rest = after;
-        }
-        Some(Self(steps))
+        json_path_parser::path(text)
     }
 
     /// The first value the path leads to.
-    pub(super) fn first<'v>(&self, value: &'v Value) -> Option<&'v Value> {
-        walk(&self.0, value)
+    pub(super) fn first<'v>(&self, value: &'v Value) -> Option<Cow<'v, Value>> {
+        self.follow(vec![Cow::Borrowed(value)]).ok()?.into_iter().next()
+    }
+
+    fn follow<'v>(&self, mut found: Found<'v>) -> Result<Found<'v>, Misfit> {
+        for step in &self.0 {
+            let misfit = Misfit { found: !found.is_empty() };
+            found = step.follow(found).ok_or(misfit)?;
+            if found.len() > MOST {
+                return Err(Misfit { found: true });
+            }
+        }
+        Ok(found)
+    }
+
+    /// The one value that is to be compared; none if there is none.
+    fn one<'v>(&self, value: &Cow<'v, Value>) -> Option<Option<Cow<'v, Value>>> {
+        let mut found = self.follow(vec![value.clone()]).ok()?;
+        (found.len() < 2).then(|| found.pop())
     }
 }
 
-fn walk<'v>(steps: &[Step], value: &'v Value) -> Option<&'v Value> {
-    let Some((step, rest)) = steps.split_first() else { return Some(value) };
-    let elements = || value.as_array().into_iter().flatten();
-    match step {
-        Step::Field(name) => walk(rest, value.get(name)?),
-        Step::Index(index) => {
-            let elements = value.as_array()?;
-            let index =
-                if *index < 0 { elements.len().checked_sub(index.unsigned_abs() as usize)? } else { *index as usize };
-            walk(rest, elements.get(index)?)
-        }
-        Step::All => {
-            let members = value.as_object().into_iter().flat_map(|members| members.values());
-            elements().chain(members).find_map(|element| walk(rest, element))
-        }
-        Step::Where(path, comparison, expected) => {
-            let mut fitting =
-                elements().filter(|e| path.first(e).is_some_and(|found| comparison.holds(found, expected)));
-            fitting.find_map(|element| walk(rest, element))
-        }
-        Step::WhereThere(path) => {
-            elements().filter(|e| path.first(e).is_some()).find_map(|element| walk(rest, element))
-        }
-    }
-}
-
-/// `.name`; a backslash takes the next character as it is.
-fn field(text: &str) -> Option<(Step, &str)> {
-    let text = text.strip_prefix('.')?;
-    if let Some(rest) = text.strip_prefix('*') {
-        return Some((Step::All, rest));
-    }
-    let mut name = String::new();
-    let mut characters = text.char_indices();
-    while let Some((at, character)) = characters.next() {
-        match character {
-            '\\' => name.push(characters.next()?.1),
-            '.' | '[' => return (!name.is_empty()).then_some((Step::Field(name), &text[at..])),
-            other => name.push(other),
-        }
-    }
-    (!name.is_empty()).then_some((Step::Field(name), ""))
-}
-
-/// What follows a `[`.
-fn bracket(text: &str) -> Option<(Step, &str)> {
-    if let Some(quoted) = text.strip_prefix('\'') {
-        let (name, rest) = quoted.split_once("']")?;
-        return Some((Step::Field(name.to_owned()), rest));
-    }
-    if let Some(filter) = text.strip_prefix("?(") {
-        let (condition, rest) = filter.split_once(")]")?;
-        return Some((condition_step(condition)?, rest));
-    }
-    let (index, rest) = text.split_once(']')?;
-    match index {
-        "*" => Some((Step::All, rest)),
-        index => Some((Step::Index(index.parse().ok()?), rest)),
-    }
-}
-
-/// `@.type=="Ready"`.
-fn condition_step(text: &str) -> Option<Step> {
-    let operators = [
-        ("==", Comparison::Equal),
-        ("!=", Comparison::NotEqual),
-        ("<=", Comparison::LessOrEqual),
-        (">=", Comparison::GreaterOrEqual),
-        ("<", Comparison::Less),
-        (">", Comparison::Greater),
-    ];
-    let operator = operators.iter().filter_map(|(sign, comparison)| Some((text.find(sign)?, sign, *comparison)));
-    // The leftmost sign, the longer one of two that start there: they stand first.
-    let operator = operator.reduce(|best, other| if other.0 < best.0 { other } else { best });
-    let path = |text: &str| JsonPath::parse(text.trim().strip_prefix('@')?);
-    let Some((at, sign, comparison)) = operator else { return Some(Step::WhereThere(path(text)?)) };
-    let literal = text[at + sign.len()..].trim();
-    let literal = match literal.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')) {
-        Some(text) => Value::from(text),
-        None => serde_json::from_str(literal).ok()?,
-    };
-    Some(Step::Where(path(&text[..at])?, comparison, literal))
-}
-
-impl Comparison {
-    fn holds(self, found: &Value, expected: &Value) -> bool {
-        use std::cmp::Ordering::{Greater, Less};
-        let order = match (found, expected) {
-            (Value::Number(a), Value::Number(b)) => a.as_f64().partial_cmp(&b.as_f64()),
-            (Value::String(a), Value::String(b)) => Some(a.cmp(b)),
-            _ => None,
+impl Step {
+    /// `None` if the step does not fit.
+    fn follow<'v>(&self, values: Found<'v>) -> Option<Found<'v>> {
+        // What a path itself says has nothing in it, and neither have texts, numbers and null.
+        let borrowed = |value: Cow<'v, Value>| match value {
+            Cow::Borrowed(value) => Some(value),
+            Cow::Owned(_) => None,
         };
+        let mut found = Vec::new();
         match self {
-            Self::Equal => found == expected,
-            Self::NotEqual => found != expected,
-            Self::Less => order == Some(Less),
-            Self::LessOrEqual => order.is_some_and(|order| order != Greater),
-            Self::Greater => order == Some(Greater),
-            Self::GreaterOrEqual => order.is_some_and(|order| order != Less),
+            Self::Field(name) => {
+                found = values.into_iter().filter_map(|v| borrowed(v)?.get(name).map(Cow::Borrowed)).collect();
+            }
+            Self::All => values.into_iter().filter_map(borrowed).for_each(|value| found.extend(inside(value))),
+            Self::Within => values.into_iter().filter_map(borrowed).for_each(|value| within(value, &mut found)),
+            Self::Elements(slice) => {
+                for value in values.into_iter().filter(|value| !value.is_null()) {
+                    found.extend(slice.of(borrowed(value)?.as_array()?)?.map(Cow::Borrowed));
+                }
+            }
+            Self::Union(paths) => {
+                for path in paths {
+                    found.extend(path.follow(values.clone()).ok()?);
+                }
+            }
+            Self::There(path) => {
+                for value in values {
+                    let elements = borrowed(value)?.as_array()?.iter().map(Cow::Borrowed);
+                    let is_there = |value: &Cow<'v, Value>| match path.follow(vec![value.clone()]) {
+                        Ok(found) => !found.is_empty(),
+                        // So upstream has it: what does not fit is there, if anything was.
+                        Err(misfit) => misfit.found,
+                    };
+                    found.extend(elements.filter(is_there));
+                }
+            }
+            Self::Where(left, operator, right) => {
+                for value in values {
+                    for element in borrowed(value)?.as_array()? {
+                        let element = Cow::Borrowed(element);
+                        let Some(left) = left.one(&element)? else { continue };
+                        let Some(right) = right.one(&element)? else { continue };
+                        if holds(&left, operator, &right)? {
+                            found.push(element);
+                        }
+                    }
+                }
+            }
+            Self::Literal(text @ Value::String(_)) => found.push(Cow::Owned(text.clone())),
+            Self::Literal(literal) => found = values.iter().map(|_| Cow::Owned(literal.clone())).collect(),
+            Self::Word => return None,
         }
+        Some(found)
     }
+}
+
+/// What is directly in a value.
+fn inside(value: &Value) -> Found<'_> {
+    match value {
+        Value::Object(members) => members.values().map(Cow::Borrowed).collect(),
+        Value::Array(elements) => elements.iter().map(Cow::Borrowed).collect(),
+        // In a text are its bytes.
+        Value::String(text) => text.bytes().map(|byte| Cow::Owned(byte.into())).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The value and what is in it, if there is something in it. Objects are no deeper than what was read from the network.
+fn within<'v>(value: &'v Value, found: &mut Found<'v>) {
+    let members: &mut dyn Iterator<Item = &'v Value> = match value {
+        Value::Object(members) if !members.is_empty() => &mut members.values(),
+        Value::Array(elements) if !elements.is_empty() => &mut elements.iter(),
+        Value::String(text) if !text.is_empty() => &mut std::iter::empty(),
+        _ => return,
+    };
+    if found.len() <= MOST {
+        found.push(Cow::Borrowed(value));
+        members.for_each(|member| within(member, found));
+    }
+}
+
+impl Slice {
+    /// The elements of a list. `None` if the list ends before.
+    fn of(self, list: &[Value]) -> Option<impl Iterator<Item = &Value>> {
+        let length = list.len() as i64;
+        let from_end = |at: i64| if at < 0 { at.saturating_add(length) } else { at };
+        let first = from_end(self.first);
+        let end = match self.end {
+            None => length,
+            // The end after the last element, `-1`, is that of the list.
+            Some(0) if self.single => length,
+            Some(end) => from_end(end),
+        };
+        let step = usize::try_from(self.step.unwrap_or(1)).ok();
+        let elements = if first == end {
+            &[]
+        } else {
+            step.filter(|step| *step > 0)?;
+            list.get(usize::try_from(first).ok()?..usize::try_from(end).ok()?)
+                .filter(|elements| !elements.is_empty())?
+        };
+        Some(elements.iter().step_by(step.unwrap_or(1).max(1)))
+    }
+}
+
+/// `None` for what cannot be compared: values of two types, or of those that have no order.
+fn holds(left: &Value, operator: &str, right: &Value) -> Option<bool> {
+    let (equal, order) = match (left, right) {
+        (Value::Bool(left), Value::Bool(right)) => (left == right, None),
+        (Value::String(left), Value::String(right)) => (left == right, Some(left.cmp(right))),
+        (Value::Number(left), Value::Number(right)) => match (left.as_i64(), right.as_i64()) {
+            (Some(left), Some(right)) => (left == right, Some(left.cmp(&right))),
+            (None, None) => (left.as_f64() == right.as_f64(), left.as_f64().partial_cmp(&right.as_f64())),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    Some(match operator {
+        "==" => equal,
+        "!=" => !equal,
+        "<" => order? == Ordering::Less,
+        "<=" => order? != Ordering::Greater,
+        ">" => order? == Ordering::Greater,
+        ">=" => order? != Ordering::Less,
+        _ => return None,
+    })
 }

@@ -483,31 +483,122 @@ fn samples_of_every_kind_give_whole_rows() {
     }
 }
 
+/// What kube-apiserver 1.35 shows.
 #[test]
 fn paths_lead_to_the_first_value() {
     let object = json!({
-        "spec": { "ports": [{ "name": "a", "port": 1 }, { "name": "b", "port": 2 }] },
+        "spec": {
+            "ports": [
+                { "name": "a", "port": 1, "on": true, "x": [1], "l": [1], "twin": 1 },
+                { "name": "b", "port": 2, "l": [1, 2], "twin": 3 },
+                { "name": "it's", "port": 4 },
+            ],
+            "l": [1, 2, 3], "empty": [], "text": "hello", "f": 1.5, "nul": null, "o": { "k": "v" },
+        },
         "metadata": { "labels": { "a.b/c": "x" } },
         "status": { "conditions": [{ "type": "Synced", "status": "False" }, { "type": "Ready", "status": "True" }] },
     });
     for (path, expect) in [
         (".spec.ports[0].name", Some(json!("a"))),
-        ("{.spec.ports[-1].name}", Some(json!("b"))),
+        (".spec.ports[-1].port", Some(json!(4))),
         (".spec.ports[*].port", Some(json!(1))),
-        (".spec.ports[?(@.port>1)].name", Some(json!("b"))),
-        (".spec.ports[?(@.name != 'a')].port", Some(json!(2))),
+        (".spec.ports[9]", None),
+        (".spec.missing.deep", None),
+        (".", None),
+        // Names.
         (r".metadata.labels.a\.b/c", Some(json!("x"))),
-        (".metadata.labels['a.b/c']", Some(json!("x"))),
+        (r".metadata.labels['a\.b/c']", Some(json!("x"))),
+        (".metadata.labels['a.b/c']", None),
+        (".spec['text']", Some(json!("hello"))),
+        (".spec['f','text']", Some(json!(1.5))),
+        (".spec.$.text", None),
+        (".spec$ .text", Some(json!("hello"))),
+        (".spec.text}{.spec.f", Some(json!("hello"))),
+        // Places.
+        (".spec.l[]", Some(json!(1))),
+        (".spec.l[1:]", Some(json!(2))),
+        (".spec.l[-2:]", Some(json!(2))),
+        (".spec.l[:-1]", Some(json!(1))),
+        (".spec.l[1,0]", Some(json!(2))),
+        (".spec.l[1:1]", None),
+        (".spec.l[2:1]", None),
+        (".spec.l[0:9]", None),
+        (".spec.l[0:3:0]", None),
+        (".spec.l[::2]", Some(json!(1))),
+        (".spec.empty[0]", None),
+        (".spec.empty[:]", None),
+        (".spec.text[0]", None),
+        (".spec.o.*", Some(json!("v"))),
+        (".spec.text.*", Some(json!(104))),
+        (".spec.text.x", None),
+        // Whatever is within.
+        ("..port", Some(json!(1))),
+        (".spec...l", Some(json!([1, 2, 3]))),
+        // Conditions.
         (r#".status.conditions[?(@.type=="Ready")].status"#, Some(json!("True"))),
         (r#".status.conditions[?(@.type=="Gone")].status"#, None),
-        (".spec.missing.deep", None),
-        (".spec.ports[9]", None),
+        (".spec.ports[?(@.port>1)].name", Some(json!("b"))),
+        (".spec.ports[?(@.port>1.0)].name", None),
+        (".spec.ports[?( @.name != 'a' )].port", Some(json!(2))),
+        (r".spec.ports[?(@.name=='it\'s')].port", Some(json!(4))),
+        (".spec.ports[?(@.name!=5)].port", None),
+        (".spec.ports[?(@.name==b)].port", None),
+        (".spec.ports[?(@.port=<1)].name", None),
+        (".spec.ports[?(@.port==@.twin)].name", Some(json!("a"))),
+        (".spec.ports[?(@.port!=@.twin)].name", Some(json!("b"))),
+        (".spec.ports[?(@.on==true)].port", Some(json!(1))),
+        (".spec.ports[?(@.on<true)].port", None),
+        (".spec.ports[?(@.l[*]==1)].port", None),
+        (".spec.ports[?(@.on)].port", Some(json!(1))),
+        (".spec.ports[?(@.x[3])].port", Some(json!(1))),
+        (".spec.l[?(@>1)]", Some(json!(2))),
+        // What stands in the path itself.
+        (r#".spec "x""#, Some(json!("x"))),
+        (r#".spec "\x41\u00e9\101""#, Some(json!("A\u{e9}A"))),
+        (".spec -5", Some(json!(-5))),
+        (".spec 1.5", Some(json!(1.5))),
+        (".spec true", Some(json!(true))),
+        (".spec word", None),
+        (".spec.nul", Some(json!(null))),
     ] {
-        assert_eq!(JsonPath::parse(path).unwrap().first(&object), expect.as_ref(), "{path}");
+        let path_read = JsonPath::parse(path).unwrap_or_else(|| panic!("{path}"));
+        assert_eq!(path_read.first(&object).as_deref(), expect.as_ref(), "{path}");
     }
-    for path in ["spec", ".", ".a[", ".a[x]", ".a[?(b)]", "..a"] {
+    for path in [
+        ".a[",
+        ".a[x]",
+        ".a[+1]",
+        ".a[1:2:3:4]",
+        ".a]",
+        ".a,",
+        ".a[?(@]",
+        ".{a}",
+        ".a\tb",
+        ".a\nb",
+        ".a....b",
+        ".a..*",
+        "=",
+        ".a \"x",
+        ".a 1.2.3",
+        r#".a "\q""#,
+    ] {
         assert_eq!(JsonPath::parse(path), None, "{path}");
     }
+}
+
+/// Each step finds more than there was.
+#[test]
+fn what_a_path_finds_is_bounded() {
+    let mut deep = json!({});
+    for _ in 0..100 {
+        deep = json!({ "a": deep });
+    }
+    for path in ["[*,*]".repeat(60), "..a".repeat(60)] {
+        let _ = JsonPath::parse(&path).unwrap().first(&deep);
+    }
+    let wide = json!([[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]);
+    assert_eq!(JsonPath::parse(&"[*,*]".repeat(4)).unwrap().first(&wide).as_deref(), wide.pointer("/0/0/0/0"));
+    assert_eq!(JsonPath::parse(&"[*,*]".repeat(22)).unwrap().first(&wide), None);
 }
 
 #[test]
@@ -524,7 +615,8 @@ fn custom_resources_show_the_columns_of_their_definition() {
     };
     let value = json!({
         "metadata": { "name": "it", "creationTimestamp": "2026-01-01T00:00:00Z" },
-        "spec": { "text": "t", "number": 3, "float": 1.5, "flag": true, "list": [1, 2] },
+        "spec": { "text": "t", "number": 3, "float": 1.5, "flag": true, "list": [1, 2], "none": null, "marks": ["<&>"],
+            "large": 12345678901234567890_u64, "never": "" },
     });
     let plain = row(Vec::new());
     let made = Object::encode(&value, 1, &plain).unwrap();
@@ -540,10 +632,32 @@ fn custom_resources_show_the_columns_of_their_definition() {
         column("Made", "date", ".metadata.creationTimestamp"),
         column("Wrong", "integer", ".spec.text"),
         column("Missing", "string", ".spec.missing"),
+        column("None", "string", ".spec.none"),
+        column("Marks", "string", ".spec.marks"),
+        column("Large", "string", ".spec.large"),
+        column("Never", "date", ".spec.never"),
+        column("Unread", "string", ".spec[unread]"),
+        column("After it", "string", ".spec.text"),
     ]);
-    let expect = json!(["it", "t", 3, 1, 1.5, true, "[1,2]", "60m", null, null]);
+    let expect = json!([
+        "it",
+        "t",
+        3,
+        1,
+        1.5,
+        true,
+        "[1,2]",
+        "60m",
+        null,
+        null,
+        "<no value>",
+        r#"["\u003c\u0026\u003e"]"#,
+        "1.2345678901234567e+19",
+        "<unknown>"
+    ]);
     assert_eq!(Value::from(cells_at(&full, &made, now())), expect);
-    assert_eq!(columns(&full)[9]["name"], "Missing");
+    assert_eq!(columns(&full)[13]["name"], "Never");
+    assert_eq!(columns(&full)[14], Value::Null);
 }
 
 proptest::proptest! {
