@@ -136,6 +136,11 @@ impl Registry {
         };
         hold.iter_mut().for_each(Hold::fail);
         let mut status = Status::already_exists(&storage.group, &storage.plural, object.text("metadata.name"));
+        // Also of who gave both, as upstream does.
+        if !object.text("metadata.generateName").is_empty() {
+            status.message.push_str(", the server was not able to generate a unique name for the object");
+            status.details.get_or_insert_default().retry_after_seconds = 1;
+        }
         if taken.is_some_and(|taken| taken.value.at("metadata.deletionTimestamp").is_some()) {
             status.message.insert_str(0, "object is being deleted: ");
         }

@@ -86,6 +86,10 @@ async fn names_and_kinds_must_fit_the_path() {
     .await;
     server.create("configmaps", config_map("m", "x")).await.unwrap();
     check(config_map("m", "x"), 409, "configmaps \"m\" already exists").await;
+    let mut both = config_map("m", "x");
+    both["metadata"]["generateName"] = "m-".into();
+    let why = "configmaps \"m\" already exists, the server was not able to generate a unique name for the object";
+    check(both, 409, why).await;
     let status = server.get("configmaps/n").await.unwrap_err();
     assert_eq!((status.code, status.message.as_str()), (404, "configmaps \"n\" not found"));
     let request = server.request("configmaps", Operation::Create(config_map("m", "x"), WriteOptions::default()));
