@@ -50,6 +50,30 @@ pub enum ReadError {
 
 /// Most paths reported: enough for people, bounded for the server.
 const MAX_DUPLICATES: usize = 100;
+/// Most bytes of paths that are made for that: below a key of a megabyte every path is as long.
+const MAX_PATHS: usize = 16 << 20;
+
+/// Fields that came twice.
+#[derive(Default)]
+struct Duplicates {
+    paths: Vec<String>,
+    /// Bytes of all paths that were made, also of those that were known already.
+    made: usize,
+}
+
+impl Duplicates {
+    fn add(&mut self, step: &Step<'_>) {
+        // The first one is reported however long it is: that there are any must not go unnoticed.
+        if self.paths.len() == MAX_DUPLICATES || self.made > MAX_PATHS {
+            return;
+        }
+        let path = step.to_string();
+        self.made += path.len();
+        if !self.paths.contains(&path) {
+            self.paths.push(path);
+        }
+    }
+}
 
 /// Reads one JSON value in one pass.
 pub fn read(text: &[u8], limits: Limits) -> Result<Document, ReadError> {
@@ -68,19 +92,19 @@ pub fn read(text: &[u8], limits: Limits) -> Result<Document, ReadError> {
 }
 
 fn read_once(text: &[u8], limits: Limits) -> Result<Document, serde_json::Error> {
-    let duplicates = RefCell::new(Vec::new());
+    let duplicates = RefCell::default();
     let mut parser = serde_json::Deserializer::from_slice(text);
     let seed = Seed { duplicates: &duplicates, path: None, room: limits.depth };
     let value = seed.deserialize(&mut parser)?;
     parser.end()?;
-    Ok(Document { value, duplicates: duplicates.into_inner() })
+    Ok(Document { value, duplicates: duplicates.into_inner().paths })
 }
 
 /// Reads one value from another format's parser (YAML), with the same care. The parser bounds the size.
 pub fn read_from<'de, D: Deserializer<'de>>(from: D, depth: usize) -> Result<Document, D::Error> {
-    let duplicates = RefCell::new(Vec::new());
+    let duplicates = RefCell::default();
     let value = Seed { duplicates: &duplicates, path: None, room: depth }.deserialize(from)?;
-    Ok(Document { value, duplicates: duplicates.into_inner() })
+    Ok(Document { value, duplicates: duplicates.into_inner().paths })
 }
 
 /// A step on the way to a value. The steps live on the stack and become text only when a duplicate is found.
@@ -109,7 +133,7 @@ impl fmt::Display for Step<'_> {
 
 #[derive(Clone, Copy)]
 struct Seed<'a> {
-    duplicates: &'a RefCell<Vec<String>>,
+    duplicates: &'a RefCell<Duplicates>,
     path: Option<&'a Step<'a>>,
     /// Levels that may still open.
     room: usize,
@@ -191,11 +215,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
             let step = Step { parent: self.path, place: Place::Key(&key) };
             let value = access.next_value_seed(seed.at(&step))?;
             if map.contains_key(&key) {
-                let path = step.to_string();
-                let mut duplicates = self.duplicates.borrow_mut();
-                if duplicates.len() < MAX_DUPLICATES && !duplicates.contains(&path) {
-                    duplicates.push(path);
-                }
+                self.duplicates.borrow_mut().add(&step);
             }
             map.insert(key, value);
         }

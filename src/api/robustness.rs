@@ -12,6 +12,8 @@ use crate::schema::{Message, for_kind, message};
 use crate::selector::LabelSelector;
 use crate::{Patch, duration, protobuf, prune, quantity, time};
 
+mod rows;
+
 /// Upstream's samples, where they are present.
 fn samples(extension: &str) -> Vec<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/testdata");

@@ -11,6 +11,8 @@ pub(crate) struct Expr {
     pub id: u32,
     /// How many nodes deep the tree is from here.
     pub depth: u16,
+    /// How many nodes there are from here.
+    pub size: u32,
     pub kind: Kind,
 }
 

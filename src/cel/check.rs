@@ -8,8 +8,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::ast::{Comprehension, Entry, Expr, Field, Kind, op};
 use crate::environment::Environment;
-use crate::error::Issue;
-use crate::lexer::position;
+use crate::error::Issues;
 use crate::library::{self, Function, Overload};
 use crate::schema::DeclType;
 use crate::types::Type;
@@ -45,7 +44,7 @@ pub(crate) fn check(
     offsets: &[u32],
     source: &str,
     environment: &Environment,
-) -> Result<Checked, Vec<Issue>> {
+) -> Result<Checked, Issues> {
     let mut checker = Checker {
         environment,
         source,
@@ -54,7 +53,7 @@ pub(crate) fn check(
         mapping: Mapping::default(),
         free: FIRST_FREE,
         scopes: Vec::new(),
-        issues: Vec::new(),
+        issues: Issues::default(),
     };
     checker.check(expr);
     if !checker.issues.is_empty() {
@@ -83,14 +82,13 @@ struct Checker<'e> {
     free: u32,
     /// Variables of comprehensions, inner ones last.
     scopes: Vec<(Arc<str>, Type)>,
-    issues: Vec<Issue>,
+    issues: Issues,
 }
 
 impl Checker<'_> {
     fn report(&mut self, id: u32, message: String) {
         let offset = self.offsets.get(id as usize).copied().unwrap_or_default();
-        let (line, column) = position(self.source, offset as usize);
-        self.issues.push(Issue { line, column, message });
+        self.issues.report(self.source, Some(offset as usize), message);
     }
 
     fn mismatch(&mut self, id: u32, expected: &Type, found: &Type) {
@@ -126,7 +124,8 @@ impl Checker<'_> {
             Kind::Struct { .. } => self.object(expr),
             Kind::Comprehension(_) => self.comprehension(expr),
         };
-        self.set(expr, ty)
+        // Names can make a type of types twice as large with every step, which nobody has a use for.
+        self.set(expr, if ty.is_small() { ty } else { Type::Dyn })
     }
 
     /// The type of a name, and the name it has when it is qualified.

@@ -2,11 +2,15 @@
 
 use std::fmt::{self, Write};
 
+use crate::lexer::position;
+
 /// Everything wrong with an expression; its display is what cel-go's `Issues` print.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompileErrors {
     source: String,
     issues: Vec<Issue>,
+    /// How many more there are.
+    more: usize,
 }
 
 /// One mistake, with its place.
@@ -20,18 +24,19 @@ pub struct Issue {
     pub message: String,
 }
 
-/// How many mistakes are printed.
-const PRINTED: usize = 100;
+/// How many mistakes are kept, and printed.
+const KEPT: usize = 100;
 /// The longest line that is printed below a mistake.
 const LONGEST_SNIPPET: usize = 16384;
 
 impl CompileErrors {
-    pub(crate) fn new(source: &str, mut issues: Vec<Issue>) -> CompileErrors {
+    pub(crate) fn new(source: &str, found: Issues) -> CompileErrors {
+        let Issues { kept: mut issues, more } = found;
         issues.sort_by_key(|issue| (issue.line, issue.column));
-        CompileErrors { source: source.to_owned(), issues }
+        CompileErrors { source: source.to_owned(), issues, more }
     }
 
-    /// The mistakes, in the order of their places.
+    /// The mistakes, in the order of their places; of very many the first that were found.
     pub fn issues(&self) -> &[Issue] {
         &self.issues
     }
@@ -41,16 +46,50 @@ impl std::error::Error for CompileErrors {}
 
 impl fmt::Display for CompileErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, issue) in self.issues.iter().take(PRINTED).enumerate() {
+        for (at, issue) in self.issues.iter().enumerate() {
             if at > 0 {
                 f.write_char('\n')?;
             }
             issue.print(&self.source, f)?;
         }
-        match self.issues.len().saturating_sub(PRINTED) {
+        match self.more {
             0 => Ok(()),
             more => write!(f, "\n{more} more errors were truncated"),
         }
+    }
+}
+
+/// Mistakes as they are found. The first hundred are kept and the others counted, as cel-go does it: a place is looked up from the
+/// beginning of the text, which for every token of a long row would take forever.
+#[derive(Debug, Default)]
+pub(crate) struct Issues {
+    kept: Vec<Issue>,
+    more: usize,
+}
+
+impl Issues {
+    /// One mistake without a place, and no other.
+    pub(crate) fn only(message: String) -> Issues {
+        Issues { kept: vec![Issue { line: 0, column: 0, message }], more: 0 }
+    }
+
+    /// A mistake at an offset of the text; without one it has no place.
+    pub(crate) fn report(&mut self, source: &str, offset: Option<usize>, message: String) {
+        if self.kept.len() == KEPT {
+            self.more += 1;
+            return;
+        }
+        let (line, column) = offset.map_or((0, 0), |offset| position(source, offset));
+        self.kept.push(Issue { line, column, message });
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// Whether there are more than are kept: upstream looks for no further syntax errors then.
+    pub(crate) fn is_full(&self) -> bool {
+        self.more > 0
     }
 }
 

@@ -1,6 +1,6 @@
 //! Text into tokens, and where each stands.
 
-use crate::error::Issue;
+use crate::error::Issues;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tok {
@@ -32,10 +32,10 @@ const SIGNS: [&str; 24] = [
     "<", ">",
 ];
 
-/// The tokens of the text, closed by [`Tok::End`]; and what is none, told as ANTLR tells it.
-pub(crate) fn tokens(source: &str) -> (Vec<Token>, Vec<Issue>) {
-    let mut lexer = Lexer { source, at: 0, tokens: Vec::new(), issues: Vec::new() };
-    while lexer.at < source.len() {
+/// The tokens of the text, closed by [`Tok::End`]; and what is none, told as ANTLR tells it. After too many of those it ends early.
+pub(crate) fn tokens(source: &str) -> (Vec<Token>, Issues) {
+    let mut lexer = Lexer { source, at: 0, tokens: Vec::new(), issues: Issues::default() };
+    while lexer.at < source.len() && !lexer.issues.is_full() {
         lexer.next();
     }
     let end = source.len() as u32;
@@ -47,7 +47,7 @@ struct Lexer<'a> {
     source: &'a str,
     at: usize,
     tokens: Vec<Token>,
-    issues: Vec<Issue>,
+    issues: Issues,
 }
 
 impl Lexer<'_> {
@@ -78,14 +78,10 @@ impl Lexer<'_> {
 
     /// What no token starts with, or an unfinished token.
     fn refuse(&mut self, len: usize) {
-        let (line, column) = position(self.source, self.at);
         let text = &self.source[self.at..self.at + len];
         let text = text.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t");
-        self.issues.push(Issue {
-            line,
-            column,
-            message: format!("Syntax error: token recognition error at: '{text}'"),
-        });
+        let why = format!("Syntax error: token recognition error at: '{text}'");
+        self.issues.report(self.source, Some(self.at), why);
         self.at += len;
     }
 

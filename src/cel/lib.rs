@@ -70,6 +70,7 @@ mod types;
 mod unify;
 mod validate;
 mod value;
+mod work;
 
 pub use authorizer::{Authorize, Check, Decision};
 pub use cost::Range;

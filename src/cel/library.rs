@@ -12,6 +12,7 @@ use crate::authorizer::Authorize;
 use crate::error::{Error, ErrorKind};
 use crate::types::{LibraryType, Type};
 use crate::value::Value;
+use crate::work::Work;
 
 mod authz;
 mod core;
@@ -26,6 +27,8 @@ pub(crate) mod semver;
 mod strings;
 pub(crate) mod time;
 pub(crate) mod url;
+
+pub(crate) use core::insert_into;
 
 /// A function with all its signatures.
 #[derive(Debug)]
@@ -55,6 +58,8 @@ pub(crate) struct Context<'c> {
     pub authorizer: &'c dyn Authorize,
     /// The cost that may still be spent.
     pub remaining: u64,
+    pub work: &'c Work,
+    pub patterns: &'c regex::Patterns,
 }
 
 impl Context<'_> {

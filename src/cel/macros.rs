@@ -231,7 +231,10 @@ impl Build<'_, '_> {
         let Some(var) = args[0].as_ident().cloned() else {
             return Err((args[0].id, format!("{name}() variable name must be a simple identifier")));
         };
-        let has_value = self.member("hasValue", target.clone());
+        let Some(copied) = self.parser.copy(&target) else {
+            return Err((target.id, format!("{name}() copies too much of the expression before it")));
+        };
+        let has_value = self.member("hasValue", copied);
         let value = self.member("value", target);
         let mut result = self.bound(var, value, last(args));
         if name == "optMap" {

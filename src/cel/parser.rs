@@ -4,17 +4,19 @@
 use std::sync::Arc;
 
 use crate::ast::{Entry, Expr, Field, Kind, op};
-use crate::error::Issue;
-use crate::lexer::{self, Tok, Token, position};
+use crate::error::Issues;
+use crate::lexer::{self, Tok, Token};
 use crate::macros;
 use crate::value::{Text, Value};
 
 /// How deep the tree may get; cel-go's default.
 const DEEPEST: u16 = 250;
-/// How deep brackets may nest. Less than cel-go's 250, because a request's thread has two mebibytes of stack.
+/// How deep brackets may nest. Less than cel-go's 250, because stacks of threads do not grow as Go's do.
 const NESTED: u16 = 64;
 /// How many characters an expression may have; cel-go's default.
 const LONGEST: usize = 100_000;
+/// How many nodes macros may copy. Upstream has no such limit, and looks at the copies of copies for as long as it takes.
+const COPIED: u32 = 100_000;
 
 const EXPRESSION: &str = "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, \
                           BYTES, IDENTIFIER}";
@@ -62,14 +64,17 @@ pub(crate) struct Parsed {
     pub offsets: Vec<u32>,
 }
 
-pub(crate) fn parse(source: &str) -> Result<Parsed, Vec<Issue>> {
+pub(crate) fn parse(source: &str) -> Result<Parsed, Issues> {
     let length = source.chars().count();
     if length > LONGEST {
         let message = format!("expression code point size exceeds limit: size: {length}, limit {LONGEST}");
-        return Err(vec![Issue { line: 0, column: 0, message }]);
+        return Err(Issues::only(message));
     }
     let (tokens, issues) = lexer::tokens(source);
-    let mut parser = Parser { source, tokens, at: 0, depth: 0, open: 0, offsets: Vec::new(), issues };
+    if issues.is_full() {
+        return Err(issues);
+    }
+    let mut parser = Parser { source, tokens, at: 0, depth: 0, open: 0, copied: 0, offsets: Vec::new(), issues };
     let parsed = parser.whole();
     match parsed {
         Ok(expr) if parser.issues.is_empty() => Ok(Parsed { expr, offsets: parser.offsets }),
@@ -89,8 +94,10 @@ pub(crate) struct Parser<'a> {
     depth: u16,
     /// How many brackets are open.
     open: u16,
+    /// How many nodes macros have copied.
+    copied: u32,
     offsets: Vec<u32>,
-    issues: Vec<Issue>,
+    issues: Issues,
 }
 
 /// Building nodes.
@@ -111,8 +118,8 @@ impl Parser<'_> {
     }
 
     pub(crate) fn with_id(&mut self, id: u32, kind: Kind) -> Expr {
-        let depth = 1 + children_depth(&kind);
-        Expr { id, depth, kind }
+        let (depth, size) = extent(&kind);
+        Expr { id, depth: depth + 1, size: size.saturating_add(1), kind }
     }
 
     pub(crate) fn call(&mut self, offset: u32, function: &str, args: Vec<Expr>) -> Expr {
@@ -121,9 +128,14 @@ impl Parser<'_> {
 
     /// Reports a mistake that parsing can go on after.
     pub(crate) fn report(&mut self, offset: u32, message: impl Into<String>) -> Expr {
-        let (line, column) = position(self.source, offset as usize);
-        self.issues.push(Issue { line, column, message: message.into() });
+        self.issues.report(self.source, Some(offset as usize), message.into());
         self.node(offset, Kind::Broken)
+    }
+
+    /// The same expression once more, as long as not too much is copied.
+    pub(crate) fn copy(&mut self, expr: &Expr) -> Option<Expr> {
+        self.copied = self.copied.saturating_add(expr.size);
+        (self.copied <= COPIED).then(|| expr.clone())
     }
 
     fn finish(&mut self, id: u32, kind: Kind) -> Parse<Expr> {
@@ -133,7 +145,7 @@ impl Parser<'_> {
 
     fn too_deep(&mut self) -> Stop {
         let message = format!("expression recursion limit exceeded: {DEEPEST}");
-        self.issues.push(Issue { line: 0, column: 0, message });
+        self.issues.report(self.source, None, message);
         Stop
     }
 
@@ -148,21 +160,19 @@ impl Parser<'_> {
     }
 }
 
-fn children_depth(kind: &Kind) -> u16 {
+/// How deep and how large the children are together.
+fn extent(kind: &Kind) -> (u16, u32) {
+    fn of<'e>(children: impl Iterator<Item = &'e Expr>) -> (u16, u32) {
+        children.fold((0, 0), |(depth, size), child| (depth.max(child.depth), size.saturating_add(child.size)))
+    }
     match kind {
-        Kind::Broken | Kind::Literal(_) | Kind::Ident(_) => 0,
-        Kind::Select { operand, .. } => operand.depth,
-        Kind::Call { target, args, .. } => {
-            let target = target.as_ref().map_or(0, |target| target.depth);
-            args.iter().map(|arg| arg.depth).max().unwrap_or(0).max(target)
-        }
-        Kind::List(elements) => elements.iter().map(|(e, _)| e.depth).max().unwrap_or(0),
-        Kind::Map(entries) => entries.iter().map(|e| e.key.depth.max(e.value.depth)).max().unwrap_or(0),
-        Kind::Struct { fields, .. } => fields.iter().map(|f| f.value.depth).max().unwrap_or(0),
-        Kind::Comprehension(c) => {
-            let parts = [&c.range, &c.init, &c.condition, &c.step, &c.result];
-            parts.iter().map(|part| part.depth).max().unwrap_or(0)
-        }
+        Kind::Broken | Kind::Literal(_) | Kind::Ident(_) => (0, 0),
+        Kind::Select { operand, .. } => (operand.depth, operand.size),
+        Kind::Call { target, args, .. } => of(target.as_deref().into_iter().chain(args)),
+        Kind::List(elements) => of(elements.iter().map(|(element, _)| element)),
+        Kind::Map(entries) => of(entries.iter().flat_map(|entry| [&entry.key, &entry.value])),
+        Kind::Struct { fields, .. } => of(fields.iter().map(|field| &field.value)),
+        Kind::Comprehension(c) => of([&c.range, &c.init, &c.condition, &c.step, &c.result].into_iter()),
     }
 }
 
@@ -199,8 +209,7 @@ impl<'a> Parser<'a> {
 
     fn syntax_error(&mut self, message: &str) -> Stop {
         let offset = self.token().start;
-        let (line, column) = position(self.source, offset as usize);
-        self.issues.push(Issue { line, column, message: format!("Syntax error: {message}") });
+        self.issues.report(self.source, Some(offset as usize), format!("Syntax error: {message}"));
         Stop
     }
 
@@ -311,7 +320,9 @@ impl Parser<'_> {
         }
         let mut terms = terms.into_iter().map(Some).collect::<Vec<_>>();
         let (low, high) = (0, ids.len() - 1);
-        Ok(self.balanced(function, &mut terms, &ids, low, high))
+        let expr = self.balanced(function, &mut terms, &ids, low, high);
+        // Brackets are no nodes: without this, long chains in brackets in long chains would be as deep as they like.
+        if expr.depth > DEEPEST { Err(self.too_deep()) } else { Ok(expr) }
     }
 
     fn balanced(&mut self, function: &str, terms: &mut [Option<Expr>], ids: &[u32], low: usize, high: usize) -> Expr {

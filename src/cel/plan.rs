@@ -57,13 +57,15 @@ pub(crate) struct Fold {
 }
 
 pub(crate) fn plan(expr: &Expr, checked: &Checked, environment: &Environment) -> Node {
-    Planner { checked, environment, locals: Vec::new() }.node(expr)
+    Planner { checked, environment, locals: Vec::new(), patterns: library::regex::COMPILED }.node(expr)
 }
 
 struct Planner<'e> {
     checked: &'e Checked,
     environment: &'e Environment,
     locals: Vec<Arc<str>>,
+    /// What patterns may still weigh that are compiled here. The others are compiled when they are used.
+    patterns: usize,
 }
 
 impl Planner<'_> {
@@ -151,6 +153,7 @@ impl Planner<'_> {
         }
         if matches!(function.name, "matches" | "find" | "findAll")
             && let Some(Node::Const(Value::String(pattern))) = nodes.get(1)
+            && library::regex::affords(&mut self.patterns, pattern)
             && let Ok(regex) = library::regex::compile(pattern)
         {
             return Node::Pattern(Box::new(Pattern { function, regex, args: nodes }));

@@ -1,4 +1,4 @@
-//! Compiled expressions, and their evaluation.
+//! Compiled expressions, and their evaluation: one walk over the nodes of a program, in one file.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,10 +8,11 @@ use smallvec::SmallVec;
 use crate::authorizer::{Authorize, Nobody};
 use crate::cost::{self, Range};
 use crate::error::{Error, ErrorKind};
-use crate::library::{Context, Cost, Function, regex, too_costly};
+use crate::library::{Context, Cost, Function, insert_into, regex, too_costly};
 use crate::plan::{Fold, Node};
 use crate::types::Type;
 use crate::value::{Key, List, Map, Struct, Value, print};
+use crate::work::Work;
 
 /// A compiled expression. Can be shared between threads, and evaluated any number of times.
 #[derive(Debug)]
@@ -26,7 +27,14 @@ pub struct Program {
 pub struct Budget {
     per_call: u64,
     remaining: u64,
+    /// What may still be done beside what costs (see [`Work`]).
+    work: u64,
+    /// How deep the evaluation is that asks for a lazy variable.
+    depth: u16,
 }
+
+/// How much work a unit of cost stands for. Expressions that people write take less than one.
+const WORK: u64 = 10;
 
 impl Budget {
     /// What one evaluation may cost; Kubernetes' limit.
@@ -36,7 +44,7 @@ impl Budget {
 
     /// A budget for all evaluations that share it.
     pub fn new(total: u64) -> Budget {
-        Budget { per_call: Budget::PER_CALL, remaining: total }
+        Budget { per_call: Budget::PER_CALL, remaining: total, work: total.saturating_mul(WORK), depth: 0 }
     }
 
     /// What is left for all evaluations.
@@ -125,9 +133,21 @@ impl Program {
     /// The value of the expression. What it costs is taken from the budget, also when it fails.
     pub fn evaluate<'a>(&self, activation: &dyn Activation<'a>, budget: &mut Budget) -> Result<Value<'a>, Error> {
         let limit = budget.per_call;
-        let mut frame = Frame { activation, budget, spent: 0, limit, locals: SmallVec::new() };
+        let given = budget.work.min(limit.saturating_mul(WORK));
+        let depth = budget.depth;
+        let mut frame = Frame {
+            activation,
+            budget,
+            depth,
+            spent: 0,
+            limit,
+            work: Work::new(given),
+            patterns: regex::Patterns::default(),
+            locals: SmallVec::new(),
+        };
         let result = frame.value(&self.node);
-        let spent = frame.spent;
+        let (spent, left) = (frame.spent, frame.work.left());
+        budget.work = budget.work.saturating_sub(given - left);
         // The budget is the more serious of two failures.
         budget.spend(spent)?;
         result
@@ -146,13 +166,29 @@ impl Program {
 struct Frame<'f, 'a> {
     activation: &'f dyn Activation<'a>,
     budget: &'f mut Budget,
+    depth: u16,
     spent: u64,
     limit: u64,
+    work: Work,
+    patterns: regex::Patterns,
     /// The variables of comprehensions, inner ones last.
     locals: SmallVec<[Value<'a>; 4]>,
 }
 
 type Evaluated<'a> = Result<Value<'a>, Error>;
+
+/// How deep evaluations may nest. One expression is not as deep; lazy variables that use lazy variables can be.
+const NESTED: u16 = 400;
+/// What one such variable counts for: an evaluation of its own takes more stack than a level of an expression.
+const VARIABLE: u16 = 3;
+
+/// How deep values may nest. Comparing and dropping them takes stack for each level, and variables can add to one another without end.
+const DEEPEST: u16 = 200;
+
+/// A value that was made, unless it is too deep.
+fn bounded<'a>(value: Value<'a>) -> Evaluated<'a> {
+    if value.depth() > DEEPEST { Err(too_costly()) } else { Ok(value) }
+}
 
 impl<'a> Frame<'_, 'a> {
     fn spend(&mut self, cost: u64) -> Result<(), Error> {
@@ -161,6 +197,18 @@ impl<'a> Frame<'_, 'a> {
     }
 
     fn value(&mut self, node: &Node) -> Evaluated<'a> {
+        if self.depth == NESTED {
+            return Err(too_costly());
+        }
+        self.depth += 1;
+        let value = self.evaluated(node);
+        self.depth -= 1;
+        value
+    }
+
+    /// Inlined, because every level of an expression takes stack for it.
+    #[inline(always)]
+    fn evaluated(&mut self, node: &Node) -> Evaluated<'a> {
         match node {
             Node::Const(value) => Ok(value.clone()),
             Node::Local(place) => {
@@ -208,7 +256,12 @@ impl<'a> Frame<'_, 'a> {
     }
 
     fn context(&self) -> Context<'_> {
-        Context { authorizer: self.activation.authorizer(), remaining: self.limit.saturating_sub(self.spent) }
+        Context {
+            authorizer: self.activation.authorizer(),
+            remaining: self.limit.saturating_sub(self.spent),
+            work: &self.work,
+            patterns: &self.patterns,
+        }
     }
 
     fn variable(&mut self, name: &str) -> Evaluated<'a> {
@@ -223,7 +276,11 @@ impl<'a> Frame<'_, 'a> {
 
     fn lazy(&mut self, variable: &str, field: &str) -> Evaluated<'a> {
         self.spend(2)?;
-        match self.activation.field(variable, field, self.budget) {
+        let depth = self.depth.saturating_add(VARIABLE).min(NESTED);
+        let before = std::mem::replace(&mut self.budget.depth, depth);
+        let value = self.activation.field(variable, field, self.budget);
+        self.budget.depth = before;
+        match value {
             Some(value) => value,
             None => Err(Error::no_such_key(field)),
         }
@@ -298,8 +355,16 @@ impl<'a> Frame<'_, 'a> {
 
     fn call(&mut self, function: &Function, nodes: &[Node]) -> Evaluated<'a> {
         let args = self.args(nodes)?;
+        // Most functions of texts look through all of it.
+        args.iter().filter_map(Value::as_str).try_for_each(|text| self.work.take_text(text))?;
         let result = (function.eval)(&self.context(), &args);
-        self.charge(function.cost, &args, result)
+        let result = self.charge(function.cost, &args, result)?;
+        if let Value::List(list) = &result
+            && !args.is_empty()
+        {
+            self.work.take(list.len() / 4)?;
+        }
+        bounded(result)
     }
 
     /// Takes the cost of a call, also when it failed.
@@ -323,7 +388,7 @@ impl<'a> Frame<'_, 'a> {
             }
         }
         self.spend(cost::LIST)?;
-        Ok(Value::from(list))
+        bounded(Value::from(list))
     }
 
     fn map(&mut self, entries: &[(Node, Node, bool)]) -> Evaluated<'a> {
@@ -339,7 +404,7 @@ impl<'a> Frame<'_, 'a> {
             }
         }
         self.spend(cost::MAP)?;
-        Ok(Value::Map(Map::Owned(Arc::new(map))))
+        bounded(Value::Map(Map::of(map)))
     }
 
     fn object(&mut self, name: &Arc<str>, nodes: &[(Arc<str>, Node, bool)]) -> Evaluated<'a> {
@@ -353,7 +418,7 @@ impl<'a> Frame<'_, 'a> {
             }
         }
         self.spend(cost::STRUCT)?;
-        Ok(Value::Struct(Arc::new(Struct { name: name.clone(), fields })))
+        bounded(Value::Struct(Arc::new(Struct::new(name.clone(), fields))))
     }
 
     fn fold(&mut self, fold: &Fold) -> Evaluated<'a> {
@@ -415,10 +480,11 @@ impl<'a> Frame<'_, 'a> {
     /// One step. When the accumulator is an error, only a deciding element makes it a value again.
     fn step(&mut self, fold: &Fold, accu: usize, failed: bool) -> Evaluated<'a> {
         if !failed {
-            return match self.append(&fold.step, accu) {
-                Some(appended) => appended,
-                None => self.value(&fold.step),
+            let added = match self.append(&fold.step, accu) {
+                Some(appended) => Some(appended),
+                None => self.insert(&fold.step, accu),
             };
+            return added.unwrap_or_else(|| self.value(&fold.step));
         }
         let (sides, decides) = match &fold.step {
             Node::And(sides) => (sides, false),
@@ -440,7 +506,7 @@ impl<'a> Frame<'_, 'a> {
         let Node::Call(function, args) = append else { return None };
         let ([first, Node::List(elements)], "_+_") = (args.as_slice(), function.name) else { return None };
         let [(element, false)] = elements.as_slice() else { return None };
-        if !is_local(first, accu) || !matches!(self.locals[accu], Value::List(List::Owned(_))) {
+        if !is_local(first, accu) || !matches!(self.locals[accu], Value::List(List::Owned(..))) {
             return None;
         }
         Some(self.appended(filter, element, accu))
@@ -461,15 +527,59 @@ impl<'a> Frame<'_, 'a> {
         // The accumulator, the list of one, the sum.
         self.spend(1 + cost::LIST + 1)?;
         match std::mem::replace(&mut self.locals[accu], Value::Null) {
-            Value::List(List::Owned(mut elements)) => {
+            Value::List(List::Owned(mut elements, depth)) => {
+                let depth = depth.max(element.depth().saturating_add(1));
                 match Arc::get_mut(&mut elements) {
                     Some(list) => list.push(element),
                     None => {
+                        self.work.take(elements.len())?;
                         let list = elements.iter().cloned().chain([element]).collect();
                         elements = Arc::new(list);
                     }
                 }
-                Ok(Value::List(List::Owned(elements)))
+                bounded(Value::List(List::Owned(elements, depth)))
+            }
+            _ => Err(Error::no_overload()),
+        }
+    }
+
+    /// The same for `cel.@mapInsert(accu, …)`, which a transformation to a map does for each entry.
+    fn insert(&mut self, step: &Node, accu: usize) -> Option<Evaluated<'a>> {
+        let (filter, insert) = match step {
+            Node::Conditional(parts) if is_local(&parts[2], accu) => (Some(&parts[0]), &parts[1]),
+            other => (None, other),
+        };
+        let Node::Call(function, args) = insert else { return None };
+        let ([map, added @ ..], "cel.@mapInsert") = (args.as_slice(), function.name) else { return None };
+        if !is_local(map, accu) || !matches!(self.locals[accu], Value::Map(Map::Owned(..))) {
+            return None;
+        }
+        Some(self.inserted(filter, function, added, accu))
+    }
+
+    fn inserted(&mut self, filter: Option<&Node>, function: &Function, added: &[Node], accu: usize) -> Evaluated<'a> {
+        if let Some(filter) = filter {
+            match self.value(filter)? {
+                Value::Bool(true) => {}
+                Value::Bool(false) => {
+                    self.spend(1)?;
+                    return Ok(std::mem::replace(&mut self.locals[accu], Value::Null));
+                }
+                _ => return Err(Error::no_overload()),
+            }
+        }
+        // The accumulator.
+        self.spend(1)?;
+        let added = self.args(added)?;
+        self.spend(cost::call(function.cost, &added, None))?;
+        match std::mem::replace(&mut self.locals[accu], Value::Null) {
+            Value::Map(Map::Owned(mut entries, depth)) => {
+                if Arc::get_mut(&mut entries).is_none() {
+                    self.work.take(entries.len())?;
+                }
+                let within = added.iter().map(Value::depth).max().unwrap_or_default();
+                insert_into(Arc::make_mut(&mut entries), &added)?;
+                bounded(Value::Map(Map::Owned(entries, depth.max(within.saturating_add(1)))))
             }
             _ => Err(Error::no_overload()),
         }

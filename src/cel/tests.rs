@@ -9,6 +9,7 @@ mod fuzz;
 mod language;
 mod libraries;
 mod mistakes;
+mod rows;
 
 /// What an expression without variables comes to, as text: `error: …` when it fails.
 fn result(source: &str) -> String {

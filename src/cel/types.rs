@@ -46,6 +46,9 @@ pub enum Type {
     Object(Arc<DeclType>),
 }
 
+/// How many types a type may be made of.
+pub(crate) const LARGEST: u32 = 100;
+
 /// The types that libraries bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LibraryType {
@@ -149,6 +152,20 @@ impl Type {
             Type::Library(library) => library.name(),
             Type::Object(object) => object.name(),
         }
+    }
+
+    /// Whether the type is of a size that can be walked through without a second thought.
+    pub(crate) fn is_small(&self) -> bool {
+        fn walk(ty: &Type, left: &mut u32) -> bool {
+            *left = left.saturating_sub(1);
+            *left > 0
+                && match ty {
+                    Type::List(inner) | Type::Optional(inner) | Type::Type(Some(inner)) => walk(inner, left),
+                    Type::Map(types) => walk(&types.0, left) && walk(&types.1, left),
+                    _ => true,
+                }
+        }
+        walk(self, &mut LARGEST.clone())
     }
 
     /// Whether nothing is known before evaluation.

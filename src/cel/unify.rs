@@ -1,13 +1,18 @@
 //! Agreement of types, with type parameters that take on what they meet.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
-use crate::types::Type;
+use crate::types::{LARGEST, Type};
 
 /// What type parameters stand for so far.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Mapping {
     types: HashMap<u32, Type>,
+    /// What parameters stood for before this trial, which is taken back if it fails.
+    before: Vec<(u32, Option<Type>)>,
+    /// How many more types this question may look at: parameters that stand for types of parameters can grow with every step.
+    left: Cell<u32>,
 }
 
 impl Mapping {
@@ -20,19 +25,32 @@ impl Mapping {
 
     fn set(&mut self, param: &Type, ty: Type) {
         if let Type::Param(id) = param {
-            self.types.insert(*id, ty);
+            let before = self.types.insert(*id, ty);
+            self.before.push((*id, before));
         }
     }
 
-    /// The type with parameters replaced by what they stand for; those that stand for nothing become dynamic if asked.
+    /// Whether one more type may be looked at.
+    fn goes_on(&self) -> bool {
+        self.left.set(self.left.get().saturating_sub(1));
+        self.left.get() > 0
+    }
+
+    /// The type with parameters replaced by what they stand for; those that stand for nothing become dynamic if asked, and so does what
+    /// is too large.
     pub(crate) fn substitute(&self, ty: &Type, free_to_dyn: bool) -> Type {
-        if let Some(found) = self.find(ty) {
-            return self.substitute(found, free_to_dyn);
-        }
-        self.rebuild(ty, &|inner| self.substitute(inner, free_to_dyn), free_to_dyn)
+        self.left.set(LARGEST);
+        self.replaced(ty, free_to_dyn)
     }
 
-    fn rebuild(&self, ty: &Type, inner: &dyn Fn(&Type) -> Type, free_to_dyn: bool) -> Type {
+    fn replaced(&self, ty: &Type, free_to_dyn: bool) -> Type {
+        if !self.goes_on() {
+            return Type::Dyn;
+        }
+        if let Some(found) = self.find(ty) {
+            return self.replaced(found, free_to_dyn);
+        }
+        let inner = |ty: &Type| self.replaced(ty, free_to_dyn);
         match ty {
             Type::Param(_) if free_to_dyn => Type::Dyn,
             Type::List(element) => Type::list(inner(element)),
@@ -49,27 +67,32 @@ impl Mapping {
         if to == from && !matches!(to, Type::Param(_) | Type::List(_) | Type::Map(_)) {
             return true;
         }
-        let mut trial = self.clone();
-        let agrees = trial.agree(to, from);
-        if agrees {
-            *self = trial;
-        }
-        agrees
+        self.assignable_all(std::iter::once((to, from)))
     }
 
     /// The same for lists of types.
-    pub(crate) fn assignable_all<'t>(&mut self, pairs: impl Iterator<Item = (&'t Type, &'t Type)>) -> bool {
-        let mut trial = self.clone();
-        for (to, from) in pairs {
-            if !trial.agree(to, from) {
-                return false;
+    pub(crate) fn assignable_all<'t>(&mut self, mut pairs: impl Iterator<Item = (&'t Type, &'t Type)>) -> bool {
+        self.before.clear();
+        let agree = pairs.all(|(to, from)| {
+            self.left.set(4 * LARGEST);
+            self.agree(to, from)
+        });
+        if !agree {
+            while let Some((id, before)) = self.before.pop() {
+                match before {
+                    Some(ty) => self.types.insert(id, ty),
+                    None => self.types.remove(&id),
+                };
             }
         }
-        *self = trial;
-        true
+        agree
     }
 
     fn agree(&mut self, one: &Type, other: &Type) -> bool {
+        // What is too large is dynamic.
+        if !self.goes_on() {
+            return true;
+        }
         if matches!(other, Type::Param(_)) {
             let (valid, bound) = self.stands_for(one, other);
             if valid {
@@ -121,7 +144,7 @@ impl Mapping {
 
     /// Whether the parameter does not occur within the type: else it would hold itself.
     fn absent_from(&self, param: &Type, ty: &Type) -> bool {
-        if ty == param {
+        if ty == param || !self.goes_on() {
             return false;
         }
         match ty {

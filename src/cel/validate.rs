@@ -9,12 +9,14 @@ use crate::value::Value;
 
 /// Tells of every node that is refused, and why.
 pub(crate) fn validate(expr: &Expr, checked: &Checked, report: &mut dyn FnMut(u32, String)) {
-    Validator { checked, report }.visit(expr, false);
+    Validator { checked, report, patterns: regex::COMPILED }.visit(expr, false);
 }
 
 struct Validator<'v> {
     checked: &'v Checked,
     report: &'v mut dyn FnMut(u32, String),
+    /// What patterns may still weigh that are looked at here.
+    patterns: usize,
 }
 
 impl Validator<'_> {
@@ -88,7 +90,7 @@ impl Validator<'_> {
         let valid = match function {
             "duration" => time::duration(text).is_some(),
             "timestamp" => time::timestamp(text).is_some(),
-            "matches" => regex::compile(text).is_ok(),
+            "matches" => !regex::affords(&mut self.patterns, text) || regex::compile(text).is_ok(),
             _ => true,
         };
         if !valid {

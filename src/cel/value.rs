@@ -18,6 +18,7 @@ use crate::library::semver::Semver;
 use crate::library::url::Url;
 use crate::schema::{DeclKind, DeclType};
 use crate::types::LibraryType;
+use crate::work::Work;
 
 mod compare;
 mod convert;
@@ -82,17 +83,31 @@ pub struct Struct<'a> {
     pub name: Arc<str>,
     /// The fields that were set.
     pub fields: BTreeMap<Arc<str>, Value<'a>>,
+    /// How deep it is.
+    depth: u16,
 }
+
+impl<'a> Struct<'a> {
+    pub(crate) fn new(name: Arc<str>, fields: BTreeMap<Arc<str>, Value<'a>>) -> Struct<'a> {
+        let depth = json::deepest(fields.values());
+        Struct { name, fields, depth }
+    }
+}
+
+/// How many values names are looked at in: more do not become an object, because [`Value::to_json`] goes no further either.
+const NAMED: u64 = 1_000_000;
 
 impl Struct<'_> {
     /// What is wrong with the names of the types within: each says by which fields it is reached from the root object.
     pub fn misnamed(&self) -> Vec<String> {
         let mut wrong = Vec::new();
-        self.collect_misnamed(&self.name, &mut wrong);
+        // Of what is too much the rest is not looked at.
+        let _ = self.collect_misnamed(&self.name, &mut wrong, &Work::new(NAMED));
         wrong
     }
 
-    fn collect_misnamed(&self, path: &str, wrong: &mut Vec<String>) {
+    fn collect_misnamed(&self, path: &str, wrong: &mut Vec<String>, work: &Work) -> Result<(), Error> {
+        work.take(1)?;
         if *self.name != *path {
             let (name, path) = (api::quote::quote(&self.name), api::quote::quote(path));
             wrong.push(format!(
@@ -100,17 +115,23 @@ impl Struct<'_> {
             ));
         }
         for (field, value) in &self.fields {
-            misnamed_within(value, &format!("{path}.{field}"), wrong);
+            misnamed_within(value, &format!("{path}.{field}"), wrong, work)?;
         }
+        Ok(())
     }
 }
 
-fn misnamed_within(value: &Value<'_>, path: &str, wrong: &mut Vec<String>) {
+fn misnamed_within(value: &Value<'_>, path: &str, wrong: &mut Vec<String>, work: &Work) -> Result<(), Error> {
+    work.take(1)?;
     match value {
-        Value::Struct(object) => object.collect_misnamed(path, wrong),
-        Value::List(list @ List::Owned(_)) => list.iter().for_each(|element| misnamed_within(&element, path, wrong)),
-        Value::Map(map @ Map::Owned(_)) => map.iter().for_each(|(_, value)| misnamed_within(&value, path, wrong)),
-        _ => {}
+        Value::Struct(object) => object.collect_misnamed(path, wrong, work),
+        Value::List(list @ List::Owned(..)) => {
+            list.iter().try_for_each(|element| misnamed_within(&element, path, wrong, work))
+        }
+        Value::Map(map @ Map::Owned(..)) => {
+            map.iter().try_for_each(|(_, value)| misnamed_within(&value, path, wrong, work))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -212,7 +233,7 @@ impl From<f64> for Value<'_> {
 
 impl<'a> From<Vec<Value<'a>>> for Value<'a> {
     fn from(elements: Vec<Value<'a>>) -> Self {
-        Value::List(List::Owned(Arc::new(elements)))
+        Value::List(List::of(elements))
     }
 }
 
@@ -242,6 +263,16 @@ impl<'a> Value<'a> {
     /// An optional with a value.
     pub(crate) fn some(value: Value<'a>) -> Value<'a> {
         Value::Optional(Some(Arc::new(value)))
+    }
+
+    /// How many values made by the expression stand within each other here. Data counts for nothing: its reader has bounded its depth.
+    pub(crate) fn depth(&self) -> u16 {
+        match self {
+            Value::List(List::Owned(_, depth)) | Value::Map(Map::Owned(_, depth)) => *depth,
+            Value::Struct(object) => object.depth,
+            Value::Optional(Some(value)) => value.depth().saturating_add(1),
+            _ => 0,
+        }
     }
 
     /// Whether the value is `true`.

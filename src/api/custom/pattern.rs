@@ -28,7 +28,7 @@ fn translate(pattern: &str) -> String {
         let after = &rest[c.len_utf8()..];
         let (text, next) = match c {
             '\\' => escape(after, in_class),
-            '[' if in_class => match after.strip_prefix(':').and_then(|named| named.find(":]")) {
+            '[' if in_class => match after.strip_prefix(':').and_then(named_class) {
                 Some(end) => (rest[..end + 4].to_owned(), &rest[end + 4..]),
                 None => ("\\[".to_owned(), after),
             },
@@ -88,10 +88,16 @@ fn escape(after: &str, in_class: bool) -> (String, &str) {
 
 /// Whether what follows a brace makes it a repetition; else Go takes the brace for itself.
 fn is_repeat(after: &str) -> bool {
-    let Some((inside, _)) = after.split_once('}') else { return false };
-    let (least, most) = inside.split_once(',').unwrap_or((inside, ""));
-    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-    !least.is_empty() && digits(least) && digits(most)
+    // Looking for the end behind anything else would take as long as the pattern is, for each of its braces.
+    let inside = after.bytes().take_while(|b| b.is_ascii_digit() || *b == b',').count();
+    let (least, most) = after[..inside].split_once(',').unwrap_or((&after[..inside], ""));
+    after[inside..].starts_with('}') && !least.is_empty() && !most.contains(',')
+}
+
+/// Where the name of a class ends that began with `[:`, if a name stands there.
+fn named_class(named: &str) -> Option<usize> {
+    let end = named.bytes().take_while(|b| b.is_ascii_alphabetic() || *b == b'^').count();
+    named[end..].starts_with(":]").then_some(end)
 }
 
 #[cfg(test)]

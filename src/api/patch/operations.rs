@@ -13,6 +13,8 @@ const MAX_OPERATIONS: usize = 10_000;
 const MAX_DEPTH: usize = 200;
 /// Values that copying and moving may look at or make, over all operations: bounds time and memory.
 const MAX_VALUES: usize = 1_000_000;
+/// How many elements of a list are moved up or down in the time in which one value is looked at.
+const MOVED: usize = 64;
 
 /// Carries out the operations one after the other; when one fails, the object is left as it was then.
 pub(super) fn apply(object: &mut Value, operations: &Value) -> Result<(), PatchError> {
@@ -75,7 +77,7 @@ fn carry_out(object: &mut Value, fields: &Map<String, Value>, budget: &mut usize
             let path = text("path")?;
             let missing =
                 || unfit(format!("remove operation does not apply: doc is missing path: \"{path}\": missing value"));
-            remove(object, path, missing).map(drop).map_err(|error| within("remove for path", path, error))
+            remove(object, path, budget, missing).map(drop).map_err(|error| within("remove for path", path, error))
         }
         "replace" => replace(object, text("path")?, value(), budget),
         "move" => {
@@ -83,8 +85,8 @@ fn carry_out(object: &mut Value, fields: &Map<String, Value>, budget: &mut usize
             let missing = |end, path| {
                 unfit(format!("move operation does not apply: doc is missing {end} path: {path}: missing value"))
             };
-            let moved =
-                remove(object, from, || missing("from", from)).map_err(|error| within("move for path", from, error))?;
+            let moved = remove(object, from, budget, || missing("from", from))
+                .map_err(|error| within("move for path", from, error))?;
             add(object, path, moved, budget, || missing("destination", path))
                 .map_err(|error| within("move for path", path, error))
         }
@@ -181,6 +183,7 @@ fn add(
             // One more place than there are values, from either end.
             let places = list.len() + 1;
             let index = index(&key, places).filter(|index| *index < places).ok_or_else(|| no_index(&key))?;
+            spend(budget, (list.len() - index) / MOVED)?;
             list.insert(index, value);
         }
         (Value::Object(map), key) => drop(map.insert(key, value)),
@@ -189,10 +192,16 @@ fn add(
     Ok(())
 }
 
-fn remove(object: &mut Value, path: &str, missing: impl Fn() -> PatchError) -> Result<Value, Misfit> {
+fn remove(
+    object: &mut Value,
+    path: &str,
+    budget: &mut usize,
+    missing: impl Fn() -> PatchError,
+) -> Result<Value, Misfit> {
     match holder(object, path, missing)? {
         (Value::Array(list), key) => {
             let index = index(&key, list.len()).filter(|index| *index < list.len()).ok_or_else(|| no_index(&key))?;
+            spend(budget, (list.len() - index) / MOVED)?;
             Ok(list.remove(index))
         }
         (Value::Object(map), key) => {
@@ -269,10 +278,14 @@ fn unescaped(part: &str) -> String {
 /// Refuses a value that would make the object too deep, or that copies without end.
 fn check_growth(path: &str, value: &Value, budget: &mut usize) -> Result<(), PatchError> {
     let depth = path.matches('/').count() + depth(value, budget);
-    if *budget == 0 {
-        return Err(unfit("the operations of the patch copy too much".to_owned()));
-    }
+    spend(budget, 0)?;
     if depth > MAX_DEPTH { Err(unfit("exceeded max depth".to_owned())) } else { Ok(()) }
+}
+
+/// Takes from the budget, which must not end.
+fn spend(budget: &mut usize, values: usize) -> Result<(), PatchError> {
+    *budget = budget.saturating_sub(values);
+    if *budget == 0 { Err(unfit("the operations of the patch copy too much".to_owned())) } else { Ok(()) }
 }
 
 /// The depth of a value, looking at no more values than the budget has.

@@ -1,5 +1,7 @@
 //! Conditions in the form that newer kinds share.
 
+use std::collections::HashSet;
+
 use api::validation::field::{Error, ErrorList};
 use api::validation::qualified_name;
 
@@ -7,14 +9,13 @@ use super::at::{At, Rule};
 
 /// Complaints about the conditions of a status.
 pub(super) fn conditions(status: &At, errors: &mut ErrorList) {
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen = HashSet::new();
     for condition in status.each("conditions") {
         let kind = condition.get("type");
         kind.complain(errors, qualified_name(kind.str()));
-        if seen.contains(&kind.str()) {
+        if !seen.insert(kind.str()) {
             errors.push(Error::duplicate(&kind.path(), kind.str()));
         }
-        seen.push(kind.str());
         let state = condition.get("status");
         if !matches!(state.str(), "False" | "True" | "Unknown") {
             state.unsupported(errors, &["False", "True", "Unknown"]);

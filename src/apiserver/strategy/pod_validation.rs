@@ -15,6 +15,8 @@ mod update;
 mod volume_sources;
 mod volumes;
 
+use std::collections::{HashMap, HashSet};
+
 use api::validation::field::{Error, ErrorList};
 use api::validation::{dns1123_label, dns1123_subdomain, in_range, ip, qualified_name};
 use serde_json::Value;
@@ -34,7 +36,7 @@ pub(super) use volume_sources::{OF_VOLUMES, csi_driver, validate as validate_sou
 #[derive(Debug)]
 struct Context<'v> {
     /// The volumes without complaints, by name.
-    volumes: Vec<(&'v str, &'v Value)>,
+    volumes: HashMap<&'v str, &'v Value>,
     /// The names of the pod's resource claims.
     claims: Vec<&'v str>,
     /// How long the pod may take to stop.
@@ -184,16 +186,15 @@ fn each_container(spec: &At, mut visit: impl FnMut(&At)) {
 }
 
 fn resource_claims(spec: &At, errors: &mut ErrorList) {
-    let mut names: Vec<&str> = Vec::new();
+    let mut names = HashSet::new();
     for claim in spec.each("resourceClaims") {
         let name = claim.get("name");
         if name.is_empty() {
             name.required(errors, "");
-        } else if names.contains(&name.str()) {
+        } else if !names.insert(name.str()) {
             name.duplicate(errors);
         } else {
             name.complain(errors, dns1123_label(name.str()));
-            names.push(name.str());
         }
         match (claim.has("resourceClaimName"), claim.has("resourceClaimTemplateName")) {
             (true, true) => {
@@ -268,14 +269,13 @@ fn dns_config(spec: &At, errors: &mut ErrorList) {
 }
 
 fn scheduling_gates(spec: &At, errors: &mut ErrorList) {
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen = HashSet::new();
     for gate in spec.each("schedulingGates") {
         let name = gate.text("name");
         qualified_name(name).into_iter().for_each(|why| gate.wrong(errors, name, why));
-        if seen.contains(&name) {
+        if !seen.insert(name) {
             errors.push(Error::duplicate(&gate.path(), name));
         }
-        seen.push(name);
     }
 }
 

@@ -1,5 +1,7 @@
 //! What pods are warned about: it is taken, but does hardly mean what it says.
 
+use std::collections::HashSet;
+
 use api::quantity::Quantity;
 use api::quote::quote;
 use serde_json::Value;
@@ -154,13 +156,12 @@ fn node_term(term: &At, preferred: bool, warnings: &mut Vec<String>) {
 }
 
 fn twice(spec: &At, list: &str, field: &str, warnings: &mut Vec<String>) {
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen = HashSet::new();
     for item in spec.each(list) {
         let value = item.text(field);
-        if seen.contains(&value) {
+        if !seen.insert(value) {
             warn(&item.get(field), &format!("duplicate {field} {}", quote(value)), warnings);
         }
-        seen.push(value);
     }
 }
 
@@ -178,11 +179,10 @@ fn fractions(resources: &At, list: &str, warnings: &mut Vec<String>) {
 
 /// A later variable of the same name hides an earlier one, unless it is made from it.
 fn hidden(container: &At, warnings: &mut Vec<String>) {
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen = HashSet::new();
     for variable in container.each("env") {
         let name = variable.text("name");
-        if !seen.contains(&name) {
-            seen.push(name);
+        if seen.insert(name) {
             continue;
         }
         let (itself, value) = (format!("$({name})"), variable.text("value"));

@@ -19,7 +19,7 @@ pub(crate) fn call(cost: Cost, args: &[Value<'_>], result: Option<&Value<'_>>) -
         Cost::Conditional | Cost::Logic => 0,
         Cost::Check => CHECK,
         Cost::Selector => selector(size(1)),
-        Cost::Elements => args.first().map_or(0, traversal),
+        Cost::Elements => args.first().map_or(0, |value| traversal(value, &mut MOST_VISITED.clone())),
         Cost::Traverse | Cost::Parse => walk(0),
         Cost::Replace | Cost::Split => scaled(size(0), 2.0 * STRING_FACTOR),
         Cost::Join => scaled(result.map_or(1, Value::size), 2.0 * STRING_FACTOR),
@@ -108,13 +108,23 @@ fn compared(list: &Value<'_>) -> u64 {
     (size.saturating_mul(size) as f64 * factor) as u64 + 1 + LIST
 }
 
+/// What is walked of a value; whatever there is more costs more than anybody has.
+const MOST_VISITED: u32 = 2_000_000;
+
 /// Everything within is walked once.
-fn traversal(value: &Value<'_>) -> u64 {
+fn traversal(value: &Value<'_>, left: &mut u32) -> u64 {
+    *left = left.saturating_sub(1);
+    if *left == 0 {
+        return u64::MAX;
+    }
+    let sum = u64::saturating_add;
     match value {
         Value::String(text) => (text.len() as f64 * STRING_FACTOR) as u64,
         Value::Bytes(bytes) => (bytes.len() as f64 * STRING_FACTOR) as u64,
-        Value::List(list) => list.iter().map(|element| traversal(&element)).sum(),
-        Value::Map(map) => map.iter().map(|(key, value)| traversal(&key) + traversal(&value)).sum(),
+        Value::List(list) => list.iter().map(|element| traversal(&element, left)).fold(0, sum),
+        Value::Map(map) => {
+            map.iter().map(|(key, value)| sum(traversal(&key, left), traversal(&value, left))).fold(0, sum)
+        }
         _ => 1,
     }
 }

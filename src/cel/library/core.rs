@@ -1,10 +1,12 @@
 //! The standard library: operators, conversions, sizes, times.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use super::{Context, Cost, Row, regex, row, time};
 use crate::error::Error;
 use crate::value::{Key, List, Map, Text, Value, print};
+use crate::work::any;
 
 const ORDERED: &[&str] = &[
     "(bool, bool) -> bool",
@@ -34,8 +36,18 @@ pub(super) const ROWS: &[Row] = &[
     row("_||_", Cost::Logic, never, &["(bool, bool) -> bool"]),
     row("@not_strictly_false", Cost::One, never, &["(bool) -> bool"]),
     row("!_", Cost::One, not, &["(bool) -> bool"]),
-    row("_==_", Cost::Equals, |_, args| Ok(Value::Bool(args[0].equals(&args[1]))), &["(A, A) -> bool"]),
-    row("_!=_", Cost::Equals, |_, args| Ok(Value::Bool(!args[0].equals(&args[1]))), &["(A, A) -> bool"]),
+    row(
+        "_==_",
+        Cost::Equals,
+        |context, args| Ok(Value::Bool(args[0].equals(&args[1], context.work)?)),
+        &["(A, A) -> bool"],
+    ),
+    row(
+        "_!=_",
+        Cost::Equals,
+        |context, args| Ok(Value::Bool(!args[0].equals(&args[1], context.work)?)),
+        &["(A, A) -> bool"],
+    ),
     row("_<_", Cost::Compare, |_, args| ordered(args, |order| order == Ordering::Less), ORDERED),
     row("_<=_", Cost::Compare, |_, args| ordered(args, |order| order != Ordering::Greater), ORDERED),
     row("_>_", Cost::Compare, |_, args| ordered(args, |order| order == Ordering::Greater), ORDERED),
@@ -232,7 +244,7 @@ pub(super) fn add<'a>(context: &Context<'_>, args: &[Value<'a>]) -> Result<Value
         }
         (Value::List(a), Value::List(b)) => {
             context.reserve(a.len() + b.len())?;
-            Value::List(a.plus(b))
+            Value::List(a.plus(b, context.work)?)
         }
         (Value::Duration(a), Value::Duration(b)) => Value::Duration(a.checked_add(*b).ok_or_else(time::too_long)?),
         (Value::Timestamp(at), Value::Duration(by)) | (Value::Duration(by), Value::Timestamp(at)) => {
@@ -306,9 +318,9 @@ fn index<'a>(_: &Context<'_>, args: &[Value<'a>]) -> Result<Value<'a>, Error> {
     }
 }
 
-fn contained<'a>(_: &Context<'_>, args: &[Value<'a>]) -> Result<Value<'a>, Error> {
+fn contained<'a>(context: &Context<'_>, args: &[Value<'a>]) -> Result<Value<'a>, Error> {
     match &args[1] {
-        Value::List(list) => Ok(Value::Bool(list.iter().any(|element| element.equals(&args[0])))),
+        Value::List(list) => Ok(Value::Bool(any(list.iter(), |element| element.equals(&args[0], context.work))?)),
         Value::Map(map) => Ok(Value::Bool(map.get(&args[0]).is_some())),
         _ => Err(Error::no_overload()),
     }
@@ -414,11 +426,18 @@ fn to_string<'a>(_: &Context<'_>, args: &[Value<'a>]) -> Result<Value<'a>, Error
 
 fn map_insert<'a>(context: &Context<'_>, args: &[Value<'a>]) -> Result<Value<'a>, Error> {
     let Value::Map(map) = &args[0] else { return Err(Error::no_overload()) };
+    context.reserve(map.len())?;
+    context.work.take(map.len())?;
     let mut entries = match map {
-        Map::Owned(entries) => (**entries).clone(),
+        Map::Owned(entries, _) => (**entries).clone(),
         Map::Json(..) => map.iter().filter_map(|(key, value)| Some((Key::of(&key)?, value))).collect(),
     };
-    context.reserve(entries.len())?;
+    insert_into(&mut entries, &args[1..])?;
+    Ok(Value::Map(Map::of(entries)))
+}
+
+/// Adds a key and its value, or all of a map.
+pub(crate) fn insert_into<'a>(entries: &mut BTreeMap<Key<'a>, Value<'a>>, added: &[Value<'a>]) -> Result<(), Error> {
     let mut insert = |key: &Value<'a>, value: Value<'a>| {
         let key = Key::of(key).ok_or_else(Error::no_overload)?;
         match entries.insert(key.clone(), value) {
@@ -426,12 +445,11 @@ fn map_insert<'a>(context: &Context<'_>, args: &[Value<'a>]) -> Result<Value<'a>
             None => Ok(()),
         }
     };
-    match &args[1..] {
-        [key, value] => insert(key, value.clone())?,
-        [Value::Map(more)] => more.iter().try_for_each(|(key, value)| insert(&key, value))?,
-        _ => return Err(Error::no_overload()),
+    match added {
+        [key, value] => insert(key, value.clone()),
+        [Value::Map(more)] => more.iter().try_for_each(|(key, value)| insert(&key, value)),
+        _ => Err(Error::no_overload()),
     }
-    Ok(Value::Map(Map::Owned(entries.into())))
 }
 
 /// Text of an argument.

@@ -6,6 +6,7 @@ use super::core::{add, int, list};
 use super::{Context, Cost, Row, row};
 use crate::error::Error;
 use crate::value::{List, Value};
+use crate::work::{Work, all, any};
 
 const COMPARABLE: [&str; 8] = ["int", "uint", "double", "bool", "duration", "timestamp", "string", "bytes"];
 
@@ -68,9 +69,9 @@ pub(super) const ROWS: &[Row] = &[
     row("lists.range", Cost::Range, range, &["(int) -> list<int>"]),
     row("reverse", Cost::Reverse, reverse, &["list<A>.() -> list<A>"]),
     row("distinct", Cost::Distinct, distinct, &["list<A>.() -> list<A>"]),
-    row("sets.contains", Cost::Sets(1), |_, args| sets(args, contains), SETS),
-    row("sets.equivalent", Cost::Sets(2), |_, args| sets(args, |a, b| contains(a, b) && contains(b, a)), SETS),
-    row("sets.intersects", Cost::Sets(1), |_, args| sets(args, intersects), SETS),
+    row("sets.contains", Cost::Sets(1), |context, args| sets(context, args, contains), SETS),
+    row("sets.equivalent", Cost::Sets(2), |context, args| sets(context, args, equivalent), SETS),
+    row("sets.intersects", Cost::Sets(1), |context, args| sets(context, args, intersects), SETS),
 ];
 
 const SETS: &[&str] = &["(list<A>, list<A>) -> bool"];
@@ -152,6 +153,7 @@ fn slice<'a>(_: &Context<'_>, args: &[Value<'a>]) -> Result<Value<'a>, Error> {
 
 fn flatten<'a>(context: &Context<'_>, args: &[Value<'a>]) -> Result<Value<'a>, Error> {
     fn into<'a>(context: &Context<'_>, list: &List<'a>, depth: i64, out: &mut Vec<Value<'a>>) -> Result<(), Error> {
+        context.work.take(list.len())?;
         for element in list.iter() {
             match &element {
                 Value::List(inner) if depth > 0 => into(context, inner, depth - 1, out)?,
@@ -219,21 +221,29 @@ fn distinct<'a>(context: &Context<'_>, args: &[Value<'a>]) -> Result<Value<'a>, 
     context.reserve(list.len().saturating_mul(list.len()) / 10)?;
     let mut out: Vec<Value<'a>> = Vec::new();
     for element in list.iter() {
-        if !out.iter().any(|have| have.equals(&element)) {
+        if !any(&out, |have| have.equals(&element, context.work))? {
             out.push(element);
         }
     }
     Ok(Value::from(out))
 }
 
-fn sets<'a>(args: &[Value<'a>], holds: fn(&List<'a>, &List<'a>) -> bool) -> Result<Value<'a>, Error> {
-    Ok(Value::Bool(holds(list(&args[0])?, list(&args[1])?)))
+fn sets<'a>(
+    context: &Context<'_>,
+    args: &[Value<'a>],
+    holds: fn(&List<'a>, &List<'a>, &Work) -> Result<bool, Error>,
+) -> Result<Value<'a>, Error> {
+    holds(list(&args[0])?, list(&args[1])?, context.work).map(Value::Bool)
 }
 
-fn contains(list: &List<'_>, part: &List<'_>) -> bool {
-    part.iter().all(|wanted| list.iter().any(|element| element.equals(&wanted)))
+fn contains(list: &List<'_>, part: &List<'_>, work: &Work) -> Result<bool, Error> {
+    all(part.iter(), |wanted| any(list.iter(), |element| element.equals(&wanted, work)))
 }
 
-fn intersects(a: &List<'_>, b: &List<'_>) -> bool {
-    a.iter().any(|element| b.iter().any(|other| other.equals(&element)))
+fn equivalent(a: &List<'_>, b: &List<'_>, work: &Work) -> Result<bool, Error> {
+    Ok(contains(a, b, work)? && contains(b, a, work)?)
+}
+
+fn intersects(a: &List<'_>, b: &List<'_>, work: &Work) -> Result<bool, Error> {
+    any(a.iter(), |element| any(b.iter(), |other| other.equals(&element, work)))
 }

@@ -31,7 +31,7 @@ pub(super) fn format<'a>(context: &Context<'_>, args: &[Value<'a>]) -> Result<Va
         rest = &after[verb.len_utf8()..];
         let value = values.next().ok_or_else(|| Error::new(format!("index {used} out of range")))?;
         used += 1;
-        clause(&mut out, verb, places, &value)?;
+        clause(context, &mut out, verb, places, &value)?;
         context.reserve(out.len() / 10)?;
     }
     out.push_str(rest);
@@ -82,10 +82,10 @@ fn precision(rest: &str) -> Result<(usize, &str), Error> {
     Err(Error::new(format!("could not parse formatting clause: error while parsing precision: {why}")))
 }
 
-fn clause(out: &mut String, verb: char, places: usize, value: &Value<'_>) -> Result<(), Error> {
+fn clause(context: &Context<'_>, out: &mut String, verb: char, places: usize, value: &Value<'_>) -> Result<(), Error> {
     // Writing to a String cannot fail.
     let _ = match (verb, value) {
-        ('s', value) => return string(out, value, false),
+        ('s', value) => return string(context, out, value, false),
         ('d', Value::Int(_) | Value::Uint(_)) => write!(out, "{}", print::text(value)),
         ('d', _) => return Err(refused("decimal", "can only be converted from integers", value)),
         ('f', Value::Double(number)) => match special(*number) {
@@ -154,10 +154,14 @@ fn hex(out: &mut String, bytes: &[u8], verb: char) -> Result<(), Error> {
 }
 
 /// Any value as text; within lists and maps texts are quoted.
-fn string(out: &mut String, value: &Value<'_>, nested: bool) -> Result<(), Error> {
+fn string(context: &Context<'_>, out: &mut String, value: &Value<'_>, nested: bool) -> Result<(), Error> {
+    context.work.take(1)?;
     match value {
         Value::Null => out.push_str("null"),
-        Value::String(text) if nested => out.push_str(&api::quote::quote(text)),
+        Value::String(text) if nested => {
+            context.work.take_text(text)?;
+            out.push_str(&api::quote::quote(text));
+        }
         Value::Bytes(bytes) => {
             let text = String::from_utf8_lossy(bytes);
             if nested {
@@ -190,7 +194,7 @@ fn string(out: &mut String, value: &Value<'_>, nested: bool) -> Result<(), Error
                 if at > 0 {
                     out.push_str(", ");
                 }
-                string(out, &element, true)?;
+                string(context, out, &element, true)?;
             }
             out.push(']');
         }
@@ -198,8 +202,8 @@ fn string(out: &mut String, value: &Value<'_>, nested: bool) -> Result<(), Error
             let mut pairs = Vec::new();
             for (key, value) in map.iter() {
                 let (mut name, mut text) = (String::new(), String::new());
-                string(&mut name, &key, true)?;
-                string(&mut text, &value, true)?;
+                string(context, &mut name, &key, true)?;
+                string(context, &mut text, &value, true)?;
                 pairs.push(format!("{name}:{text}"));
             }
             pairs.sort();

@@ -1,11 +1,14 @@
 //! Regular expressions in Go's syntax, carried out by a linear-time engine with a bounded program.
 
+use std::cell::RefCell;
+
 use regex::{Regex, RegexBuilder};
 
 use super::core::{int, text};
 use super::{Context, lists};
 use crate::error::Error;
 use crate::value::Value;
+use crate::work::Work;
 
 /// The most memory one compiled expression may take. Bytes.
 const LARGEST: usize = 1 << 20;
@@ -25,25 +28,68 @@ pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
         })
 }
 
-fn compiled(pattern: &str) -> Result<Regex, Error> {
-    compile(pattern).map_err(|why| Error::new(format!("error parsing regexp: {why}: `{pattern}`")))
+/// How many expressions are kept.
+const KEPT: usize = 8;
+
+/// Expressions that are known only when they are used. The last ones are kept: compiling one takes longer than using it on most texts, and
+/// rules ask for the same ones again and again.
+#[derive(Debug, Default)]
+pub(crate) struct Patterns(RefCell<Vec<(Box<str>, Regex)>>);
+
+impl Patterns {
+    fn get(&self, pattern: &str, work: &Work, illegal: &str) -> Result<Regex, Error> {
+        let mut kept = self.0.borrow_mut();
+        if let Some((_, regex)) = kept.iter().find(|(have, _)| **have == *pattern) {
+            return Ok(regex.clone());
+        }
+        work.take(weight(pattern))?;
+        let complaint = |why| Error::new(format!("{illegal}error parsing regexp: {why}: `{pattern}`"));
+        let regex = compile(pattern).map_err(complaint)?;
+        if kept.len() == KEPT {
+            kept.remove(0);
+        }
+        kept.push((pattern.into(), regex.clone()));
+        Ok(regex)
+    }
 }
 
-pub(super) fn matches<'a>(_: &Context<'_>, args: &[Value<'a>]) -> Result<Value<'a>, Error> {
-    matches_with(&compiled(text(&args[1])?)?, args)
+/// About how long an expression takes to compile, in microseconds, and how large it gets, in tens of bytes: what is repeated is there so
+/// often, and classes of Unicode are hundreds of ranges. Too large ones are given up at some point.
+pub(crate) fn weight(pattern: &str) -> usize {
+    /// What a program of the largest size takes.
+    const MOST: usize = 20_000;
+    let counts = pattern.split('{').skip(1).map(|rest| {
+        let inside = rest.split('}').next().unwrap_or_default();
+        inside.split(',').filter_map(|count| count.parse().ok()).max().unwrap_or(1)
+    });
+    let times = counts.fold(1, |times: usize, count| times.saturating_mul(count.max(1)));
+    let classes = pattern.matches("\\p").count() + pattern.matches("\\P").count() + pattern.matches("(?i").count();
+    (50 + pattern.len() + 500 * classes).saturating_mul(times).min(MOST)
 }
 
-pub(super) fn find<'a>(_: &Context<'_>, args: &[Value<'a>]) -> Result<Value<'a>, Error> {
-    find_with(&illegal(text(&args[1])?)?, args)
+/// What all patterns that are written out in one expression may weigh when it is compiled.
+pub(crate) const COMPILED: usize = 400_000;
+
+/// Takes a pattern's weight from what is left, if that is enough.
+pub(crate) fn affords(left: &mut usize, pattern: &str) -> bool {
+    let rest = left.checked_sub(weight(pattern));
+    *left = rest.unwrap_or(*left);
+    rest.is_some()
+}
+
+pub(super) fn matches<'a>(context: &Context<'_>, args: &[Value<'a>]) -> Result<Value<'a>, Error> {
+    matches_with(&context.patterns.get(text(&args[1])?, context.work, "")?, args)
+}
+
+pub(super) fn find<'a>(context: &Context<'_>, args: &[Value<'a>]) -> Result<Value<'a>, Error> {
+    find_with(&context.patterns.get(text(&args[1])?, context.work, ILLEGAL)?, args)
 }
 
 pub(super) fn find_all<'a>(context: &Context<'_>, args: &[Value<'a>]) -> Result<Value<'a>, Error> {
-    find_all_with(context, &illegal(text(&args[1])?)?, args)
+    find_all_with(context, &context.patterns.get(text(&args[1])?, context.work, ILLEGAL)?, args)
 }
 
-fn illegal(pattern: &str) -> Result<Regex, Error> {
-    compile(pattern).map_err(|why| Error::new(format!("Illegal regex: error parsing regexp: {why}: `{pattern}`")))
-}
+const ILLEGAL: &str = "Illegal regex: ";
 
 pub(crate) fn matches_with<'a>(regex: &Regex, args: &[Value<'a>]) -> Result<Value<'a>, Error> {
     Ok(Value::Bool(regex.is_match(text(&args[0])?)))
@@ -156,10 +202,10 @@ fn escape(out: &mut String, escaped: char, in_class: bool) {
 
 /// Whether a brace begins a repetition: `3}`, `3,}`, `3,4}`.
 fn counts(rest: &str) -> bool {
-    let Some(end) = rest.find('}') else { return false };
-    let (low, high) = rest[..end].split_once(',').unwrap_or((&rest[..end], ""));
-    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-    !low.is_empty() && digits(low) && digits(high)
+    // Looking for the end behind anything else would take as long as the pattern is, for each of its braces.
+    let inside = rest.bytes().take_while(|b| b.is_ascii_digit() || *b == b',').count();
+    let (low, high) = rest[..inside].split_once(',').unwrap_or((&rest[..inside], ""));
+    rest[inside..].starts_with('}') && !low.is_empty() && !high.contains(',')
 }
 
 #[cfg(test)]

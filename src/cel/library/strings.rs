@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::core::{int, list, text};
 use super::{Context, Cost, Row, lists, printf, regex, row, url};
 use crate::error::Error;
-use crate::value::{Text, Value};
+use crate::value::{List, Text, Value};
 
 pub(super) const ROWS: &[Row] = &[
     row("charAt", Cost::One, char_at, &["string.(int) -> string"]),
@@ -82,10 +82,26 @@ fn boundaries(text: &str) -> Vec<usize> {
     text.char_indices().map(|(at, _)| at).chain([text.len()]).collect()
 }
 
-fn index_of<'a>(_: &Context<'_>, args: &[Value<'a>]) -> Result<Value<'a>, Error> {
+/// The first of the places where the wanted element stands, or -1.
+fn place<'a>(
+    context: &Context<'_>,
+    list: &List<'a>,
+    places: impl Iterator<Item = usize>,
+    wanted: &Value<'a>,
+) -> Result<Value<'a>, Error> {
+    for at in places {
+        if let Some(element) = list.get(at)
+            && element.equals(wanted, context.work)?
+        {
+            return Ok(Value::Int(at as i64));
+        }
+    }
+    Ok(Value::Int(-1))
+}
+
+fn index_of<'a>(context: &Context<'_>, args: &[Value<'a>]) -> Result<Value<'a>, Error> {
     if let (Value::List(list), [_, wanted]) = (&args[0], args) {
-        let found = list.iter().position(|element| element.equals(wanted));
-        return Ok(Value::Int(found.map_or(-1, |at| at as i64)));
+        return place(context, list, 0..list.len(), wanted);
     }
     let (text, part) = (text(&args[0])?, text(&args[1])?);
     let from = args.get(2).map_or(Ok(0), int)?;
@@ -98,10 +114,9 @@ fn index_of<'a>(_: &Context<'_>, args: &[Value<'a>]) -> Result<Value<'a>, Error>
     Ok(Value::Int(found.map_or(-1, |at| at as i64)))
 }
 
-fn last_index_of<'a>(_: &Context<'_>, args: &[Value<'a>]) -> Result<Value<'a>, Error> {
+fn last_index_of<'a>(context: &Context<'_>, args: &[Value<'a>]) -> Result<Value<'a>, Error> {
     if let (Value::List(list), [_, wanted]) = (&args[0], args) {
-        let found = (0..list.len()).rev().find(|at| list.get(*at).is_some_and(|element| element.equals(wanted)));
-        return Ok(Value::Int(found.map_or(-1, |at| at as i64)));
+        return place(context, list, (0..list.len()).rev(), wanted);
     }
     let (text, part) = (text(&args[0])?, text(&args[1])?);
     let bounds = boundaries(text);

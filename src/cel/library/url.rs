@@ -205,5 +205,5 @@ pub(super) fn query<'a>(_: &Context<'_>, args: &[Value<'a>]) -> Result<Value<'a>
         }
     }
     let entries = found.into_iter().map(|(key, values)| (Key::String(Text::from(key)), Value::from(values)));
-    Ok(Value::Map(Map::Owned(Arc::new(entries.collect()))))
+    Ok(Value::Map(Map::of(entries.collect())))
 }

@@ -2,10 +2,11 @@
 
 use proptest::prelude::*;
 
+use super::rows::on_a_small_stack;
 use crate::{Budget, Environment, Value, Variables};
 
-/// Compiles and runs whatever it is, on a stack as small as the server's threads have.
-fn survives(source: &str) {
+/// Compiles and runs whatever it is.
+pub(super) fn survives(source: &str) {
     let environment = Environment::new().with_dynamic("x").with_authorizer();
     if let Ok(program) = environment.compile(source) {
         let json = serde_json::json!({"a": [1, "b", {"c": null}], "b": 1.5});
@@ -111,7 +112,6 @@ proptest! {
 
 #[test]
 fn deep_expressions_fit_small_stacks() {
-    // Two mebibytes are what the runtime's threads have, and the request has used some of it.
     let deep = |open: &str, close: &str, count: usize| format!("{}x{}", open.repeat(count), close.repeat(count));
     let sources = [
         deep("(", ")", 62),
@@ -125,7 +125,5 @@ fn deep_expressions_fit_small_stacks() {
         format!("x{}", "[0].all(y, y)".repeat(60)),
         format!("x{}", " + x".repeat(245)),
     ];
-    let thread =
-        std::thread::Builder::new().stack_size(5 << 18).spawn(move || sources.iter().for_each(|s| survives(s)));
-    thread.unwrap().join().unwrap();
+    on_a_small_stack(move || sources.iter().for_each(|source| survives(source)));
 }

@@ -6,11 +6,14 @@ use super::json::same_keys;
 use super::{List, Value};
 use crate::error::Error;
 use crate::schema::DeclKind;
+use crate::work::{Work, all, any};
 
 impl Value<'_> {
-    /// `==`: numbers by what they count, containers by what is in them; values of different types are not equal.
-    pub fn equals(&self, other: &Value<'_>) -> bool {
-        match (self, other) {
+    /// `==`: numbers by what they count, containers by what is in them; values of different types are not equal. An error only when
+    /// there is too much to compare.
+    pub(crate) fn equals(&self, other: &Value<'_>, work: &Work) -> Result<bool, Error> {
+        work.take(1)?;
+        Ok(match (self, other) {
             (Value::Null, Value::Null) => true,
             (Value::Bool(a), Value::Bool(b)) => a == b,
             (Value::String(a), Value::String(b)) | (Value::Type(a), Value::Type(b)) => a == b,
@@ -20,12 +23,13 @@ impl Value<'_> {
             (Value::Int(_) | Value::Uint(_) | Value::Double(_), Value::Int(_) | Value::Uint(_) | Value::Double(_)) => {
                 numbers(self, other) == Some(Ordering::Equal)
             }
-            (Value::List(a), Value::List(b)) => lists_equal(a, b),
+            (Value::List(a), Value::List(b)) => lists_equal(a, b, work)?,
             (Value::Map(a), Value::Map(b)) => {
-                a.len() == b.len() && a.iter().all(|(key, value)| b.get(&key).is_some_and(|other| value.equals(&other)))
+                a.len() == b.len()
+                    && all(a.iter(), |(key, value)| b.get(&key).map_or(Ok(false), |other| value.equals(&other, work)))?
             }
             (Value::Optional(a), Value::Optional(b)) => match (a, b) {
-                (Some(a), Some(b)) => a.equals(b),
+                (Some(a), Some(b)) => a.equals(b, work)?,
                 (None, None) => true,
                 _ => false,
             },
@@ -38,11 +42,13 @@ impl Value<'_> {
             (Value::Check(a), Value::Check(b)) => a == b,
             (Value::Decision(a), Value::Decision(b)) => a == b,
             (Value::Struct(a), Value::Struct(b)) => {
-                let same = |(name, value): (_, &Value<'_>)| b.fields.get(name).is_some_and(|other| value.equals(other));
-                a.name == b.name && a.fields.len() == b.fields.len() && a.fields.iter().all(same)
+                let same = |(name, value): (_, &Value<'_>)| {
+                    b.fields.get(name).map_or(Ok(false), |other| value.equals(other, work))
+                };
+                a.name == b.name && a.fields.len() == b.fields.len() && all(&a.fields, same)?
             }
             _ => false,
-        }
+        })
     }
 
     /// `<` and its kin.
@@ -93,15 +99,17 @@ fn whole(value: &Value<'_>) -> Option<i128> {
 }
 
 /// Sets and lists of type map do not know an order.
-fn lists_equal(a: &List<'_>, b: &List<'_>) -> bool {
+fn lists_equal(a: &List<'_>, b: &List<'_>, work: &Work) -> Result<bool, Error> {
     if a.len() != b.len() {
-        return false;
+        return Ok(false);
     }
     match a.declared().map(|decl| &decl.kind) {
-        Some(DeclKind::List { set: true, .. }) => a.iter().all(|element| b.iter().any(|other| element.equals(&other))),
-        Some(DeclKind::List { keys, .. }) if !keys.is_empty() => {
-            a.iter().all(|element| b.iter().any(|other| same_keys(&element, &other, keys) && element.equals(&other)))
+        Some(DeclKind::List { set: true, .. }) => {
+            all(a.iter(), |element| any(b.iter(), |other| element.equals(&other, work)))
         }
-        _ => a.iter().zip(b.iter()).all(|(a, b)| a.equals(&b)),
+        Some(DeclKind::List { keys, .. }) if !keys.is_empty() => all(a.iter(), |element| {
+            any(b.iter(), |other| Ok(same_keys(&element, &other, keys, work)? && element.equals(&other, work)?))
+        }),
+        _ => all(a.iter().zip(b.iter()), |(a, b)| a.equals(&b, work)),
     }
 }

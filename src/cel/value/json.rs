@@ -6,23 +6,31 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::{Key, Text, Value};
+use crate::error::Error;
 use crate::schema::{DeclKind, DeclType};
+use crate::work::{Work, all, any};
 
 /// A list.
 #[derive(Clone, Debug)]
 pub enum List<'a> {
     /// A view, with the list's declaration.
     Json(&'a [Json], Option<&'a DeclType>),
-    /// Made by the expression.
-    Owned(Arc<Vec<Value<'a>>>),
+    /// Made by the expression; and how deep it is (see [`Value::depth`]).
+    Owned(Arc<Vec<Value<'a>>>, u16),
 }
 
 impl<'a> List<'a> {
+    /// A list that the expression makes.
+    pub(crate) fn of(elements: Vec<Value<'a>>) -> List<'a> {
+        let depth = deepest(&elements);
+        List::Owned(Arc::new(elements), depth)
+    }
+
     /// How many elements there are.
     pub fn len(&self) -> usize {
         match self {
             List::Json(elements, _) => elements.len(),
-            List::Owned(elements) => elements.len(),
+            List::Owned(elements, _) => elements.len(),
         }
     }
 
@@ -38,7 +46,7 @@ impl<'a> List<'a> {
                 let element = decl.and_then(DeclType::element);
                 elements.get(at).map(|json| Value::json(json, element))
             }
-            List::Owned(elements) => elements.get(at).cloned(),
+            List::Owned(elements, _) => elements.get(at).cloned(),
         }
     }
 
@@ -51,44 +59,53 @@ impl<'a> List<'a> {
     pub(super) fn declared(&self) -> Option<&'a DeclType> {
         match self {
             List::Json(_, decl) => *decl,
-            List::Owned(_) => None,
+            List::Owned(..) => None,
         }
     }
 
     /// This list and then the other. Lists that the schema declares sets or maps are joined as such: elements of the
     /// other that are here already take their place.
-    pub(crate) fn plus(&self, other: &List<'a>) -> List<'a> {
+    pub(crate) fn plus(&self, other: &List<'a>, work: &Work) -> Result<List<'a>, Error> {
+        work.take(self.len().saturating_add(other.len()))?;
         let mut elements: Vec<Value<'a>> = self.iter().collect();
         match self.declared().map(|decl| &decl.kind) {
             Some(DeclKind::List { set: true, .. }) => {
                 for element in other.iter() {
-                    if !elements.iter().any(|have| have.equals(&element)) {
+                    if !any(&elements, |have| have.equals(&element, work))? {
                         elements.push(element);
                     }
                 }
             }
             Some(DeclKind::List { keys, .. }) if !keys.is_empty() => {
                 for element in other.iter() {
-                    match elements.iter().position(|have| same_keys(have, &element, keys)) {
-                        Some(at) => elements[at] = element,
-                        None => elements.push(element),
-                    }
+                    let mut at = 0;
+                    let same = any(&elements, |have| {
+                        at += 1;
+                        same_keys(have, &element, keys, work)
+                    })?;
+                    if same { elements[at - 1] = element } else { elements.push(element) }
                 }
             }
             _ => elements.extend(other.iter()),
         }
-        List::Owned(Arc::new(elements))
+        Ok(List::of(elements))
     }
 }
 
 /// Whether two elements of a list of type map are the same one.
-pub(super) fn same_keys(one: &Value<'_>, other: &Value<'_>, keys: &[String]) -> bool {
-    let (Value::Map(one), Value::Map(other)) = (one, other) else { return false };
-    keys.iter().all(|key| match (one.get_raw(key), other.get_raw(key)) {
-        (Some(one), Some(other)) => one.equals(&other),
-        (None, None) => true,
-        _ => false,
+pub(super) fn same_keys(one: &Value<'_>, other: &Value<'_>, keys: &[String], work: &Work) -> Result<bool, Error> {
+    work.take(1)?;
+    let (Value::Map(one), Value::Map(other)) = (one, other) else { return Ok(false) };
+    all(keys, |key| match (one.get_raw(key), other.get_raw(key)) {
+        (Some(one), Some(other)) => one.equals(&other, work),
+        (None, None) => Ok(true),
+        _ => Ok(false),
     })
+}
+
+/// The depth of what holds these values.
+pub(super) fn deepest<'v, 'a: 'v>(values: impl IntoIterator<Item = &'v Value<'a>>) -> u16 {
+    values.into_iter().map(Value::depth).max().unwrap_or_default().saturating_add(1)
 }
 
 /// A map, or an object whose fields are declared.
@@ -96,16 +113,22 @@ pub(super) fn same_keys(one: &Value<'_>, other: &Value<'_>, keys: &[String]) -> 
 pub enum Map<'a> {
     /// A view, with the map's or object's declaration.
     Json(&'a serde_json::Map<String, Json>, Option<&'a DeclType>),
-    /// Made by the expression.
-    Owned(Arc<BTreeMap<Key<'a>, Value<'a>>>),
+    /// Made by the expression; and how deep it is (see [`Value::depth`]).
+    Owned(Arc<BTreeMap<Key<'a>, Value<'a>>>, u16),
 }
 
 impl<'a> Map<'a> {
+    /// A map that the expression makes.
+    pub(crate) fn of(entries: BTreeMap<Key<'a>, Value<'a>>) -> Map<'a> {
+        let depth = deepest(entries.values());
+        Map::Owned(Arc::new(entries), depth)
+    }
+
     /// How many entries there are.
     pub fn len(&self) -> usize {
         match self {
             Map::Json(fields, _) => fields.len(),
-            Map::Owned(entries) => entries.len(),
+            Map::Owned(entries, _) => entries.len(),
         }
     }
 
@@ -119,7 +142,7 @@ impl<'a> Map<'a> {
         match (self, key) {
             (Map::Json(..), Value::String(name)) => self.get_str(name),
             (Map::Json(..), _) => None,
-            (Map::Owned(entries), key) => entries.get(&Key::of(key)?).cloned(),
+            (Map::Owned(entries, _), key) => entries.get(&Key::of(key)?).cloned(),
         }
     }
 
@@ -133,7 +156,7 @@ impl<'a> Map<'a> {
                 }
                 _ => self.get_raw(name),
             },
-            Map::Owned(entries) => entries.get(&Key::String(Text::Borrowed(name))).cloned(),
+            Map::Owned(entries, _) => entries.get(&Key::String(Text::Borrowed(name))).cloned(),
         }
     }
 
@@ -162,7 +185,7 @@ impl<'a> Map<'a> {
                     Box::new(fields.iter().map(move |(name, json)| (Value::from(&**name), Value::json(json, element))))
                 }
             },
-            Map::Owned(entries) => Box::new(entries.iter().map(|(key, value)| (key.value(), value.clone()))),
+            Map::Owned(entries, _) => Box::new(entries.iter().map(|(key, value)| (key.value(), value.clone()))),
         }
     }
 

@@ -2,6 +2,8 @@
 //! where one of the fields it is about has changed, because a change of the spec may leave a status behind that breaks it
 //! until the controller has seen the change.
 
+use std::collections::HashSet;
+
 use api::validation::field::ErrorList;
 use serde_json::{Value, json};
 
@@ -72,16 +74,14 @@ pub(super) fn validate(new: &Value, old: &Value, errors: &mut ErrorList) {
 }
 
 fn uncounted(status: &At, errors: &mut ErrorList) {
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen = HashSet::new();
     let all = status.get("uncountedTerminatedPods");
     for list in ["succeeded", "failed"] {
         for uid in all.each(list) {
             if uid.is_empty() {
                 uid.invalid(errors, "must not be empty");
-            } else if seen.contains(&uid.str()) {
+            } else if !seen.insert(uid.str()) {
                 uid.duplicate(errors);
-            } else {
-                seen.push(uid.str());
             }
         }
     }

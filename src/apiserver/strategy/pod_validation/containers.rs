@@ -1,5 +1,7 @@
 //! What is asked of the containers of a pod: those that run, those that come before, those that are added.
 
+use std::collections::HashSet;
+
 use api::validation::field::{Error, ErrorList};
 use api::validation::{dns1123_label, port_name, port_number};
 use serde_json::Value;
@@ -41,14 +43,14 @@ fn running(spec: &At, context: &Context, errors: &mut ErrorList) {
         spec.get("containers").required(errors, "");
         return;
     }
-    let mut names: Vec<&str> = Vec::new();
+    let mut names = HashSet::new();
     for container in spec.each("containers") {
         common(&container, context, errors);
         unique(&container, &mut names, errors);
         handlers::validate(&container, context, errors);
         restart_policy(&container, errors);
     }
-    let mut taken = Vec::new();
+    let mut taken = HashSet::new();
     spec.each("containers").for_each(|container| host_ports(&container, &mut taken, errors));
 }
 
@@ -72,7 +74,7 @@ fn initial(spec: &At, context: &Context, errors: &mut ErrorList) {
         }
         // They run one by one. Upstream calls each the first.
         if let Some(first) = spec.each("initContainers").next() {
-            host_ports(&first.with(container.value()), &mut Vec::new(), errors);
+            host_ports(&first.with(container.value()), &mut HashSet::new(), errors);
         }
         if sidecar {
             handlers::validate(&container, context, errors);
@@ -117,7 +119,7 @@ fn ephemeral(spec: &At, context: &Context, errors: &mut ErrorList) {
     }
 }
 
-fn names_of<'v>(spec: &At<'_, 'v>, list: &str) -> Vec<&'v str> {
+fn names_of<'v>(spec: &At<'_, 'v>, list: &str) -> HashSet<&'v str> {
     spec.items(list).iter().map(|container| container.text("name")).collect()
 }
 
@@ -143,27 +145,23 @@ pub(super) fn image_padding(container: &At, errors: &mut ErrorList) {
     }
 }
 
-fn unique<'v>(container: &At<'_, 'v>, names: &mut Vec<&'v str>, errors: &mut ErrorList) {
+fn unique<'v>(container: &At<'_, 'v>, names: &mut HashSet<&'v str>, errors: &mut ErrorList) {
     let name = container.text("name");
-    if names.contains(&name) {
+    if !names.insert(name) {
         errors.push(Error::duplicate(&container.get("name").path(), name));
-    } else {
-        names.push(name);
     }
 }
 
 fn ports(container: &At, errors: &mut ErrorList) {
-    let mut names: Vec<&str> = Vec::new();
+    let mut names = HashSet::new();
     for port in container.each("ports") {
         let name = port.get("name");
         if !name.is_empty() {
             let complaints = port_name(name.str());
             if !complaints.is_empty() {
                 name.complain(errors, complaints);
-            } else if names.contains(&name.str()) {
+            } else if !names.insert(name.str()) {
                 name.duplicate(errors);
-            } else {
-                names.push(name.str());
             }
         }
         let number = port.get("containerPort");
@@ -179,7 +177,7 @@ fn ports(container: &At, errors: &mut ErrorList) {
 }
 
 /// A port of the node is one container's.
-fn host_ports(container: &At, taken: &mut Vec<String>, errors: &mut ErrorList) {
+fn host_ports(container: &At, taken: &mut HashSet<String>, errors: &mut ErrorList) {
     for port in container.each("ports") {
         let number = port.int("hostPort").unwrap_or(0);
         if number == 0 {
@@ -189,34 +187,34 @@ fn host_ports(container: &At, taken: &mut Vec<String>, errors: &mut ErrorList) {
         if taken.contains(&place) {
             errors.push(Error::duplicate(&port.get("hostPort").path(), place));
         } else {
-            taken.push(place);
+            taken.insert(place);
         }
     }
 }
 
 fn mounts(container: &At, context: &Context, errors: &mut ErrorList) {
     let devices = container.items("volumeDevices");
-    let mut places: Vec<&str> = Vec::new();
+    let mut places = HashSet::new();
+    let (device_names, device_places) = (texts(devices, "name"), texts(devices, "devicePath"));
     let list = container.get("volumeMounts");
     for mount in container.each("volumeMounts") {
         let (name, place) = (mount.get("name"), mount.get("mountPath"));
         if name.is_empty() {
             name.required(errors, "");
         }
-        if !context.volumes.iter().any(|(volume, _)| *volume == name.str()) {
+        if !context.volumes.contains_key(name.str()) {
             name.not_found(errors);
         }
         if place.is_empty() {
             place.required(errors, "");
         }
-        if places.contains(&place.str()) {
+        if !places.insert(place.str()) {
             place.invalid(errors, "must be unique");
         }
-        places.push(place.str());
-        if devices.iter().any(|device| text(device, "name") == name.str()) {
+        if device_names.contains(name.str()) {
             name.invalid(errors, "must not already exist in volumeDevices");
         }
-        if devices.iter().any(|device| text(device, "devicePath") == place.str()) {
+        if device_places.contains(place.str()) {
             place.invalid(errors, "must not already exist as a path in volumeDevices");
         }
         // These complaints name the list, not its element.
@@ -266,10 +264,11 @@ fn read_only_below(mount: &At, at: &At, errors: &mut ErrorList) {
 
 fn devices(container: &At, context: &Context, errors: &mut ErrorList) {
     let mounts = container.items("volumeMounts");
-    let (mut names, mut places): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+    let (mut names, mut places) = (HashSet::new(), HashSet::new());
+    let (mount_names, mount_places) = (texts(mounts, "name"), texts(mounts, "mountPath"));
     for device in container.each("volumeDevices") {
         let (name, place) = (device.get("name"), device.get("devicePath"));
-        let volume = context.volumes.iter().find(|(volume, _)| *volume == name.str());
+        let volume = context.volumes.get(name.str());
         if name.is_empty() {
             name.required(errors, "");
         }
@@ -278,7 +277,7 @@ fn devices(container: &At, context: &Context, errors: &mut ErrorList) {
         }
         match volume {
             None => name.not_found(errors),
-            Some((_, volume)) if volume.get("persistentVolumeClaim").or(volume.get("ephemeral")).is_none() => {
+            Some(volume) if volume.get("persistentVolumeClaim").or(volume.get("ephemeral")).is_none() => {
                 let why = "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode";
                 name.invalid(errors, why);
             }
@@ -293,34 +292,34 @@ fn devices(container: &At, context: &Context, errors: &mut ErrorList) {
         if place.str().split('/').any(|step| step == "..") {
             place.invalid(errors, "can not contain backsteps ('..')");
         } else {
-            places.push(place.str());
+            places.insert(place.str());
         }
-        if mounts.iter().any(|mount| text(mount, "name") == name.str()) {
+        if mount_names.contains(name.str()) {
             name.invalid(errors, "must not already exist in volumeMounts");
         }
-        if mounts.iter().any(|mount| text(mount, "mountPath") == place.str()) {
+        if mount_places.contains(place.str()) {
             place.invalid(errors, "must not already exist as a path in volumeMounts");
         }
         if !name.is_empty() {
-            names.push(name.str());
+            names.insert(name.str());
         }
     }
 }
 
-fn text<'v>(value: &'v Value, field: &str) -> &'v str {
-    value.get(field).and_then(Value::as_str).unwrap_or_default()
+/// What a field of the elements says.
+fn texts<'v>(elements: &'v [Value], field: &str) -> HashSet<&'v str> {
+    elements.iter().map(|element| element.get(field).and_then(Value::as_str).unwrap_or_default()).collect()
 }
 
 /// What a change of resources means for the running container.
 fn resize_policy(container: &At, context: &Context, errors: &mut ErrorList) {
     let list = container.get("resizePolicy");
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen = HashSet::new();
     for policy in container.each("resizePolicy") {
         let (resource, restart) = (policy.text("resourceName"), policy.text("restartPolicy"));
-        if seen.contains(&resource) {
+        if !seen.insert(resource) {
             errors.push(Error::duplicate(&policy.path(), resource));
         }
-        seen.push(resource);
         for (value, all) in [(resource, ["cpu", "memory"]), (restart, ["NotRequired", "RestartContainer"])] {
             if value.is_empty() {
                 list.required(errors, "");

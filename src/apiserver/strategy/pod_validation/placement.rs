@@ -1,5 +1,7 @@
 //! Where pods may run: affinity, tolerations, spreading.
 
+use std::collections::HashSet;
+
 use api::validation::field::{Error, ErrorList};
 use api::validation::{dns1123_label, dns1123_subdomain, label_value, qualified_name};
 
@@ -176,7 +178,7 @@ pub(in crate::strategy) fn tolerations(spec: &At, errors: &mut ErrorList) {
 
 /// Complaints about a node's taints, in the place upstream names.
 pub(in crate::strategy) fn taints(taints: &At, list: &str, errors: &mut ErrorList) {
-    let mut seen: Vec<(&str, &str)> = Vec::new();
+    let mut seen = HashSet::new();
     for taint in taints.each(list) {
         let (key, value, effect) = (taint.get("key"), taint.get("value"), taint.get("effect"));
         key.complain(errors, qualified_name(key.str()));
@@ -186,13 +188,11 @@ pub(in crate::strategy) fn taints(taints: &At, list: &str, errors: &mut ErrorLis
         }
         taint.check(&[("effect", Rule::OneOf(&EFFECTS))], errors);
         let pair = (key.str(), effect.str());
-        if seen.contains(&pair) {
+        if !seen.insert(pair) {
             let mut error = Error::duplicate(&taint.path(), taint.as_upstream("Taint"));
             error.detail = "taints must be unique by key and effect pair".to_owned();
             errors.push(error);
-            continue;
         }
-        seen.push(pair);
     }
 }
 

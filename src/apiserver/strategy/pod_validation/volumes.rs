@@ -1,5 +1,7 @@
 //! The volumes of a pod.
 
+use std::collections::{HashMap, HashSet};
+
 use api::validation::field::{Error, ErrorList};
 use api::validation::{dns1123_label, dns1123_subdomain};
 use serde_json::Value;
@@ -10,9 +12,9 @@ use crate::strategy::at::{At, Rule};
 use crate::strategy::storage;
 
 /// Checks the volumes; returns those that are sound, by name. `pod` is the name of the pod, if it has one yet.
-pub(super) fn validate<'v>(spec: &At<'_, 'v>, pod: &str, errors: &mut ErrorList) -> Vec<(&'v str, &'v Value)> {
-    let mut sound: Vec<(&str, &Value)> = Vec::new();
-    let made: Vec<String> = spec
+pub(super) fn validate<'v>(spec: &At<'_, 'v>, pod: &str, errors: &mut ErrorList) -> HashMap<&'v str, &'v Value> {
+    let mut sound = HashMap::new();
+    let made: HashSet<String> = spec
         .items("volumes")
         .iter()
         .filter(|volume| !pod.is_empty() && volume.get("ephemeral").is_some())
@@ -26,14 +28,14 @@ pub(super) fn validate<'v>(spec: &At<'_, 'v>, pod: &str, errors: &mut ErrorList)
             "" => name.required(errors, ""),
             text => name.complain(errors, dns1123_label(text)),
         }
-        if sound.iter().any(|(other, _)| *other == name.str()) {
+        if sound.contains_key(name.str()) {
             name.duplicate(errors);
         }
         if errors.len() == before {
-            sound.push((name.str(), volume.value()));
+            sound.insert(name.str(), volume.value());
         }
         let claim = volume.get("persistentVolumeClaim.claimName");
-        if claim.is_set() && made.iter().any(|made| made == claim.str()) {
+        if claim.is_set() && made.contains(claim.str()) {
             claim.invalid(errors, "must not reference a PVC that gets created for an ephemeral volume");
         }
     }

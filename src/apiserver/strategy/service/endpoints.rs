@@ -1,5 +1,7 @@
 //! What is asked of those who answer for a service: Endpoints and EndpointSlices.
 
+use std::collections::HashSet;
+
 use api::validation::field::{Error, ErrorList};
 use api::validation::{
     dns1123_label, dns1123_subdomain, fully_qualified_domain, ip, label_value, port_number, qualified_name,
@@ -126,16 +128,15 @@ fn slice_ports(root: &At, errors: &mut ErrorList) {
         root.get("ports").too_many(errors, 20_000);
         return;
     }
-    let mut names: Vec<&str> = Vec::new();
+    let mut names = HashSet::new();
     for port in root.each("ports") {
         let name = port.get("name");
         if !name.is_empty() {
             name.complain(errors, dns1123_label(name.str()));
         }
-        if names.contains(&name.str()) {
+        if !names.insert(name.str()) {
             name.duplicate(errors);
         }
-        names.push(name.str());
         if !PROTOCOLS.contains(&port.text("protocol")) {
             port.get("protocol").unsupported(errors, &PROTOCOLS);
         }

@@ -1,5 +1,7 @@
 //! What is asked of services. Addresses and ports that are still to be given out are not asked for.
 
+use std::collections::HashSet;
+
 use api::validation::field::{Error, ErrorList};
 use api::validation::{dns1123_label, dns1123_subdomain, ip, port_number, qualified_name};
 use serde_json::{Value, json};
@@ -28,7 +30,7 @@ pub(super) fn service(object: &Value, errors: &mut ErrorList) {
     if kind == "ExternalName" {
         external_name(&spec, errors);
     }
-    let mut names: Vec<&str> = Vec::new();
+    let mut names = HashSet::new();
     for port in spec.each("ports") {
         service_port(&port, spec.items("ports").len() > 1, &mut names, errors);
     }
@@ -90,16 +92,15 @@ fn external_name(spec: &At, errors: &mut ErrorList) {
     }
 }
 
-fn service_port<'v>(port: &At<'_, 'v>, several: bool, names: &mut Vec<&'v str>, errors: &mut ErrorList) {
+fn service_port<'v>(port: &At<'_, 'v>, several: bool, names: &mut HashSet<&'v str>, errors: &mut ErrorList) {
     let name = port.get("name");
     if several && name.is_empty() {
         name.required(errors, "");
     } else if !name.is_empty() {
         name.complain(errors, dns1123_label(name.str()));
-        if names.contains(&name.str()) {
+        if !names.insert(name.str()) {
             name.duplicate(errors);
         }
-        names.push(name.str());
     }
     port.get("port").number(port_number, errors);
     port.check(&[("protocol", Rule::OneOf(&["SCTP", "TCP", "UDP"]))], errors);
@@ -224,23 +225,21 @@ fn ports(spec: &At, errors: &mut ErrorList) {
             port.get("nodePort").forbidden(errors, "may not be used when `type` is 'ClusterIP'");
         }
     }
-    let mut on_nodes = Vec::new();
+    let mut on_nodes = HashSet::new();
     for port in spec.each("ports").filter(|port| node_port(port) != 0) {
         let place = (port.text("protocol"), node_port(&port));
-        if on_nodes.contains(&place) {
+        if !on_nodes.insert(place) {
             port.get("nodePort").duplicate(errors);
         }
-        on_nodes.push(place);
     }
-    let mut own = Vec::new();
+    let mut own = HashSet::new();
     for port in spec.each("ports") {
         let place = (port.text("protocol"), port.int("port").unwrap_or(0));
-        if own.contains(&place) {
+        if !own.insert(place) {
             // Shown as upstream shows it, by the names the fields have in Go.
             let shown = json!({"Name": "", "Protocol": place.0, "AppProtocol": null, "Port": place.1, "TargetPort": 0, "NodePort": 0});
             errors.push(Error::duplicate(&port.path(), shown));
         }
-        own.push(place);
     }
 }
 
