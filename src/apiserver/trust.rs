@@ -218,9 +218,16 @@ pub(crate) fn explain(error: &Error) -> String {
             untrusted("certificate has expired or is not yet valid: current time is before its beginning")
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
-            let names: Vec<&str> = presented.iter().map(|name| shown_name(name)).collect();
+            // Of a certificate's names only those of the kind that is asked for are told.
+            let kind = if matches!(expected, ServerName::IpAddress(_)) { "IpAddress" } else { "DnsName" };
+            let of_kind = presented.iter().filter(|name| name.starts_with(kind));
+            let names: Vec<&str> = of_kind.map(|name| shown_name(name)).collect();
+            let is_address = kind == "IpAddress";
             let expected = expected.to_str();
             match names.is_empty() {
+                true if is_address => untrusted(&format!(
+                    "cannot validate certificate for {expected} because it doesn't contain any IP SANs"
+                )),
                 true => untrusted(&format!("certificate is not valid for any names, but wanted to match {expected}")),
                 false => untrusted(&format!("certificate is valid for {}, not {expected}", names.join(", "))),
             }

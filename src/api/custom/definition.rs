@@ -271,6 +271,12 @@ impl Definition {
         self.versions.len() > 1 && (matches!(self.conversion, Conversion::Webhook(_)) || has_defaults())
     }
 
+    /// Whether it has the version: `group/version`.
+    pub fn names(&self, api_version: &str) -> bool {
+        let number = api_version.strip_prefix(&*self.group).and_then(|rest| rest.strip_prefix('/'));
+        number.is_some_and(|number| self.versions.iter().any(|known| *known.name == *number))
+    }
+
     fn api_version(&self, version: &str) -> String {
         format!("{}/{version}", self.group)
     }
@@ -287,6 +293,11 @@ impl Definition {
             .collect();
         if foreign.is_empty() {
             return Ok(objects);
+        }
+        // As upstream: what was stored in a version that the definition has no more cannot be read.
+        if let Some(stray) = foreign.iter().map(|at| objects[*at].text("apiVersion")).find(|said| !self.names(said)) {
+            let why = format!("request to convert CR from an invalid group/version: {stray}");
+            return Err(Status::failure(500, "", why));
         }
         if let Conversion::Webhook(webhook) = &self.conversion {
             let asked = foreign.iter().map(|at| objects[*at].clone()).collect();

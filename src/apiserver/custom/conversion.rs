@@ -1,17 +1,21 @@
 //! Conversion by webhook: objects go out in one ConversionReview and come back in another version, otherwise themselves.
 
+mod answer;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::Status;
 use api::custom::{Conversion, Convert};
-use api::quote::{go_type, quote};
+use api::json::Limits;
+use api::quote::go_type;
 use api::validation::field::Path;
 use api::validation::{validate_annotations, validate_labels};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::Registry;
@@ -89,7 +93,7 @@ impl Convert for Converter {
                 let failure = outcome.as_ref().err().map(|failure| failure.kind);
                 let versions = (some[0].text("apiVersion"), &*api_version);
                 self.counters.observe(&self.definition, versions, failure, began.elapsed());
-                converted.extend(outcome.map_err(|failure| failure.status(&some[0]))?);
+                converted.extend(outcome.map_err(|failure| failure.status(some))?);
             }
             Ok(converted)
         }
@@ -101,27 +105,46 @@ impl Convert for Converter {
 struct Failure {
     /// As metrics call it.
     kind: &'static str,
-    /// What follows `conversion webhook for … `.
-    why: String,
+    /// The object it is about, of those that were to be converted.
+    at: usize,
+    /// What follows `conversion webhook for … `; upstream says some things without that.
+    why: Result<String, String>,
 }
 
 impl Failure {
     fn call(why: impl std::fmt::Display) -> Self {
-        Self { kind: "conversion_webhook_call_failure", why: format!("failed: {why}") }
+        Self { kind: "conversion_webhook_call_failure", at: 0, why: Ok(format!("failed: {why}")) }
     }
 
     fn malformed(why: impl std::fmt::Display) -> Self {
-        Self { kind: "conversion_webhook_malformed_response_failure", why: format!("failed: {why}") }
+        Self { kind: "conversion_webhook_malformed_response_failure", at: 0, why: Ok(format!("failed: {why}")) }
     }
 
-    /// As clients see it. `object` is the first of those that were to be converted.
-    fn status(self, object: &Value) -> Status {
-        let said = object.text("apiVersion");
-        let (group, version) = said.split_once('/').unwrap_or(("", said));
-        let what = format!("{group}/{version}, Kind={}", object.text("kind"));
-        // Upstream has no reason for it.
-        Status::failure(500, "", format!("conversion webhook for {what} {}", self.why))
+    fn partial(answered: usize, asked: usize) -> Self {
+        let why = format!("returned {answered} objects, expected {asked}");
+        Self { kind: "conversion_webhook_partial_response_failure", at: 0, why: Ok(why) }
     }
+
+    /// Of an object, in the words for one alone: upstream sends each alone.
+    fn invalid(at: usize, why: Result<String, String>) -> Self {
+        let why = why.map(|why| format!("returned invalid {why}"));
+        Self { kind: "conversion_webhook_invalid_converted_object_failure", at, why }
+    }
+
+    /// As clients see it.
+    fn status(self, objects: &[Value]) -> Status {
+        let object = &objects[self.at];
+        let what = kind_of(object.text("apiVersion"), object.text("kind"));
+        let why = self.why.map_or_else(|bare| bare, |why| format!("conversion webhook for {what} {why}"));
+        // Upstream has no reason for it.
+        Status::failure(500, "", why)
+    }
+}
+
+/// As Go shows it.
+fn kind_of(api_version: &str, kind: &str) -> String {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    format!("{group}/{version}, Kind={kind}")
 }
 
 impl Converter {
@@ -135,89 +158,65 @@ impl Converter {
             "request": { "uid": uid, "desiredAPIVersion": to, "objects": objects },
         });
         let answer = target.post(Bytes::from(question.to_string()), TIMEOUT).await.map_err(Failure::call)?;
-        let answer: Value = serde_json::from_slice(&answer).map_err(Failure::call)?;
-        let converted = check(answer, review, &uid).map_err(Failure::malformed)?;
+        let converted = answer::converted(&answer, review, &uid)?;
         if converted.len() != objects.len() {
-            return Err(Failure {
-                kind: "conversion_webhook_partial_response_failure",
-                why: format!("returned {} objects, expected {}", converted.len(), objects.len()),
-            });
+            return Err(Failure::partial(converted.len(), objects.len()));
         }
         let pairs = objects.iter().zip(converted).enumerate();
-        let restored = pairs.map(|(at, (original, converted))| {
-            restore(original, converted, to).map_err(|(what, why)| Failure {
-                kind: "conversion_webhook_invalid_converted_object_failure",
-                why: match objects.len() {
-                    1 => format!("returned invalid {what}: {why}"),
-                    _ => format!("returned invalid converted {what} at index {at}: {why}"),
-                },
-            })
+        let restored = pairs.map(|(at, (original, raw))| {
+            let converted = object(&raw).map_err(|bare| Failure::invalid(at, Err(bare)))?;
+            restore(original, converted, to).map_err(|why| Failure::invalid(at, Ok(why)))
         });
         restored.collect()
     }
 }
 
-/// The converted objects of an answer, or what is wrong with it.
-fn check(mut answer: Value, review: &str, uid: &str) -> Result<Vec<Value>, String> {
-    // In its first version nobody looked at what was answered.
-    let strict = review == "v1";
-    if strict && (answer.text("apiVersion"), answer.text("kind")) != ("apiextensions.k8s.io/v1", "ConversionReview") {
-        let said = answer.text("apiVersion");
-        let (group, version) = said.split_once('/').unwrap_or(("", said));
-        let kind = answer.text("kind");
-        let got = format!("{group}/{version}, Kind={kind}");
-        return Err(format!("expected webhook response of apiextensions.k8s.io/v1, Kind=ConversionReview, got {got}"));
+/// A converted object as it was written, or why it is none.
+fn object(raw: &RawValue) -> Result<Value, String> {
+    let text = raw.get();
+    if text == "null" {
+        return Err("unexpected end of JSON input".into());
     }
-    let response = answer.at("response").ok_or("no response provided")?;
-    if strict && response.text("uid") != uid {
-        let said = quote(response.text("uid"));
-        return Err(format!("expected response.uid={}, got {said}", quote(uid)));
+    if !text.starts_with('{') {
+        return Err(answer::mistyped(raw, "value of type map[string]interface {}"));
     }
-    let result = response.at("result").unwrap_or(&Value::Null);
-    if result.text("status") != "Success" {
-        return Err(match result.text("message") {
-            "" => format!("response.result.status was '{}', not 'Success'", result.text("status")),
-            message => message.to_owned(),
-        });
+    let limits = Limits { bytes: usize::MAX, ..Limits::default() };
+    let value = api::json::read(text.as_bytes(), limits).map_err(|error| error.to_string())?.value;
+    // To Go it has no kind either where its version cannot be read.
+    if value.text("kind").is_empty() || value.text("apiVersion").matches('/').count() > 1 {
+        return Err(format!("Object 'Kind' is missing in '{text}'"));
     }
-    match answer.cut("response.convertedObjects") {
-        Some(Value::Array(converted)) => Ok(converted),
-        _ => Ok(Vec::new()),
-    }
+    Ok(value)
 }
 
 /// A converted object stays the object it was: its metadata may differ in labels and annotations alone. An error says of
 /// what it complains, and why.
-fn restore(original: &Value, mut converted: Value, to: &str) -> Result<Value, (&'static str, String)> {
-    let object = |why: String| ("object", why);
+fn restore(original: &Value, mut converted: Value, to: &str) -> Result<Value, String> {
     if converted.text("apiVersion") != to {
         let received = converted.text("apiVersion");
-        return Err(object(format!("invalid groupVersion (expected {to}, received {received})")));
+        return Err(format!("object at index 0: invalid groupVersion (expected {to}, received {received})"));
     }
     let both = |field: &str| (original.text(field).to_owned(), converted.text(field).to_owned());
     let (expected, received) = both("kind");
     if expected != received {
-        return Err(object(format!("invalid kind (expected {expected}, received {received})")));
+        return Err(format!("object at index 0: invalid kind (expected {expected}, received {received})"));
     }
     for (field, name) in [("metadata.name", "name"), ("metadata.namespace", "namespace"), ("metadata.uid", "UID")] {
         let (before, after) = both(field);
         if before != after {
-            return Err(object(format!("must have the same {name}: {before} != {after}")));
+            return Err(format!("object: must have the same {name}: {before} != {after}"));
         }
     }
     let said = match converted.get_mut("metadata").map(Value::take) {
         Some(Value::Object(said)) => said,
-        other => {
-            let why = match other {
-                None => "missing metadata in converted object".to_owned(),
-                Some(other) => format!("invalid metadata of type {} in converted object", go_type(&other)),
-            };
-            return Err(("metadata", why));
+        None => return Err("metadata: missing metadata in converted object".into()),
+        Some(other) => {
+            return Err(format!("metadata: invalid metadata of type {} in converted object", go_type(&other)));
         }
     };
     let mut metadata = original["metadata"].clone();
     for field in ["labels", "annotations"] {
-        let new = spoken(&said, field, &metadata).map_err(|why| ("metadata", why))?;
+        let new = spoken(&said, field, &metadata).map_err(|why| format!("metadata: {why}"))?;
         metadata.put_or_remove(field, new);
     }
     converted["metadata"] = metadata;
@@ -228,6 +227,7 @@ fn restore(original: &Value, mut converted: Value, to: &str) -> Result<Value, (&
 fn spoken(said: &Map<String, Value>, field: &str, before: &Value) -> Result<Option<Value>, String> {
     let new = match said.get(field) {
         None | Some(Value::Null) => return Ok(None),
+        Some(Value::Object(new)) if new.is_empty() => return Ok(None),
         Some(Value::Object(new)) => new,
         Some(other) => return Err(format!("invalid metadata.{field} of type {} in converted object", go_type(other))),
     };

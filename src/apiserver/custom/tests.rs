@@ -159,6 +159,9 @@ async fn status_and_scale_are_apart() {
     let refused = patch("/status", json!({ "status": { "replicas": "x" } })).await;
     assert_eq!(refused.code, 422);
     assert_eq!(refused.json()["details"]["causes"][0]["field"], "status.replicas");
+    let unscaled = merge.get(&format!("{CRON_TABS}/a/scale")).await;
+    let why = "Internal error occurred: the spec replicas field \".spec.replicas\" does not exist";
+    assert_eq!((unscaled.code, &unscaled.json()["message"]), (500, &json!(why)));
     let scaled = patch("/scale", json!({ "spec": { "replicas": 3 } })).await.json();
     assert_eq!(
         (&scaled["kind"], &scaled["spec"]["replicas"], &scaled["status"]["replicas"]),
@@ -204,6 +207,8 @@ async fn a_definition_goes_after_its_objects_and_comes_back_at_once() {
     let deleted = client.send(&format!("DELETE {definition}"), "").await;
     assert_eq!(deleted.code, 200);
     assert_eq!(condition(&deleted.json(), "Terminating").unwrap()["reason"], "InstanceDeletionPending");
+    let metadata = &deleted.json()["metadata"];
+    assert_eq!((&metadata["generation"], metadata.get("deletionGracePeriodSeconds")), (&json!(1), None));
     until(&client, &format!("{CRON_TABS}/free"), |answer| answer.code == 404).await;
     let refused = post(&client, CRON_TABS, &cron_tab("new")).await;
     assert_eq!(refused.code, 403);

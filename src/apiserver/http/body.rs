@@ -148,7 +148,8 @@ fn yaml(bytes: &[u8], what: &str) -> Result<Document, Status> {
     Ok(document)
 }
 
-fn yaml_value(bytes: &[u8]) -> Result<Document, String> {
+/// A YAML document, which JSON is too.
+pub(crate) fn yaml_value(bytes: &[u8]) -> Result<Document, String> {
     if bytes.first() == Some(&b'{')
         && let Ok(document) = api::json::read(bytes, Limits::default())
     {

@@ -21,11 +21,19 @@ pub(crate) struct ListHead<'a> {
     pub revision: u64,
     pub continue_token: &'a str,
     pub remaining: Option<u64>,
+    /// Whether the token is written although there is none: upstream's lists of custom resources have no types that would
+    /// leave it out.
+    pub says_last: bool,
 }
 
 impl<'a> ListHead<'a> {
     pub(crate) fn of(list: &'a List) -> Self {
-        Self { revision: list.revision, continue_token: &list.continue_token, remaining: list.remaining }
+        Self {
+            revision: list.revision,
+            continue_token: &list.continue_token,
+            remaining: list.remaining,
+            says_last: false,
+        }
     }
 
     /// The metadata as JSON.
@@ -33,7 +41,7 @@ impl<'a> ListHead<'a> {
         out.extend_from_slice(b"{\"resourceVersion\":\"");
         out.extend_from_slice(self.revision.to_string().as_bytes());
         out.push(b'"');
-        if !self.continue_token.is_empty() {
+        if self.says_last || !self.continue_token.is_empty() {
             out.extend_from_slice(b",\"continue\":");
             text(self.continue_token, out);
         }
@@ -48,7 +56,10 @@ impl<'a> ListHead<'a> {
 /// A list in the shape asked for, up to its first item.
 pub(crate) fn begin(resource: &Resource, shape: &Shape, head: &ListHead<'_>, out: &mut Vec<u8>) {
     match shape {
-        Shape::Whole => open(&resource.list_kind, &resource.api_version(), head, out),
+        Shape::Whole => {
+            let head = ListHead { says_last: !resource.builtin, ..*head };
+            open(&resource.list_kind, &resource.api_version(), &head, out);
+        }
         Shape::Metadata { version, .. } => open("PartialObjectMetadataList", version.api_version(), head, out),
         Shape::Table(version) => return table_open(resource, *version, head, true, out),
     }

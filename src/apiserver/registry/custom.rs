@@ -95,7 +95,9 @@ pub(crate) async fn shown(row: &Resource, objects: Vec<Arc<Object>>) -> Result<V
         return Ok(objects);
     }
     let values = foreign.iter().map(|at| objects[*at].to_value()).collect::<Result<Vec<_>, _>>();
-    let values = values.map_err(Status::internal)?;
+    let mut values = values.map_err(Status::internal)?;
+    // What is stored does not know its revision, and no webhook is told.
+    values.iter_mut().for_each(|value| drop(value.cut("metadata.resourceVersion")));
     let converted = Box::pin(custom.definition.convert(values, &custom.version().name)).await?;
     let mut objects = objects;
     for (at, value) in foreign.into_iter().zip(converted) {

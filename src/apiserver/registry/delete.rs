@@ -152,7 +152,6 @@ impl Registry {
     async fn admit_delete(&self, request: &Request, current: &Current, options: &DeleteOptions) -> Result<(), Status> {
         let mut attributes = Attributes::new(request, Verb::Delete, Options::Delete(options.clone()));
         attributes.namespace = current.object.meta.namespace.to_string();
-        attributes.name = current.object.meta.name.to_string();
         attributes.old = current.value.clone();
         attributes.owners.old = current.managed.clone();
         admission::mutate(self, &mut attributes).await?;
@@ -217,6 +216,9 @@ fn begin(object: &mut Value, strategy: &Strategy, options: &DeleteOptions) -> bo
     if is_namespace(object) {
         // A namespace goes when it is empty, and upstream says nothing of a time.
         object.put("status.phase", "Terminating");
+    } else if is_definition(object) {
+        // So does a definition, whose generation counts what it says and not that it goes.
+        return true;
     } else {
         object.put("metadata.deletionGracePeriodSeconds", grace);
     }
@@ -263,6 +265,10 @@ fn held(object: &Value) -> bool {
 
 fn is_namespace(object: &Value) -> bool {
     object.text("kind") == "Namespace" && object.text("apiVersion") == "v1"
+}
+
+fn is_definition(object: &Value) -> bool {
+    object.text("kind") == "CustomResourceDefinition" && object.text("apiVersion").starts_with("apiextensions.k8s.io/")
 }
 
 /// Sets the finalizers by which the garbage collector learns what to do with dependents.

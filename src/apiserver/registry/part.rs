@@ -73,6 +73,11 @@ impl Part {
         }
     }
 
+    /// 500 for an object of a custom kind that has no scale to show: it says nothing of replicas.
+    pub(crate) fn refuse_unscalable(self, resource: &Resource, object: &Value) -> Result<(), Status> {
+        if self == Self::Scale { scale::refuse_without_replicas(resource, object) } else { Ok(()) }
+    }
+
     /// The object after a client wrote `new` through this part; `old` is the object as it is.
     pub(crate) fn merge(self, resource: &Resource, new: Value, old: &Value) -> Result<Value, Status> {
         match self {

@@ -397,8 +397,9 @@ impl Registry {
             return Ok(object);
         }
         let (revision, row) = (object.meta.resource_version, &request.resource);
-        let scale = object.to_value().and_then(|value| Object::encode(&part.show(row, value), revision, row));
-        scale.map(Arc::new).map_err(Status::internal)
+        let whole = object.to_value().map_err(Status::internal)?;
+        part.refuse_unscalable(row, &whole)?;
+        Object::encode(&part.show(row, whole), revision, row).map(Arc::new).map_err(Status::internal)
     }
 
     /// One object seen through a part.

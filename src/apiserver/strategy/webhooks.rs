@@ -223,6 +223,7 @@ pub(crate) fn validate_url(url: &str, path: &Path, errors: &mut ErrorList) {
         scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(plain)
     };
     let (scheme, rest) = before.split_once(':').filter(|(scheme, _)| named(scheme)).unwrap_or(("", before));
+    let scheme = &*scheme.to_ascii_lowercase();
     let authority = rest.strip_prefix("//").map_or("", |rest| rest.split('/').next().unwrap_or_default());
     let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
     if scheme != "https" {

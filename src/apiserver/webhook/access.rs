@@ -167,6 +167,8 @@ pub(super) fn explain(error: &hyper_util::client::legacy::Error, authority: &str
             return (trust::explain(tls), false);
         }
         cause = match error.downcast_ref::<std::io::Error>() {
+            // Who goes without a word, TLS's included, has gone.
+            Some(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => break,
             // What an I/O error wraps is not its source.
             Some(io) if io.get_ref().is_some() => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
             _ => error.source(),

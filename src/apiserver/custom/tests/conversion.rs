@@ -1,5 +1,6 @@
 //! Versions that a webhook converts: what upstream's integration tests of conversion check, and what its end-to-end tests do.
 
+mod answers;
 mod owners;
 
 use std::collections::BTreeSet;
@@ -13,13 +14,13 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::testing::Ca;
-use crate::webhook::tests::{Asked, Hook, answer, slice};
+use crate::webhook::tests::{Asked, Hook, slice};
 
 const DEFINITION: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/multiversions.stable.example.com";
 const VERSIONS: [&str; 3] = ["v1alpha1", "v1beta1", "v1beta2"];
 
-/// How a webhook answers a review: `request` and the version of the review to a whole answer, or no answer but a code.
-type Answers = Box<dyn Fn(&Value, &str) -> Result<Value, u16> + Send + Sync>;
+/// How a webhook answers a review: `request` and the version of the review to the text of an answer, or no answer but a code.
+type Answers = Box<dyn Fn(&Value, &str) -> Result<String, u16> + Send + Sync>;
 
 /// A server with a kind of three versions and a webhook that converts between them.
 struct World {
@@ -35,7 +36,7 @@ struct World {
 impl World {
     async fn new(review: &[&str]) -> Self {
         let (ca, asked) = (Ca::new("ca"), Arc::<Mutex<Vec<Vec<String>>>>::default());
-        let answers: Arc<Mutex<Answers>> = Arc::new(Mutex::new(Box::new(each(rename))));
+        let answers: Arc<Mutex<Answers>> = Arc::new(Mutex::new(Box::new(whole(each(rename)))));
         let (told, seen) = (answers.clone(), asked.clone());
         let hook = Hook::serve(&ca, "127.0.0.1", move |asked: Asked| {
             assert_eq!(asked.line, "POST /convert?timeout=30s");
@@ -60,7 +61,11 @@ impl World {
     }
 
     fn answer_with(&self, answers: impl Fn(&Value, &str) -> Result<Value, u16> + Send + Sync + 'static) {
-        *self.answers.lock() = Box::new(answers);
+        *self.answers.lock() = Box::new(whole(answers));
+    }
+
+    fn answer_text(&self, text: impl Fn(&Value, &str) -> String + Send + Sync + 'static) {
+        *self.answers.lock() = Box::new(move |request, version| Ok(text(request, version)));
     }
 
     async fn create(&self, version: &str, name: &str) -> Answer {
@@ -105,6 +110,13 @@ impl World {
     }
 }
 
+/// Answers as texts.
+fn whole(
+    answers: impl Fn(&Value, &str) -> Result<Value, u16> + Send + Sync + 'static,
+) -> impl Fn(&Value, &str) -> Result<String, u16> + Send + Sync {
+    move |request, version| answers(request, version).map(|whole| whole.to_string())
+}
+
 fn respond(review: &Value, answers: &Answers, seen: &Mutex<Vec<Vec<String>>>) -> Response<Full<Bytes>> {
     let version = review.text("apiVersion").strip_prefix("apiextensions.k8s.io/").unwrap();
     assert_eq!(review.text("kind"), "ConversionReview");
@@ -112,7 +124,7 @@ fn respond(review: &Value, answers: &Answers, seen: &Mutex<Vec<Vec<String>>>) ->
     let names = request.items("objects").iter().map(|object| object.text("metadata.name").to_owned());
     seen.lock().push(names.collect());
     match answers(request, version) {
-        Ok(whole) => answer(&whole),
+        Ok(whole) => Response::new(Full::from(whole)),
         Err(code) => Response::builder().status(code).body(Full::from("unexpected\n")).unwrap(),
     }
 }
@@ -516,7 +528,7 @@ async fn labels_are_those_of_the_version_asked_for() {
     assert_eq!(names(&first), ["a", "b"]);
     let rest = format!("?labelSelector=shown%3Dv1beta2&limit=2&continue={}", first["metadata"].text("continue"));
     let rest = list("v1beta2", &rest).await;
-    assert_eq!((names(&rest), rest["metadata"].get("continue")), (vec!["c".to_owned()], None));
+    assert_eq!((names(&rest), &rest["metadata"]["continue"]), (vec!["c".to_owned()], &json!("")));
     let query = path("v1beta2", "?labelSelector=shown%3Dv1beta2&watch=true&timeoutSeconds=20");
     let watch = world.client.open(&format!("GET {query}"), "").await;
     world.create("v1beta1", "d").await;

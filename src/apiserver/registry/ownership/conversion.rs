@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use api::apply::{ApplyError, Question, Unconverted};
-use api::custom::{Conversion, Definition};
+use api::custom::Conversion;
 use api::{Status, custom};
 use futures::future::try_join_all;
 use serde_json::Value;
@@ -64,7 +64,7 @@ impl Written {
         to: &str,
     ) -> Result<Value, Unconverted> {
         let definition = &custom.definition;
-        if !names(definition, from) || !names(definition, to) {
+        if !definition.names(from) || !definition.names(to) {
             return Err(Unconverted::NoVersion);
         }
         let mut renamed = object.clone();
@@ -87,10 +87,4 @@ impl Written {
             None => Err(Unconverted::Unasked(Box::new(question))),
         }
     }
-}
-
-/// Whether the definition has the version: `group/version`.
-fn names(definition: &Definition, version: &str) -> bool {
-    let number = version.strip_prefix(&*definition.group).and_then(|rest| rest.strip_prefix('/'));
-    number.is_some_and(|number| definition.versions().iter().any(|known| *known.name == *number))
 }

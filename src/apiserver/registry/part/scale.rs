@@ -36,6 +36,14 @@ pub(super) fn of(resource: &Resource, object: &Value) -> Value {
     scale
 }
 
+pub(super) fn refuse_without_replicas(resource: &Resource, object: &Value) -> Result<(), Status> {
+    let path = paths(resource).spec_replicas;
+    if resource.custom.is_none() || object.at(&path).is_some() {
+        return Ok(());
+    }
+    Err(Status::internal(format!("the spec replicas field \".{path}\" does not exist")))
+}
+
 /// Where replicas are: definitions of custom kinds say it.
 fn paths(resource: &Resource) -> Scale {
     let custom = resource.custom.as_ref().and_then(|custom| custom.version().scale.clone());

@@ -149,6 +149,7 @@ fn urls_are_those_that_go_can_read() {
     check("https://h\n", &no_url("\"https://h\\n\"", "net/url: invalid control character in URL"));
     check("https:///p", "Invalid value: \"\": host must be specified");
     check("http://h", "Invalid value: \"http\": 'https' is the only allowed URL scheme");
+    check("HTTP://h", "Invalid value: \"http\": 'https' is the only allowed URL scheme");
 }
 
 #[test]
