@@ -253,9 +253,11 @@ fn render(code: u16, chunks: impl Iterator<Item = Vec<u8>> + Send + 'static, for
         };
     }
     let ended = chunks.map(Some).chain(std::iter::once(None));
+    // What is indented for people ends without a newline, as upstream's does.
+    let end: &[u8] = if form.pretty { b"" } else { b"\n" };
     let mut indenter = form.pretty.then(Indenter::default);
     let mut indented = ended.map(move |chunk| {
-        let Some(chunk) = chunk else { return (b"\n".to_vec(), true) };
+        let Some(chunk) = chunk else { return (end.to_vec(), true) };
         let Some(indenter) = &mut indenter else { return (chunk, false) };
         let mut out = Vec::with_capacity(chunk.len() * 2);
         indenter.write(&chunk, &mut out);
