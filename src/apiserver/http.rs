@@ -195,6 +195,10 @@ async fn carry_out(
         let answer = timed(time, aggregation::serve(server, &pass, &remote, incoming, None)).await?;
         return Ok(aggregation::until(end, answer));
     }
+    if incoming.info.verb == "proxy" {
+        // This server itself has no such way to anything.
+        return Err(Status::no_such_path());
+    }
     if !incoming.info.is_resource {
         return timed(time, other::serve(server, incoming)).await;
     }
