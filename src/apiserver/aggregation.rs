@@ -38,7 +38,7 @@ use identity::Shown;
 
 pub(crate) use availability::{prepare, run as watch_availability};
 pub use identity::FrontProxyIdentity;
-pub(crate) use proxy::{document, serve, until};
+pub(crate) use proxy::{serve, until};
 pub(crate) use registration::run as register;
 
 /// What is known of other API servers.
@@ -196,11 +196,15 @@ impl Aggregator {
         self.discovered.load_full()
     }
 
-    /// Who serves a path, if it is not this server.
+    /// Who serves a path, if it is not this server: what is below a group and version, and its documents.
     pub(crate) fn claiming(&self, path: &str) -> Option<Arc<Remote>> {
         let remotes = self.remotes();
         if remotes.all.is_empty() {
             return None;
+        }
+        if let Some(name) = path.strip_prefix("/openapi/v3/") {
+            let (group, version) = self.openapi.elsewhere(name)?;
+            return remotes.serving(&group, &version).cloned();
         }
         let mut words = path.strip_prefix("/apis/")?.split('/');
         let (group, version) = (words.next()?, words.next()?);

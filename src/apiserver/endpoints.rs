@@ -157,6 +157,12 @@ impl ServiceEndpoints {
         Ok(self.find(namespace, name, port)?.iter().map(Found::authority).collect())
     }
 
+    /// Whether there is a service of the type that services have who do not say.
+    pub(crate) fn is_cluster_ip(&self, namespace: &str, name: &str) -> bool {
+        let service = self.services.get(namespace, name).and_then(|object| object.view::<Service>().ok());
+        service.is_some_and(|service| service.spec.kind == "ClusterIP")
+    }
+
     /// The ready endpoints behind a port of a service; at least one.
     fn find(&self, namespace: &str, name: &str, port: PortRef<'_>) -> Result<Vec<Found>, NoEndpoint> {
         let object = self.services.get(namespace, name).ok_or_else(|| NoEndpoint::NoService(name.to_owned()))?;

@@ -221,7 +221,8 @@ impl Drop for InQueue {
 /// Whether a request lasts as long as its client likes: no timeout and no place counted.
 pub(crate) fn is_long_running(what: &Attributes<'_>) -> bool {
     what.is_resource
-        && (what.verb == "watch" || matches!(what.subresource, "attach" | "exec" | "log" | "portforward" | "proxy"))
+        && (matches!(what.verb, "watch" | "proxy")
+            || matches!(what.subresource, "attach" | "exec" | "log" | "portforward" | "proxy"))
 }
 
 #[cfg(test)]

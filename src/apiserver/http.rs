@@ -5,6 +5,7 @@ pub(crate) mod accept;
 pub(crate) mod body;
 #[cfg(test)]
 mod bounds;
+pub(crate) mod canonical;
 mod gather;
 pub(crate) mod kept;
 mod kind;
@@ -23,6 +24,7 @@ pub(crate) mod tls;
 mod watch;
 pub(crate) mod yaml;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -49,6 +51,7 @@ use respond::Form;
 
 /// How long a request may take that is no watch, log or connection.
 pub(crate) const REQUEST_TIME: Duration = Duration::from_secs(60);
+const TOO_LATE: &str = "Timeout: request did not complete within the allotted timeout";
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 const FLOW_SCHEMA: HeaderName = HeaderName::from_static("x-kubernetes-pf-flowschema-uid");
 const PRIORITY_LEVEL: HeaderName = HeaderName::from_static("x-kubernetes-pf-prioritylevel-uid");
@@ -65,6 +68,10 @@ pub(crate) struct Incoming<'a> {
     pub(crate) query: &'a Query,
     /// Its record, where one is kept.
     pub(crate) trail: Option<&'a Arc<Trail>>,
+    /// What it is called in records, here and where it is passed on to.
+    pub(crate) audit_id: &'a str,
+    /// Where it comes from, if that is outside of this process.
+    pub(crate) from: Option<IpAddr>,
     /// Head and body as they came; handlers that pass a request on need all of it.
     pub(crate) request: Request<Body>,
 }
@@ -108,7 +115,8 @@ async fn answer(server: Arc<Server>, peer: Arc<Peer>, request: Request<Body>) ->
     let audit = server.chain.audit.as_ref();
     let trail = audit.map(|audit| audit.trail(Origin::wire(&audit_id, &peer, &request, &what), &what));
     let apply = info.verb == "patch" && body::is_apply(text(request.headers(), header::CONTENT_TYPE));
-    let incoming = Incoming { info: &info, query: &query, trail: trail.as_ref(), request };
+    let from = peer.address.map(|address| address.ip());
+    let incoming = Incoming { info: &info, query: &query, trail: trail.as_ref(), audit_id: &audit_id, from, request };
     let work = server.chain.guard(trail.as_deref(), serve(&server, &peer, &what, incoming));
     let (answered, notes) = notes::of(Box::pin(work).instrument(span.clone())).await;
     if let Some(trail) = &trail {
@@ -124,10 +132,13 @@ async fn answer(server: Arc<Server>, peer: Arc<Peer>, request: Request<Body>) ->
     };
     warn(response.headers_mut(), &notes.warnings);
     let code = response.status().as_u16();
-    if let Ok(value) = HeaderValue::from_str(&audit_id) {
-        response.headers_mut().insert(AUDIT_ID, value);
+    // A connection that is taken over carries what the far end says, and nothing of ours.
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        if let Ok(value) = HeaderValue::from_str(&audit_id) {
+            respond::say_first(response.headers_mut(), AUDIT_ID, value);
+        }
+        response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
     }
-    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
     let kind = (crate::fairness::is_long_running(&what), query.get("dryRun").is_some());
     let response = match labels(&what, info.scope(), is_known(&server, &info), apply) {
         Some(labels) => server.chain.metrics.request(labels, kind, response, started.elapsed()),
@@ -166,9 +177,9 @@ async fn serve(
     if is_refused && response.status() == StatusCode::FORBIDDEN {
         respond::nosniff(&mut response);
     }
-    if let Some(FlowHeaders { schema, level }) = flow {
-        response.headers_mut().insert(FLOW_SCHEMA, schema);
-        response.headers_mut().insert(PRIORITY_LEVEL, level);
+    if let Some(FlowHeaders { schema, level }) = flow.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
+        respond::say_first(response.headers_mut(), FLOW_SCHEMA, schema);
+        respond::say_first(response.headers_mut(), PRIORITY_LEVEL, level);
     }
     Ok(Answered { response, failure })
 }
@@ -192,8 +203,15 @@ async fn carry_out(
             return aggregation::serve(server, &pass, &remote, incoming, Some(counted)).await;
         }
         let end = tokio::time::Instant::now() + time;
-        let answer = timed(time, aggregation::serve(server, &pass, &remote, incoming, None)).await?;
-        return Ok(aggregation::until(end, answer));
+        let answer = aggregation::serve(server, &pass, &remote, incoming, None);
+        return match tokio::time::timeout_at(end, answer).await {
+            Ok(answer) => Ok(aggregation::until(end, answer?)),
+            Err(_) => Ok(respond::late(&Status::timeout(TOO_LATE, 0))),
+        };
+    }
+    if incoming.info.verb == "proxy" {
+        // This server itself has no such way to anything.
+        return Err(Status::no_such_path());
     }
     if !incoming.info.is_resource {
         return timed(time, other::serve(server, incoming)).await;
@@ -228,8 +246,7 @@ fn is_nowhere(server: &Server, path: &str) -> bool {
 
 /// Ends what takes too long. No `async fn`, which would hold the work twice: as what it is given, and where it is waited for.
 fn timed<T>(time: Duration, work: impl Future<Output = Result<T, Status>>) -> impl Future<Output = Result<T, Status>> {
-    let why = "Timeout: request did not complete within the allotted timeout";
-    tokio::time::timeout(time, work).map(move |outcome| outcome.unwrap_or_else(|_| Err(Status::timeout(why, 0))))
+    tokio::time::timeout(time, work).map(move |outcome| outcome.unwrap_or_else(|_| Err(Status::timeout(TOO_LATE, 0))))
 }
 
 /// How long a request may take: as long as it says itself, a minute at most.

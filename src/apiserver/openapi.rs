@@ -32,7 +32,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use parking_lot::Mutex;
-use serde_json::{Map, json};
+use serde_json::{Value, json};
 
 use contents::Served;
 use custom::Published;
@@ -85,8 +85,8 @@ struct Contents {
 pub(crate) struct OtherDocuments {
     pub(crate) group: String,
     pub(crate) version: String,
-    /// The hash of its document of version 3, which is asked for there; `None` when it has none.
-    pub(crate) v3: Option<String>,
+    /// Where its documents of version 3 are, by name: of all that the server serves.
+    pub(crate) v3: BTreeMap<String, String>,
     /// All of its document of version 2, as JSON; `None` when it has none.
     pub(crate) v2: Option<Bytes>,
 }
@@ -132,6 +132,14 @@ impl OpenApi {
         let mut hashes = self.0.hashes.lock();
         hashes.generation.1 += 1;
         hashes.known.retain(|name, _| !name.starts_with(WHOLE));
+    }
+
+    /// The group and version of who has the document of version 3 of a name, if that is another server.
+    pub(crate) fn elsewhere(&self, name: &str) -> Option<(String, String)> {
+        let others = self.0.others.load_full();
+        let other = others.iter().find(|other| other.v3.contains_key(name))?;
+        let ours = self.0.contents().names.contains(name);
+        (!ours).then(|| (other.group.clone(), other.version.clone()))
     }
 
     /// Answers `GET` of a path below `/openapi/`; `hash` is the query's. Makes documents on a thread of their own.
@@ -207,17 +215,17 @@ impl Inner {
     /// Where the documents of version 3 are, each with its hash.
     fn index(&self, asked: &Asked) -> Result<Response<Body>, Status> {
         let contents = self.contents();
-        let paths = contents.names.iter().map(|name| {
-            let url = format!("/openapi/v3/{name}?hash={}", self.hash(name, &contents));
-            (name.clone(), json!({ "serverRelativeURL": url }))
-        });
         let others = self.others.load_full();
-        let others = others.iter().filter_map(|other| {
-            let name = paths::root(&other.group, &other.version).trim_start_matches('/').to_owned();
-            let url = format!("/openapi/v3/{name}?hash={}", other.v3.as_deref()?);
-            Some((name, json!({ "serverRelativeURL": url })))
-        });
-        let bytes = json!({ "paths": paths.chain(others).collect::<Map<_, _>>() }).to_string().into_bytes();
+        // What is described in two places is asked for at the first, and here before anywhere else.
+        let mut paths: BTreeMap<&str, Value> = BTreeMap::new();
+        for (name, url) in others.iter().rev().flat_map(|other| &other.v3) {
+            paths.insert(name, json!({ "serverRelativeURL": url }));
+        }
+        for name in &contents.names {
+            let url = format!("/openapi/v3/{name}?hash={}", self.hash(name, &contents));
+            paths.insert(name, json!({ "serverRelativeURL": url }));
+        }
+        let bytes = json!({ "paths": paths }).to_string().into_bytes();
         let hash: Arc<str> = hash_of(&bytes);
         if asked.has(&hash) {
             return Ok(not_modified(&hash));

@@ -10,7 +10,9 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs::default_provider};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, InvalidMessage, RootCertStore, SignatureScheme,
+};
 
 /// How a block of PEM begins.
 const BEGIN: &[u8] = b"-----BEGIN ";
@@ -208,7 +210,14 @@ impl ServerCertVerifier for Anyone {
 /// What went wrong in a handshake, in the words Go has for it.
 pub(crate) fn explain(error: &Error) -> String {
     let untrusted = |why: &str| format!("tls: failed to verify certificate: x509: {why}");
-    let Error::InvalidCertificate(why) = error else { return format!("tls: {error}") };
+    let why = match error {
+        Error::InvalidCertificate(why) => why,
+        // The first bytes are no TLS; what else stands at the port of a server that is asked for HTTPS speaks HTTP.
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            return "http: server gave HTTP response to HTTPS client".to_owned();
+        }
+        other => return format!("tls: {other}"),
+    };
     match why {
         CertificateError::UnknownIssuer => untrusted("certificate signed by unknown authority"),
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::discovered::Checked;
+use super::fetch::no_response;
 use super::{Aggregator, Remote, Settled};
 use crate::Registry;
 use crate::endpoints::{NoEndpoint, PortRef};
@@ -111,6 +112,12 @@ async fn check(aggregator: &Aggregator, remote: &Remote, addresses: &Result<Vec<
     let refused = |reason, message| Verdict("False", reason, message);
     match addresses {
         Ok(_) => {}
+        // Upstream looks at the parts of services of the usual type alone.
+        Err(error @ (NoEndpoint::NoPort { .. } | NoEndpoint::NoneReady { .. }))
+            if !aggregator.endpoints.is_cluster_ip(&remote.namespace, service) =>
+        {
+            return refused("FailedDiscoveryCheck", error.to_string());
+        }
         Err(NoEndpoint::NoService(_)) => {
             return refused("ServiceNotFound", format!("service/{service} in {namespace} is not present"));
         }
@@ -133,11 +140,10 @@ async fn check(aggregator: &Aggregator, remote: &Remote, addresses: &Result<Vec<
     }
     let path = format!("/apis/{}/{}", remote.group, remote.version);
     let attempt = async || {
-        let answer = aggregator.fetch(remote, true, &path, "*/*").await?;
-        let code = answer.status();
-        match code.is_success() || code.is_redirection() {
-            true => Ok(()),
-            false => Err(format!("bad status from {path}: {}", code.as_u16())),
+        let (url, answer) = aggregator.fetch_from(remote, true, &path, "*/*").await?;
+        match answer.status() {
+            code if code.is_success() => Ok(()),
+            code => Err(no_response(&url, format_args!("bad status from {url}: {}", code.as_u16()))),
         }
     };
     let mut attempts: FuturesUnordered<_> = (0..ATTEMPTS).map(|_| attempt()).collect();

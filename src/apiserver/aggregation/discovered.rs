@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use http::StatusCode;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -34,9 +35,9 @@ pub(crate) struct RemoteVersion {
     pub(crate) version: String,
     pub(crate) group_priority: i64,
     pub(crate) version_priority: i64,
-    /// As the aggregated form has them.
+    /// As the aggregated form has them; none where it is not known what the server says now.
     pub(crate) resources: Vec<Resource>,
-    /// Whether this is what the server says now; else it is the last it said.
+    /// Whether this is what the server says now.
     pub(crate) fresh: bool,
     documents: Arc<OtherDocuments>,
 }
@@ -85,7 +86,8 @@ impl Aggregator {
                 Some(known) => known.documents.clone(),
                 None => Arc::default(),
             };
-            let resources = said.or_else(|| known.map(|known| known.resources.clone())).unwrap_or_default();
+            let last = || known.filter(|_| fresh).map(|known| known.resources.clone());
+            let resources = said.or_else(last).unwrap_or_default();
             (Arc::new(version(remote, resources, fresh, documents)), asked)
         }))
         .await;
@@ -114,12 +116,12 @@ impl Aggregator {
             answer.status().is_success().then(|| answer.into_body())
         };
         let index = get("/openapi/v3").await.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-        let name = format!("apis/{}/{}", remote.group, remote.version);
-        let url = index.as_ref().map(|index| index["paths"][&name].text("serverRelativeURL")).unwrap_or_default();
+        let paths = index.as_ref().and_then(|index| index["paths"].as_object()).into_iter().flatten();
+        let v3 = paths.map(|(name, path)| (name.clone(), path.text("serverRelativeURL").to_owned())).collect();
         OtherDocuments {
             group: remote.group.clone(),
             version: remote.version.clone(),
-            v3: url.split_once("hash=").map(|(_, hash)| hash.to_owned()),
+            v3,
             v2: get("/openapi/v2").await,
         }
     }
@@ -131,16 +133,16 @@ impl Aggregator {
         if let Ok(answer) = self.fetch(remote, false, "/apis", AGGREGATED).await {
             let kind =
                 answer.headers().get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-            if answer.status().is_success() && kind.contains("as=APIGroupDiscoveryList") {
+            if answer.status() == StatusCode::OK && kind.contains("as=APIGroupDiscoveryList") {
                 return resources::from_aggregated(answer.body(), group, version).map_err(garbled);
             }
         }
         let path = format!("/apis/{group}/{version}");
         let answer = self.fetch(remote, false, &path, "application/json").await?;
-        if !answer.status().is_success() {
+        if answer.status() != StatusCode::OK {
             return Err(format!("{path} answers {}", answer.status()));
         }
-        resources::from_legacy(answer.body(), group, version).map_err(garbled)
+        resources::from_legacy(answer.body()).map_err(garbled)
     }
 }
 

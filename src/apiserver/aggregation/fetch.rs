@@ -27,6 +27,17 @@ impl Aggregator {
         path: &str,
         accept: &str,
     ) -> Result<Response<Bytes>, String> {
+        self.fetch_from(remote, blind, path, accept).await.map(|(_, answer)| answer)
+    }
+
+    /// As [`Self::fetch`], with the address that was asked.
+    pub(super) async fn fetch_from(
+        &self,
+        remote: &Remote,
+        blind: bool,
+        path: &str,
+        accept: &str,
+    ) -> Result<(String, Response<Bytes>), String> {
         let port = PortRef::Number(remote.port);
         let authority =
             self.endpoints.pick(&remote.namespace, &remote.service, port).map_err(|error| error.to_string())?;
@@ -54,6 +65,14 @@ impl Aggregator {
         };
         let answered = tokio::time::timeout(PATIENCE, asked).await;
         let answered = answered.unwrap_or_else(|_| Err("context deadline exceeded".to_owned()));
-        answered.map_err(|why: String| format!("failing or missing response from {url}: Get {url:?}: {why}"))
+        match answered {
+            Ok(answer) => Ok((url, answer)),
+            Err(why) => Err(no_response(&url, format_args!("Get {url:?}: {why}"))),
+        }
     }
+}
+
+/// What is said of a server that did not answer as it should.
+pub(super) fn no_response(url: &str, why: impl std::fmt::Display) -> String {
+    format!("failing or missing response from {url}: {why}")
 }

@@ -6,15 +6,16 @@ use std::time::Duration;
 use api::Status;
 use axum::body::Body;
 use futures::StreamExt;
-use http::{Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http_body::Body as _;
 use tokio::time::Instant;
 
 use super::{Remote, identity};
 use crate::chain::Pass;
 use crate::endpoints::PortRef;
-use crate::http::Incoming;
-use crate::http::respond;
+use crate::http::{Incoming, canonical, respond};
 use crate::metrics::requests::LongRunning;
+use crate::proxy::dial::UNREACHED;
 use crate::proxy::{Link, Target, forward};
 use crate::server::Server;
 
@@ -32,30 +33,29 @@ pub(crate) async fn serve(
 ) -> Result<Response<Body>, Status> {
     let aggregator = &server.aggregator;
     if !remote.available {
-        return Ok(text(StatusCode::SERVICE_UNAVAILABLE, "service unavailable"));
+        return Ok(respond::plainly(503, "service unavailable"));
     }
     let connections = match &remote.link {
         Ok(connections) => connections.clone(),
-        Err(why) => return Ok(text(StatusCode::INTERNAL_SERVER_ERROR, why)),
+        Err(why) => return Ok(respond::plainly(500, why)),
     };
     let port = PortRef::Number(remote.port);
     let authority = match aggregator.endpoints.pick(&remote.namespace, &remote.service, port) {
         Ok(authority) => authority,
         Err(error) => {
             tracing::debug!(%error, name = remote.name, "an aggregated API server cannot be found");
-            return Ok(text(StatusCode::SERVICE_UNAVAILABLE, "service unavailable"));
+            return Ok(respond::plainly(503, "service unavailable"));
         }
     };
-    let path = incoming.request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    let target = Target {
-        authority,
-        link: Link::Kept(connections),
-        path,
-        below: String::new(),
-        headers: identity::headers(&pass.user),
-    };
-    let is_discovery = !incoming.info.is_resource;
-    let passed_on = forward::forward(&target, incoming.request, None, counted);
+    let upgrades = forward::is_upgrade(incoming.request.headers());
+    let uri = incoming.request.uri();
+    let path = canonical::path(uri.path());
+    let query = uri.query().map(canonical::query).filter(|query| !query.is_empty());
+    let headers = headers(pass, &incoming, &path, &authority, upgrades);
+    let path = query.map_or(path.clone(), |query| format!("{path}?{query}"));
+    let target = Target { authority, link: Link::Kept(connections), path, below: String::new(), headers };
+    let is_discovery = !incoming.info.is_resource && incoming.info.path.trim_matches('/').split('/').count() == 3;
+    let passed_on = forward::forward(&target, incoming.request, incoming.from, counted);
     let answer = match is_discovery {
         false => passed_on.await,
         true => {
@@ -63,11 +63,57 @@ pub(crate) async fn serve(
             tokio::time::timeout(DISCOVERY_TIME, passed_on).await.unwrap_or_else(late)
         }
     };
-    // Whoever is not reached is told of as upstream does.
-    answer.or_else(|status| match status.code {
-        503 => Ok(text(StatusCode::SERVICE_UNAVAILABLE, &status.message)),
-        _ => Err(status),
-    })
+    match answer {
+        Ok(answer) if upgrades => Ok(upgraded(answer)),
+        Ok(answer) => Ok(here(answer, &target.authority).await),
+        // Whoever is not reached is told of as upstream does.
+        Err(Status { code: 503, message, .. }) => {
+            let why = message.strip_prefix(UNREACHED).filter(|_| upgrades);
+            let why = why.map_or_else(|| message.clone(), |why| format!("error dialing backend: {why}"));
+            Ok(respond::plainly(503, &why))
+        }
+        Err(status) => Err(status),
+    }
+}
+
+/// What is told beside the client's own headers: who asks, and what for.
+fn headers(pass: &Pass, incoming: &Incoming<'_>, path: &str, authority: &str, upgrades: bool) -> HeaderMap {
+    let mut headers = identity::headers(&pass.user);
+    let mut tell = |name: &'static str, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    };
+    tell("audit-id", incoming.audit_id);
+    if !upgrades {
+        tell("x-forwarded-host", authority);
+        tell("x-forwarded-proto", "https");
+        tell("x-forwarded-uri", &canonical::clean(path));
+    }
+    headers
+}
+
+/// An answer as clients of this server may have it: another server does not lead them to places of its choice, with what they
+/// prove themselves with to this one.
+async fn here(answer: Response<Body>, authority: &str) -> Response<Body> {
+    if answer.status().is_redirection() && answer.headers().get(header::LOCATION).is_some_and(|place| !place.is_empty())
+    {
+        let why = "the backend attempted to redirect this request, which is not permitted";
+        return respond::whole(502, "text/plain; charset=utf-8", why.into());
+    }
+    let (mut head, body) = answer.into_parts();
+    let body = forward::keep_below(&mut head.headers, body, &format!("https://{authority}"), authority, "").await;
+    Response::from_parts(head, body)
+}
+
+/// An answer to who asked for another protocol: that, or a failure.
+fn upgraded(answer: Response<Body>) -> Response<Body> {
+    match answer.status() {
+        code if code != StatusCode::SWITCHING_PROTOCOLS && code.as_u16() < 400 => {
+            respond::plainly(503, &format!("invalid upgrade response: status code {}", code.as_u16()))
+        }
+        _ => answer,
+    }
 }
 
 /// An answer that breaks off when its time is over: another server sends it, as slowly as it likes.
@@ -75,6 +121,11 @@ pub(crate) fn until(end: Instant, answer: Response<Body>) -> Response<Body> {
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         return answer;
     }
+    let (mut head, body) = answer.into_parts();
+    if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
+        head.headers.entry(header::CONTENT_LENGTH).or_insert(length.into());
+    }
+    let answer = Response::from_parts(head, body);
     answer.map(|body| {
         let frames = futures::stream::unfold(Some(body.into_data_stream()), move |frames| async move {
             let mut frames = frames?;
@@ -86,22 +137,4 @@ pub(crate) fn until(end: Instant, answer: Response<Body>) -> Response<Body> {
         });
         Body::from_stream(frames)
     })
-}
-
-/// A document of OpenAPI version 3 that another server has about what it serves: `path` is below `/openapi/v3`.
-pub(crate) async fn document(
-    server: &Server,
-    path: &str,
-    query: Option<&str>,
-    accept: &str,
-) -> Option<Result<Response<Body>, Status>> {
-    let remote = server.aggregator.claiming(path)?;
-    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-    let answer = server.aggregator.fetch(&remote, false, &format!("/openapi/v3{path}{query}"), accept).await;
-    Some(answer.map(|answer| answer.map(Body::from)).map_err(Status::unavailable))
-}
-
-/// Go's plain errors: clients make their own of the code.
-fn text(code: StatusCode, why: &str) -> Response<Body> {
-    respond::whole(code.as_u16(), "text/plain; charset=utf-8", format!("{why}\n").into())
 }

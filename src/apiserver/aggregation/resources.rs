@@ -125,20 +125,16 @@ pub(super) fn from_aggregated(document: &[u8], group: &str, version: &str) -> Re
     Ok(versions.next().map(|version| version.resources).unwrap_or_default())
 }
 
-/// The resources of an `APIResourceList`: subresources below their resource, which need not be served itself.
-pub(super) fn from_legacy(document: &[u8], group: &str, version: &str) -> Result<Vec<Resource>, serde_json::Error> {
+/// The resources of an `APIResourceList`: subresources below their resource, which need not be served itself. Kinds that are of the
+/// list's own group and version say no more than their name, as there.
+pub(super) fn from_legacy(document: &[u8]) -> Result<Vec<Resource>, serde_json::Error> {
     #[derive(Deserialize)]
     struct Document {
         #[serde(default, deserialize_with = "or_default")]
         resources: Vec<Legacy>,
     }
     let document: Document = serde_json::from_slice(document)?;
-    let or = |said: String, own: &str| if said.is_empty() { own.to_owned() } else { said };
-    let kind = |legacy: Legacy| Kind {
-        group: or(legacy.group, group),
-        version: or(legacy.version, version),
-        kind: legacy.kind,
-    };
+    let kind = |legacy: Legacy| Kind { group: legacy.group, version: legacy.version, kind: legacy.kind };
     let scope = |legacy: &Legacy| if legacy.namespaced { "Namespaced" } else { "Cluster" }.to_owned();
     let (parts, wholes): (Vec<Legacy>, Vec<Legacy>) =
         document.resources.into_iter().partition(|legacy| legacy.name.contains('/'));
@@ -209,10 +205,10 @@ mod tests {
         // Adapters of custom metrics serve nothing else.
         let document = json!({"resources": [
             {"name": "pods/http_requests", "namespaced": true, "kind": "MetricValueList", "verbs": ["get"]}]});
-        let said = from_legacy(document.to_string().as_bytes(), "e.io", "v1").unwrap();
+        let said = from_legacy(document.to_string().as_bytes()).unwrap();
         let expect = json!([{"resource": "pods", "responseKind": {"group": "", "version": "", "kind": ""},
             "scope": "Namespaced", "singularResource": "", "verbs": [], "subresources": [{"subresource": "http_requests",
-            "responseKind": {"group": "e.io", "version": "v1", "kind": "MetricValueList"}, "verbs": ["get"]}]}]);
+            "responseKind": {"group": "", "version": "", "kind": "MetricValueList"}, "verbs": ["get"]}]}]);
         assert_eq!(json!(said), expect);
     }
 }

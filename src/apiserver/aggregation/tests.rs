@@ -123,6 +123,9 @@ async fn answer(
                 "com.example.agg.v1.Unused": known, "io.k8s.api.core.v1.Pod": known});
             json(json!({"swagger": "2.0", "paths": paths, "definitions": definitions}), "application/json")
         }
+        path if path.ends_with("/elsewhere") => {
+            Response::builder().status(302).header("location", "https://example.com").body(Body::empty()).unwrap()
+        }
         path if path.contains("watch=true") => {
             // The first event comes, and then nothing more does.
             let first =
@@ -230,6 +233,15 @@ async fn an_extension_is_reached_through_its_api_service() {
     assert_eq!(header("x-remote-user"), ["admin"]);
     assert_eq!(header("x-remote-group"), ["system:masters", "system:authenticated"]);
     assert!(header("authorization").is_empty() && header("x-remote-extra-a").is_empty());
+    assert_eq!(header("x-forwarded-uri"), ["/apis/agg.example.com/v1/namespaces/default/things/x"]);
+    assert_eq!(header("audit-id").len(), 1);
+
+    // It reads what was decided about, and leads nobody elsewhere.
+    let odd = client.get("/apis/agg.example.com/v1/things/a%2Fb?c=d%20e&b&a=1").await.json();
+    assert_eq!(odd["path"], "/apis/agg.example.com/v1/things/a/b?a=1&b=&c=d+e");
+    let elsewhere = client.get("/apis/agg.example.com/v1/things/elsewhere").await;
+    assert_eq!(elsewhere.text(), "the backend attempted to redirect this request, which is not permitted");
+    assert_eq!((elsewhere.code, elsewhere.headers.get("location")), (502, None));
 
     // Who may not ask is not passed on.
     let refused = server.client("bob", &[]).get("/apis/agg.example.com/v1/namespaces/default/things").await;
@@ -252,7 +264,7 @@ async fn an_extension_is_reached_through_its_api_service() {
     let whole = client.get("/openapi/v2").await.json();
     assert_eq!(whole["definitions"]["com.example.agg.v1.Thing"]["description"], "a thing");
     assert!(whole["definitions"]["com.example.agg.v1.Part"].is_object());
-    assert!(whole["definitions"]["com.example.agg.v1.Unused"].is_null());
+    assert!(whole["definitions"]["com.example.agg.v1.Unused"].is_object());
     assert_ne!(whole["definitions"]["io.k8s.api.core.v1.Pod"]["description"], "another one");
     assert!(whole["paths"]["/apis/agg.example.com/v1/things"].is_object());
 

@@ -24,7 +24,12 @@ fn entry(group: &Group) -> Value {
                 (remote.resources.iter().map(|resource| json!(resource)).collect(), remote.fresh)
             }
         };
-        json!({ "version": version, "resources": resources, "freshness": if fresh { "Current" } else { "Stale" } })
+        let freshness = if fresh { "Current" } else { "Stale" };
+        // Nothing is left out where there is nothing to say.
+        match resources.is_empty() {
+            true => json!({ "version": version, "freshness": freshness }),
+            false => json!({ "version": version, "resources": resources, "freshness": freshness }),
+        }
     });
     let metadata = if group.name.is_empty() { json!({}) } else { json!({ "name": group.name }) };
     json!({ "metadata": metadata, "versions": versions.collect::<Vec<_>>() })

@@ -14,7 +14,7 @@ use crate::fairness::DEBUG_PREFIX;
 use crate::metrics::kinds::Kinds;
 use crate::metrics::{self, Now, exposition};
 use crate::server::Server;
-use crate::{aggregation, discovery, health};
+use crate::{discovery, health};
 
 /// What the version says of itself: the API is that of Kubernetes 1.35.
 pub(crate) const MAJOR: &str = "1";
@@ -67,12 +67,6 @@ pub(super) async fn serve(server: &Arc<Server>, incoming: Incoming<'_>) -> Resul
         }
         path if path.starts_with("/openapi/") => {
             let third = path.strip_prefix("/openapi/v3").filter(|below| below.is_empty() || below.starts_with('/'));
-            if let Some(below) = third {
-                let (asked, accept) = (incoming.request.uri().query(), super::text(headers, header::ACCEPT));
-                if let Some(document) = aggregation::document(server, below, asked, accept).await {
-                    return document;
-                }
-            }
             let answer = match path.ends_with('/') {
                 true => Err(Status::no_such_path()),
                 false => server.openapi.answer(path, query.get("hash"), headers).await,

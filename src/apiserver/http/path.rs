@@ -55,13 +55,13 @@ impl RequestInfo {
             return info.elsewhere();
         }
         info.is_resource = true;
-        let old_watch = parts[0] == "watch" && parts.len() > 1;
-        if old_watch {
-            // `/api/v1/watch/…`, deprecated and still asked for.
+        // `/api/v1/watch/…`, deprecated and still asked for; and `proxy`, which others than this server may serve.
+        let special = ["watch", "proxy"].into_iter().find(|verb| parts[0] == *verb && parts.len() > 1);
+        if special.is_some() {
             parts.remove(0);
         }
         info.verb = match *method {
-            _ if old_watch => "watch",
+            _ if special.is_some() => special.unwrap_or_default(),
             Method::POST => "create",
             Method::GET | Method::HEAD => "get",
             Method::PUT => "update",
@@ -81,7 +81,7 @@ impl RequestInfo {
             info.name = (*name).to_owned();
             info.named = true;
         }
-        if let Some(subresource) = parts.get(2) {
+        if let Some(subresource) = parts.get(2).filter(|_| info.verb != "proxy") {
             info.subresource = (*subresource).to_owned();
         }
         if parts.len() > 3 || (parts.len() == 3 && path.ends_with('/')) {

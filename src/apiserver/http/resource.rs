@@ -251,7 +251,7 @@ fn watch_options(incoming: &Incoming<'_>) -> Result<api::WatchOptions, Status> {
 }
 
 async fn operation(row: &Resource, incoming: Incoming<'_>) -> Result<Operation, Status> {
-    let Incoming { info, query, request, trail } = incoming;
+    let Incoming { info, query, request, trail, .. } = incoming;
     let (head, content) = request.into_parts();
     let expected = Expected::new(row, &info.subresource);
     let header = |name| super::text(&head.headers, name).to_owned();

@@ -10,7 +10,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::Body as _;
 use serde_json::Value;
 
@@ -49,9 +49,23 @@ pub(crate) fn status(status: &Status) -> Response<Body> {
 
 /// What is said of a path that nobody knows anything of.
 pub(crate) fn no_such_page() -> Response<Body> {
-    let mut response = whole(404, "text/plain; charset=utf-8", Bytes::from_static(b"404 page not found\n"));
+    plainly(404, "404 page not found")
+}
+
+/// Go's plain errors: clients make their own of the code.
+pub(crate) fn plainly(code: u16, why: &str) -> Response<Body> {
+    let mut response = whole(code, "text/plain; charset=utf-8", format!("{why}\n").into());
     nosniff(&mut response);
     response
+}
+
+/// What upstream's filter says when a request is taking too long that is passed on: a Status that does not say what it is.
+pub(crate) fn late(status: &Status) -> Response<Body> {
+    let mut said = serde_json::to_value(status).unwrap_or_default();
+    for field in ["kind", "apiVersion"] {
+        said.as_object_mut().map(|said| said.shift_remove(field));
+    }
+    whole(status.code, "text/plain; charset=utf-8", format!("{said}\n").into())
 }
 
 /// A code, and nothing else.
@@ -101,6 +115,15 @@ pub(crate) fn failure(status: &Status, plain: &Form) -> Response<Body> {
 /// Keeps browsers from making more of an answer than it says it is.
 pub(crate) fn nosniff(response: &mut Response<Body>) {
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+/// Says something in front of what a far end has said of the same: clients look at the first.
+pub(crate) fn say_first(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
+    let said: Vec<HeaderValue> = headers.get_all(&name).iter().cloned().collect();
+    headers.insert(name.clone(), value);
+    for value in said {
+        headers.append(name.clone(), value);
+    }
 }
 
 /// Bytes of a type as the whole answer.
@@ -253,9 +276,11 @@ fn render(code: u16, chunks: impl Iterator<Item = Vec<u8>> + Send + 'static, for
         };
     }
     let ended = chunks.map(Some).chain(std::iter::once(None));
+    // What is indented for people ends without a newline, as upstream's does.
+    let end: &[u8] = if form.pretty { b"" } else { b"\n" };
     let mut indenter = form.pretty.then(Indenter::default);
     let mut indented = ended.map(move |chunk| {
-        let Some(chunk) = chunk else { return (b"\n".to_vec(), true) };
+        let Some(chunk) = chunk else { return (end.to_vec(), true) };
         let Some(indenter) = &mut indenter else { return (chunk, false) };
         let mut out = Vec::with_capacity(chunk.len() * 2);
         indenter.write(&chunk, &mut out);

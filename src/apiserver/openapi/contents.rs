@@ -84,7 +84,7 @@ pub(super) fn whole(served: Served<'_>, others: &[Arc<OtherDocuments>], encoding
     document.finish()
 }
 
-/// Adds what another server says of its group and version, and the schemas that this needs. A schema that says something else
+/// Adds what another server says of its group and version, and the schemas that are not only for others of its paths. A schema that says something else
 /// than the one of its name that is there already gets another name, as upstream has it.
 fn merge(other: &OtherDocuments, written: &mut BTreeSet<String>, document: &mut Document) {
     let Some(mut theirs) = other.v2.as_ref().and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok()) else {
@@ -92,27 +92,22 @@ fn merge(other: &OtherDocuments, written: &mut BTreeSet<String>, document: &mut 
     };
     let root = format!("{}/", paths::root(&other.group, &other.version));
     let mut paths = take(&mut theirs, "paths");
+    let mut definitions = take(&mut theirs, "definitions");
+    let for_any: BTreeSet<String> = reached(paths.values(), &definitions).into_iter().map(str::to_owned).collect();
     paths.retain(|path, _| path.starts_with(&root));
     let parameters = take(&mut theirs, "parameters");
     paths.values_mut().for_each(|item| write_out(item, &parameters));
-    let mut definitions = take(&mut theirs, "definitions");
-    let mut needed = Vec::new();
-    paths.values().for_each(|item| references(item, &mut needed));
-    let mut looked_at = BTreeSet::new();
-    let mut names = BTreeMap::new();
-    while let Some(name) = needed.pop() {
-        let Some(schema) = definitions.get(name).filter(|_| looked_at.insert(name)) else { continue };
-        references(schema, &mut needed);
-        if let Some(other) = other_name(name, schema, &definitions, document) {
-            names.insert(name.to_owned(), other);
-        }
-    }
-    let looked_at: Vec<String> = looked_at.into_iter().map(str::to_owned).collect();
+    let mut needed = reached(paths.values(), &definitions);
+    // What nothing leads to is for whoever reads it.
+    needed.extend(definitions.keys().map(String::as_str).filter(|name| !for_any.contains(*name)));
+    let named = |name: &str| Some((name.to_owned(), other_name(name, &definitions[name], &definitions, document)?));
+    let names: BTreeMap<String, String> = needed.iter().filter_map(|name| named(name)).collect();
+    let needed: Vec<String> = needed.into_iter().map(str::to_owned).collect();
     for (path, mut item) in paths {
         rename(&mut item, &names);
         document.path(&path, &item);
     }
-    for name in looked_at {
+    for name in needed {
         let Some(mut schema) = definitions.shift_remove(&name) else { continue };
         rename(&mut schema, &names);
         let name = names.get(&name).cloned().unwrap_or(name);
@@ -120,6 +115,19 @@ fn merge(other: &OtherDocuments, written: &mut BTreeSet<String>, document: &mut 
             document.schema(&name, &schema);
         }
     }
+}
+
+/// The schemas that paths lead to, directly and by others.
+fn reached<'a>(paths: impl Iterator<Item = &'a Value>, definitions: &'a Map<String, Value>) -> BTreeSet<&'a str> {
+    let (mut next, mut found) = (Vec::new(), BTreeSet::new());
+    paths.for_each(|item| references(item, &mut next));
+    while let Some(name) = next.pop() {
+        let Some((name, schema)) = definitions.get_key_value(name) else { continue };
+        if found.insert(name.as_str()) {
+            references(schema, &mut next);
+        }
+    }
+    found
 }
 
 fn take(document: &mut Value, member: &str) -> Map<String, Value> {

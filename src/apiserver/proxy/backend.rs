@@ -90,7 +90,7 @@ impl Proxy {
         };
         let place = place(&info.name).ok_or_else(invalid)?;
         let reads = matches!(*incoming.request.method(), Method::GET | Method::HEAD);
-        let upgrades = incoming.request.headers().contains_key(header::UPGRADE);
+        let upgrades = forward::is_upgrade(incoming.request.headers());
         let (authority, tls) = match plural {
             "pods" => self.pod_authority(&info.namespace, &place)?,
             "services" => self.service_authority(&info.namespace, &info.name, &place)?,
@@ -106,7 +106,7 @@ impl Proxy {
         let below = path.strip_suffix(&*info.rest).unwrap_or(path).to_owned();
         let target =
             Target { authority, link: tls.into(), path: format!("{rest}{query}"), below, headers: HeaderMap::new() };
-        forward::forward(&target, incoming.request, None, counted).await
+        forward::forward(&target, incoming.request, incoming.from, counted).await
     }
 
     fn pod_authority(

@@ -10,18 +10,23 @@ use hyper_util::rt::TokioIo;
 use super::dial::{self, Stream};
 use super::links::{self, Place};
 use super::{Link, Target};
+use crate::http::respond;
 use crate::metrics::requests::LongRunning;
 
-/// Headers that are between two neighbours only.
-const HOP_BY_HOP: [HeaderName; 7] = [
+/// Headers that are between two neighbours only, beside those that `Connection` names.
+const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
     header::PROXY_AUTHENTICATE,
     header::PROXY_AUTHORIZATION,
     header::TE,
-    header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
 ];
+
+/// Who a user is, as a front proxy says it: its word, and not its clients'.
+const IDENTITY: [&str; 3] = ["x-remote-user", "x-remote-uid", "x-remote-group"];
 
 /// Which pages of other servers may read an answer is for us to say.
 const CORS: [HeaderName; 4] = [
@@ -41,7 +46,7 @@ pub(crate) async fn forward(
     peer: Option<std::net::IpAddr>,
     counted: Option<LongRunning>,
 ) -> Result<Response<Body>, Status> {
-    let upgrades = request.headers().contains_key(header::UPGRADE);
+    let upgrades = is_upgrade(request.headers());
     let ours = upgrades.then(|| hyper::upgrade::on(&mut request));
     let mut onward = onward(target, request, peer, upgrades)?;
     let host = onward.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned();
@@ -65,19 +70,22 @@ pub(crate) async fn forward(
         return Ok(response);
     }
     let (mut head, body) = answer.into_parts();
-    for name in HOP_BY_HOP {
-        head.headers.remove(name);
-    }
+    without_hops(&mut head.headers);
     // The gauge counts until the answer is read.
     let mut body = Body::new(body.map_frame(move |frame| {
         let _ = &counted;
         frame
     }));
     if !target.below.is_empty() {
-        let place = Place { below: &target.below, authority: &target.authority, host: &host };
-        body = keep_below(&mut head.headers, body, &place).await;
+        body = keep_below(&mut head.headers, body, &target.below, &target.authority, &host).await;
     }
     Ok(Response::from_parts(head, body))
+}
+
+/// Whether a request asks for another protocol on its connection.
+pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
+    let asks = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.to_ascii_lowercase().contains("upgrade"));
+    headers.contains_key(header::UPGRADE) && headers.get_all(header::CONNECTION).iter().any(asks)
 }
 
 /// The request as the far end is to see it.
@@ -175,14 +183,18 @@ pub(super) async fn refusal(answer: Response<Body>) -> Result<Response<Body>, St
 fn headers(from: &HeaderMap, upgrades: bool) -> HeaderMap {
     let mut headers = from.clone();
     let upgrade = headers.get(header::UPGRADE).cloned();
-    for name in HOP_BY_HOP {
-        headers.remove(name);
+    let trailers = headers.get(header::TE).is_some_and(|te| te.to_str().is_ok_and(|te| te.contains("trailers")));
+    without_hops(&mut headers);
+    headers.remove(header::TRAILER);
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
     let ours: Vec<HeaderName> = headers
         .keys()
         .filter(|name| {
             let name = name.as_str();
-            name == "authorization" || name.starts_with("impersonate-") || name.starts_with("x-remote-")
+            let identity = IDENTITY.contains(&name) || name.starts_with("x-remote-extra-");
+            identity || name == "authorization" || name.starts_with("impersonate-")
         })
         .cloned()
         .collect();
@@ -196,13 +208,25 @@ fn headers(from: &HeaderMap, upgrades: bool) -> HeaderMap {
     headers
 }
 
-/// Redirects and pages of a proxied server lead back through the proxy, and it does not say who else may read them.
-async fn keep_below(headers: &mut HeaderMap, body: Body, place: &Place<'_>) -> Body {
+fn without_hops(headers: &mut HeaderMap) {
+    let named = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let named: Vec<HeaderName> =
+        named.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect();
+    for name in named.into_iter().chain(HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// Redirects and pages of a proxied server lead back through the proxy, which is reached below a path or an address; and it does not
+/// say who else may read them. `host` is what the server was called.
+pub(crate) async fn keep_below(headers: &mut HeaderMap, body: Body, below: &str, authority: &str, host: &str) -> Body {
+    let place = Place { below, authority, host };
     for name in CORS {
         headers.remove(name);
     }
+    respond::say_first(headers, header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     let Some(location) = headers.get(header::LOCATION) else {
-        return links::follow(headers, body, place).await;
+        return links::follow(headers, body, &place).await;
     };
     let location = location.to_str().ok().and_then(|location| place.lead(location));
     if let Some(location) = location.and_then(|location| HeaderValue::from_str(&location).ok()) {

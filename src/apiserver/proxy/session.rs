@@ -151,7 +151,7 @@ impl Proxy {
         if !incoming.request.headers().contains_key(header::UPGRADE) {
             return Err(Status::bad_request("Upgrade request required"));
         }
-        let answer = forward::forward(&target, incoming.request, None, counted).await;
+        let answer = forward::forward(&target, incoming.request, incoming.from, counted).await;
         answer.map_err(|status| undialed(status, |why| format!("error dialing backend: {why}")))
     }
 

@@ -39,6 +39,7 @@ fn paths_read_as_upstream_reads_them() {
         ("GET /api/v1/pods?watch", "watch - v1 - pods - - -"),
         ("GET /api/v1/pods?watch=false", "list - v1 - pods - - -"),
         ("GET /api/v1/watch/pods", "watch - v1 - pods - - -"),
+        ("GET /api/v1/proxy/nodes/x/a", "proxy - v1 - nodes x - -"),
         ("GET /api/v1/watch/namespaces/a/pods/x", "watch - v1 a pods x - -"),
         ("GET /api/v1/namespaces", "list - v1 - namespaces - - -"),
         ("GET /api/v1/namespaces/a", "get - v1 a namespaces a - -"),
