@@ -38,8 +38,8 @@ struct Known {
     /// The revision that was read.
     revision: u64,
     uid: Box<str>,
-    /// What its rows depend on beside its names: its generation, and whether it is marked for deletion.
-    fingerprint: (i64, bool),
+    /// What its rows depend on beside its names.
+    generation: i64,
     view: View,
     definition: Arc<Definition>,
     /// Whether its conversion webhook is vouched for by nobody: then it is not begun to be served.
@@ -211,17 +211,13 @@ impl Controller {
             return Ok(false);
         }
         let mut view: View = object.view()?;
-        let fingerprint = (meta.generation, meta.is_deleting());
-        if let Some(known) = known {
-            // The mark of a deletion counts as a change, and is none.
-            let marked = !known.fingerprint.1 && fingerprint == (known.fingerprint.0 + 1, true);
-            if marked {
+        if let Some(known) = known.filter(|known| known.generation == meta.generation) {
+            // Neither its status nor the mark of its deletion make another of it.
+            if meta.is_deleting() {
                 known.definition.terminate();
             }
-            if marked || known.fingerprint == fingerprint {
-                (known.revision, known.view, known.fingerprint) = (meta.resource_version, view, fingerprint);
-                return Ok(true);
-            }
+            (known.revision, known.view) = (meta.resource_version, view);
+            return Ok(true);
         }
         let unvouched = view.spec.conversion.as_ref().is_some_and(conversion::View::is_unvouched);
         let conversion = match view.spec.conversion.take() {
@@ -230,7 +226,7 @@ impl Controller {
         };
         let definition = Arc::new(Definition::read(object.clone(), conversion, rules::of_schema)?);
         let (revision, uid) = (meta.resource_version, meta.uid.clone());
-        let known = Known { revision, uid, fingerprint, view, definition, unvouched, rows: None };
+        let known = Known { revision, uid, generation: meta.generation, view, definition, unvouched, rows: None };
         // The rows that are served are the old definition's.
         self.known.insert(meta.name.clone(), known);
         self.unserved.insert(meta.name.clone());

@@ -417,7 +417,7 @@ async fn conditions_say_what_is_missing() {
     reason(&client, "Passed").await;
     let version = discovered(&server, "Current").await;
     let thing = &version["resources"][0];
-    assert_eq!((thing.text("scope"), thing.text("responseKind.group")), ("Namespaced", "agg.example.com"));
+    assert_eq!((thing.text("scope"), thing.text("responseKind.group")), ("Namespaced", ""));
     assert_eq!(thing["subresources"][0]["subresource"], "status");
 }
 
