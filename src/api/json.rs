@@ -11,6 +11,9 @@ mod repair;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod write;
+
+pub(crate) use write::write;
 
 /// What a reader accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use self::remembered::{Place, Remembered, Row};
-use crate::{Meta, Resource};
+use crate::{Meta, Resource, json};
 
 /// Why bytes are no object.
 #[derive(Debug, thiserror::Error)]
@@ -302,7 +302,7 @@ fn members(
         }
         serde_json::to_writer(&mut *out, key)?;
         out.push(b':');
-        serde_json::to_writer(&mut *out, value)?;
+        json::write(out, value)?;
     }
     Ok(())
 }

@@ -142,6 +142,18 @@ async fn objects_are_pruned_defaulted_and_validated() {
     ));
 }
 
+/// A client in a language of floats writes `3.0`, and one in a language of integers reads it.
+#[tokio::test]
+async fn whole_numbers_are_shown_as_such() {
+    let (_server, client) = with_cron_tabs().await;
+    let mut body = cron_tab("a");
+    body["spec"]["replicas"] = json!(3.0);
+    let made = post(&client, CRON_TABS, &body).await;
+    assert_eq!((made.code, &made.json()["spec"]["replicas"]), (201, &json!(3)));
+    let again = client.send(&format!("PUT {CRON_TABS}/a"), body.to_string()).await;
+    assert_eq!((again.code, again.json()), (200, made.json()));
+}
+
 #[tokio::test]
 async fn status_and_scale_are_apart() {
     let (_server, client) = with_cron_tabs().await;
