@@ -41,9 +41,12 @@ pub fn float(float: f64) -> String {
     format!("{digits}e{sign}{:02}", exponent.abs())
 }
 
-/// A value as Go writes JSON: with escapes for what could mean something in HTML.
+/// A value as Go writes JSON: with its numbers, and with escapes for what could mean something in HTML.
 pub fn json(value: &Value) -> String {
-    value.to_string().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
+    let mut text = Vec::new();
+    // Writing to memory does not fail, and what is written is text.
+    drop(crate::json::write(&mut text, value));
+    String::from_utf8_lossy(&text).replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
 }
 
 /// What Go's JSON decoder calls a value.

@@ -48,6 +48,7 @@ use crate::feed::Feed;
 use crate::metrics::writes::Writes;
 use crate::webhook;
 use crate::{RuntimeConfig, bootstrap_objects, maintenance};
+
 use part::Part;
 use update::Intent;
 
@@ -56,6 +57,7 @@ pub(crate) use error::causes;
 pub(crate) use intake::{package_of, read_sub_object, unknown_kind};
 pub(crate) use metadata::generate as generate_name;
 pub(crate) use ownership::of_token_request;
+pub(crate) use versions::autoscaler_into_v2;
 pub use watch::{Delivery, Verdict, Watch};
 
 /// What the registry has to be told.

@@ -31,6 +31,11 @@ fn sets_are_written_as_they_are_read() {
 fn sets_are_read_in_any_order_and_form() {
     for (text, expect) in [
         (r#"{"f:b":{},"f:a":{}}"#, r#"{"f:a":{},"f:b":{}}"#),
+        // As Go's JSON, with escapes for what could mean something in HTML.
+        (
+            r#"{"k:{\"value\":\"a<b\"}":{},"v:\"&\"":{},"v:3.0":{}}"#,
+            r#"{"k:{\"value\":\"a\\u003cb\"}":{},"v:3":{},"v:\"\\u0026\"":{}}"#,
+        ),
         (r#"{"k:{ \"z\":1, \"a\":2}":{}}"#, r#"{"k:{\"a\":2,\"z\":1}":{}}"#),
         (r#"{"v: 3":{},"v:1":{}}"#, r#"{"v:1":{},"v:3":{}}"#),
         (r#"{"f:a":{"f:b":{}},"f:a":{".":{},"f:c":{}}}"#, r#"{"f:a":{".":{},"f:b":{},"f:c":{}}}"#),

@@ -9,6 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::Value;
 
 use super::{Node, Set, Step};
+use crate::quote;
 
 /// Why a text is no set of fields.
 #[derive(Debug, thiserror::Error)]
@@ -105,12 +106,12 @@ impl Step {
                     }
                     write_text(&mut text, name);
                     text.push(b':');
-                    text.extend_from_slice(value.to_string().as_bytes());
+                    text.extend_from_slice(quote::json(value).as_bytes());
                 }
                 text.push(b'}');
                 String::from_utf8_lossy(&text).into_owned().into()
             }
-            Self::Value(value) => format!("v:{value}").into(),
+            Self::Value(value) => format!("v:{}", quote::json(value)).into(),
             Self::Index(at) => format!("i:{at}").into(),
         }
     }

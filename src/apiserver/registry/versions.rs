@@ -9,6 +9,7 @@ mod tests;
 use std::sync::Arc;
 
 use api::{Object, Resource, Status};
+pub(crate) use autoscaling::into_v2 as autoscaler_into_v2;
 use serde_json::Value;
 
 /// The object in the form in which its row stores it.

@@ -1,7 +1,9 @@
 //! Who may do what, and how requests, certificates, disruptions and scaling are governed.
 
+use std::collections::BTreeMap;
+
 use api::Object;
-use api::selector::LabelSelector;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::Kind;
@@ -10,6 +12,7 @@ use super::duration;
 use super::row::row;
 use super::text::{age, name, or_none};
 use super::view::{self, view};
+use crate::registry::autoscaler_into_v2;
 
 const UNSET: &str = "<unset>";
 
@@ -140,9 +143,7 @@ pub(super) const VALIDATING_POLICY_BINDING: Kind = (
         }
         let Binding { spec } = view::read(object)?;
         let param = spec.param_ref.map(|param| match (&*param.name, &*param.namespace, &param.selector) {
-            ("", _, Some(selector)) => {
-                LabelSelector::from_object(Some(selector)).map_or_else(|_| "<error>".to_owned(), |s| s.to_string())
-            }
+            ("", _, Some(selector)) => go_selector(selector),
             ("", _, None) => UNSET.to_owned(),
             (name, "", _) => format!("*/{name}"),
             (name, namespace, _) => format!("{namespace}/{name}"),
@@ -150,6 +151,24 @@ pub(super) const VALIDATING_POLICY_BINDING: Kind = (
         row![name(object), spec.policy_name, param.unwrap_or_else(|| UNSET.to_owned()), age(object)]
     },
 );
+
+/// A label selector as Go prints one of its structs.
+fn go_selector(selector: &Value) -> String {
+    view! {
+        Selector { match_labels: BTreeMap<String, String>, match_expressions: Vec<Requirement> }
+        Requirement { key: String, operator: String, values: Vec<String> }
+    }
+    let Ok(selector) = Selector::deserialize(selector) else { return "<error>".to_owned() };
+    let labels: String = selector.match_labels.iter().map(|(key, value)| format!("{key}: {value},")).collect();
+    let requirement = |Requirement { key, operator, values }: &Requirement| {
+        let values = values.join(" ");
+        format!("LabelSelectorRequirement{{Key:{key},Operator:{operator},Values:[{values}],}},")
+    };
+    let requirements: String = selector.match_expressions.iter().map(requirement).collect();
+    format!(
+        "&LabelSelector{{MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{requirements}}},}}"
+    )
+}
 
 pub(super) const FLOW_SCHEMA: Kind = (
     &[
@@ -266,28 +285,18 @@ pub(super) const HORIZONTAL_POD_AUTOSCALER: Kind = (
                 min_replicas: Option<i64>,
                 max_replicas: i64,
                 metrics: Vec<Value>,
-                #[serde(rename = "targetCPUUtilizationPercentage")]
-                target_cpu: Option<i64>,
             }
             Target { kind: String, name: String }
-            Status {
-                current_replicas: i64,
-                current_metrics: Vec<Value>,
-                #[serde(rename = "currentCPUUtilizationPercentage")]
-                current_cpu: Option<i64>,
-            }
+            Status { current_replicas: i64, current_metrics: Vec<Value> }
         }
-        let Autoscaler { mut spec, mut status } = view::read(object)?;
-        // Version 1 knows the one metric.
-        if let Some(target) = spec.target_cpu {
-            let metric = |part: &str, utilization: i64| {
-                serde_json::json!({
-                    "type": "Resource", "resource": { "name": "cpu", part: { "averageUtilization": utilization } },
-                })
-            };
-            spec.metrics.insert(0, metric("target", target));
-            status.current_metrics.splice(..0, status.current_cpu.map(|current| metric("current", current)));
-        }
+        let Autoscaler { spec, status } = if object.stored_bytes().starts_with(AUTOSCALER_V1) {
+            // What version 1 has no words for is shown, too.
+            let mut value = object.to_value()?;
+            autoscaler_into_v2(&mut value);
+            serde_json::from_value(value)?
+        } else {
+            view::read(object)?
+        };
         row![
             name(object),
             format!("{}/{}", spec.scale_target_ref.kind, spec.scale_target_ref.name),
@@ -300,6 +309,8 @@ pub(super) const HORIZONTAL_POD_AUTOSCALER: Kind = (
     },
 );
 
+/// How stored objects of version 1 begin.
+const AUTOSCALER_V1: &[u8] = br#"{"kind":"HorizontalPodAutoscaler","apiVersion":"autoscaling/v1""#;
 /// How many metrics are shown.
 const METRICS_SHOWN: usize = 2;
 

@@ -377,8 +377,16 @@ fn autoscalers_show_metrics_beside_targets() {
     autoscaler(json!([object]), json!([{ "object": { "current": { "value": "1500" } } }]), "1500/2k");
     autoscaler(json!([cpu, pods, external]), json!([]), "cpu: <unknown>/80%, <unknown>/100m + 1 more...");
     let spec = json!({ "scaleTargetRef": { "kind": "RC", "name": "a" }, "minReplicas": 1, "maxReplicas": 2, "targetCPUUtilizationPercentage": 60 });
-    let value = json!({ "spec": spec, "status": { "currentReplicas": 1, "currentCPUUtilizationPercentage": 30 } });
-    check("autoscaling/v1/horizontalpodautoscalers", value, json!(["RC/a", "cpu: 30%/60%", "1", 2, 1]));
+    let status = json!({ "currentReplicas": 1, "currentCPUUtilizationPercentage": 30 });
+    let value =
+        json!({ "kind": "HorizontalPodAutoscaler", "apiVersion": "autoscaling/v1", "spec": spec, "status": status });
+    check("autoscaling/v1/horizontalpodautoscalers", value.clone(), json!(["RC/a", "cpu: 30%/60%", "1", 2, 1]));
+    let mut noted = value;
+    let metrics = json!([{ "type": "Pods", "pods": { "metricName": "m", "targetAverageValue": "10" } }]).to_string();
+    noted["metadata"] = json!({ "name": "it", "annotations": { "autoscaling.alpha.kubernetes.io/metrics": metrics } });
+    let expect = "<unknown>/10, cpu: <unknown>/60%";
+    noted["status"] = json!({ "currentReplicas": 1 });
+    check("autoscaling/v1/horizontalpodautoscalers", noted, json!(["RC/a", expect, "1", 2, 1]));
 }
 
 #[test]
@@ -420,7 +428,13 @@ fn rules_and_requests() {
     check(level, json!({ "spec": { "type": "Limited", "limited": limited } }), json!(["Limited", 30, 64, 6, 50]));
     check(level, json!({ "spec": { "type": "Exempt" } }), json!(["Exempt", "<none>", "<none>", "<none>", "<none>"]));
     let binding = json!({ "spec": { "policyName": "p", "paramRef": { "name": "n" } } });
-    check("admissionregistration.k8s.io/v1/validatingadmissionpolicybindings", binding, json!(["p", "*/n"]));
+    let bindings = "admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
+    check(bindings, binding, json!(["p", "*/n"]));
+    let selector = json!({ "matchLabels": { "k": "v", "a": "b" }, "matchExpressions": [{ "key": "e", "operator": "In", "values": ["x", "y"] }] });
+    let binding = json!({ "spec": { "policyName": "p", "paramRef": { "selector": selector } } });
+    let expect = "&LabelSelector{MatchLabels:map[string]string{a: b,k: v,},\
+                  MatchExpressions:[]LabelSelectorRequirement{LabelSelectorRequirement{Key:e,Operator:In,Values:[x y],},},}";
+    check(bindings, binding, json!(["p", expect]));
 }
 
 #[test]

@@ -15,7 +15,8 @@ const CONDITIONS: &str = "autoscaling.alpha.kubernetes.io/conditions";
 /// What is aimed at where nothing is said.
 const DEFAULT_PERCENT: i64 = 80;
 
-pub(super) fn into_v2(hpa: &mut Value) {
+/// An object of `autoscaling/v1` as one of `v2`.
+pub(crate) fn into_v2(hpa: &mut Value) {
     let metrics = take_annotation(hpa, METRICS);
     let behavior = take_annotation(hpa, BEHAVIOR);
     let current = take_annotation(hpa, CURRENT_METRICS);
