@@ -513,15 +513,10 @@ impl<'a> Frame<'_, 'a> {
     }
 
     fn appended(&mut self, filter: Option<&Node>, element: &Node, accu: usize) -> Evaluated<'a> {
-        if let Some(filter) = filter {
-            match self.value(filter)? {
-                Value::Bool(true) => {}
-                Value::Bool(false) => {
-                    self.spend(1)?;
-                    return Ok(std::mem::replace(&mut self.locals[accu], Value::Null));
-                }
-                _ => return Err(Error::no_overload()),
-            }
+        if let Some(filter) = filter
+            && !self.passes(filter)?
+        {
+            return Ok(std::mem::replace(&mut self.locals[accu], Value::Null));
         }
         let element = self.value(element)?;
         // The accumulator, the list of one, the sum.
@@ -543,7 +538,16 @@ impl<'a> Frame<'_, 'a> {
         }
     }
 
-    /// The same for `cel.@mapInsert(accu, …)`, which a transformation to a map does for each entry.
+    /// Whether the filter of a step lets it happen. One that does not leaves the accumulator as it is, which costs its reading.
+    fn passes(&mut self, filter: &Node) -> Result<bool, Error> {
+        match self.value(filter)? {
+            Value::Bool(true) => Ok(true),
+            Value::Bool(false) => self.spend(1).map(|()| false),
+            _ => Err(Error::no_overload()),
+        }
+    }
+
+    /// As [`Self::append`], for `cel.@mapInsert(accu, …)`, which a transformation to a map does for each entry.
     fn insert(&mut self, step: &Node, accu: usize) -> Option<Evaluated<'a>> {
         let (filter, insert) = match step {
             Node::Conditional(parts) if is_local(&parts[2], accu) => (Some(&parts[0]), &parts[1]),
@@ -558,15 +562,10 @@ impl<'a> Frame<'_, 'a> {
     }
 
     fn inserted(&mut self, filter: Option<&Node>, function: &Function, added: &[Node], accu: usize) -> Evaluated<'a> {
-        if let Some(filter) = filter {
-            match self.value(filter)? {
-                Value::Bool(true) => {}
-                Value::Bool(false) => {
-                    self.spend(1)?;
-                    return Ok(std::mem::replace(&mut self.locals[accu], Value::Null));
-                }
-                _ => return Err(Error::no_overload()),
-            }
+        if let Some(filter) = filter
+            && !self.passes(filter)?
+        {
+            return Ok(std::mem::replace(&mut self.locals[accu], Value::Null));
         }
         // The accumulator.
         self.spend(1)?;

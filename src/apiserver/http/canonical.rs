@@ -1,10 +1,12 @@
 //! Paths and queries as Go writes them: what is passed on was read, decided about, and is written anew, so that the far end reads
 //! the same.
 
+use super::query::{decoded_bytes, unbroken};
+
 /// A path as it was sent, with no other escapes than it needs.
 pub(crate) fn path(sent: &str) -> String {
     let mut out = String::with_capacity(sent.len());
-    for byte in decode(sent, false) {
+    for byte in decoded_bytes(sent, false) {
         escape(byte, b"-_.~$&+,/:;=@", &mut out);
     }
     out
@@ -12,11 +14,11 @@ pub(crate) fn path(sent: &str) -> String {
 
 /// A query as it was sent, in the order of its names; without what cannot be read.
 pub(crate) fn query(sent: &str) -> String {
-    let pairs = sent.split('&').filter(|pair| !pair.is_empty() && !pair.contains(';') && super::query::unbroken(pair));
+    let pairs = sent.split('&').filter(|pair| !pair.is_empty() && !pair.contains(';') && unbroken(pair));
     let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = pairs
         .map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(name, true), decode(value, true))
+            (decoded_bytes(name, true), decoded_bytes(value, true))
         })
         .collect();
     // The values of one name stay in their order.
@@ -62,25 +64,6 @@ fn escape(byte: u8, plain: &[u8], out: &mut String) {
     } else {
         out.push_str(&format!("%{byte:02X}"));
     }
-}
-
-/// Undoes escapes, none of which is broken.
-fn decode(text: &str, plus: bool) -> Vec<u8> {
-    let bytes = text.as_bytes();
-    let hex = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-    let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
-    while at < bytes.len() {
-        match (bytes[at], hex(at + 1), hex(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                out.push((high * 16 + low) as u8);
-                at += 2;
-            }
-            (b'+', ..) if plus => out.push(b' '),
-            (byte, ..) => out.push(byte),
-        }
-        at += 1;
-    }
-    out
 }
 
 #[cfg(test)]

@@ -241,6 +241,12 @@ pub(crate) fn percent_decode(text: &str, plus: bool) -> String {
     if !text.contains(['%', '+']) {
         return text.to_owned();
     }
+    let bytes = decoded_bytes(text, plus);
+    String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+}
+
+/// The same as bytes, which need not be text.
+pub(super) fn decoded_bytes(text: &str, plus: bool) -> Vec<u8> {
     let bytes = text.as_bytes();
     let hex = |at: usize| bytes.get(at).and_then(|b| (*b as char).to_digit(16));
     let mut out = Vec::with_capacity(bytes.len());
@@ -256,5 +262,5 @@ pub(crate) fn percent_decode(text: &str, plus: bool) -> String {
         }
         at += 1;
     }
-    String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+    out
 }
