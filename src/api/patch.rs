@@ -95,6 +95,10 @@ impl Patch {
         let patch = match (wrap(Value::Null), document.value) {
             (Patch::Json(_), body @ Value::Object(_)) => Patch::Strategic(body),
             (Patch::Merge(_) | Patch::Strategic(_), body @ Value::Array(_)) => Patch::Json(body),
+            (Patch::Merge(_), mut body) => {
+                drop_nulls_in_lists(&mut body);
+                Patch::Merge(body)
+            }
             (_, body) => wrap(body),
         };
         Ok((patch, document.duplicates))
@@ -137,6 +141,26 @@ impl Patch {
 /// What Go's decoder says of a patch that is something else than what a patch is read into.
 fn unreadable(patch: &Value, wanted: &str) -> String {
     format!("json: cannot unmarshal {} into Go value of type {wanted}", json_type(patch))
+}
+
+/// Objects in lists lose their nulls, as everywhere else in a merge patch. By the letter of RFC 7386 lists are taken over
+/// as they stand, but upstream's library does not, and clients send lists of Go structs whose empty fields are null.
+fn drop_nulls_in_lists(patch: &mut Value) {
+    fn drop_nulls(item: &mut Value) {
+        match item {
+            Value::Object(map) => {
+                map.retain(|_, value| !value.is_null());
+                map.values_mut().for_each(drop_nulls);
+            }
+            Value::Array(list) => list.iter_mut().for_each(drop_nulls),
+            _ => {}
+        }
+    }
+    match patch {
+        Value::Object(map) => map.values_mut().for_each(drop_nulls_in_lists),
+        Value::Array(list) => list.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
 }
 
 /// Numbers that are whole become integers: upstream's converter, which strategic merges go through, takes `3.0` where an

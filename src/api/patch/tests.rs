@@ -140,6 +140,15 @@ fn applies_merge_patches() {
     ] {
         assert_eq!(apply(&Patch::Merge(patch), object), Ok(expect));
     }
+    let (patch, _) = Patch::parse(
+        "application/merge-patch+json",
+        br#"{"a": [{"b": null, "c": [[{"d": null}], null]}], "e": null, "f": {"g": null}}"#,
+    )
+    .unwrap();
+    assert_eq!(
+        apply(&patch, json!({"e": 1, "f": {"g": 1, "h": 2}})),
+        Ok(json!({"a": [{"c": [[{}], null]}], "f": {"h": 2}}))
+    );
     for (patch, expect) in [
         (
             json!(["x"]),
