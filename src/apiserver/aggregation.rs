@@ -8,6 +8,7 @@ mod availability;
 pub(crate) mod discovered;
 mod fetch;
 mod identity;
+pub(crate) mod listed;
 mod objects;
 pub(crate) mod priorities;
 mod proxy;
@@ -17,6 +18,7 @@ pub(crate) mod resources;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use api::{Object, ObjectError, Resource};
 use arc_swap::ArcSwap;
@@ -35,6 +37,7 @@ use crate::proxy::Connections;
 use crate::trust::{self, Trust, TrustError};
 use discovered::Discovered;
 use identity::Shown;
+use listed::Listed;
 
 pub(crate) use availability::{prepare, run as watch_availability};
 pub use identity::FrontProxyIdentity;
@@ -52,6 +55,8 @@ pub(crate) struct Aggregator {
     /// The generation of `discovered`.
     generation: watch::Sender<u64>,
     openapi: OpenApi,
+    /// Whether what is built in has had its APIServices since the start.
+    registered: AtomicBool,
     /// How often APIServices became unavailable, by name and reason.
     pub(crate) broken: Arc<Counts<2>>,
 }
@@ -63,42 +68,54 @@ struct Remotes {
     shown: Option<Arc<Shown>>,
     all: Vec<Arc<Remote>>,
     /// Those that this server serves itself.
-    local: Settled,
+    local: Settled<Arc<Listed>>,
 }
 
-/// Objects of one cache, in its order, that need no second look as long as they stay as they are. There is an APIService for every
-/// group and version, and most never change: whoever goes through all of them compares pointers.
-#[derive(Debug, Default)]
-struct Settled(Vec<Arc<Object>>);
+/// Objects of one cache, in its order, that need no second look as long as they stay as they are, and what the first look has
+/// found. There is an APIService for every group and version, and most never change: whoever goes through all of them compares
+/// pointers.
+#[derive(Debug)]
+struct Settled<T = ()>(Vec<(Arc<Object>, T)>);
 
-impl Settled {
+impl<T> Default for Settled<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Settled<T> {
     /// To go through all once more, in order.
-    fn again(&self) -> Again<'_> {
+    fn again(&self) -> Again<'_, T> {
         Again(&self.0)
     }
 
-    fn push(&mut self, object: Arc<Object>) {
-        self.0.push(object);
+    fn push(&mut self, object: Arc<Object>, found: T) {
+        self.0.push((object, found));
     }
 }
 
 /// What is left of the settled ones.
-struct Again<'a>(&'a [Arc<Object>]);
+struct Again<'a, T = ()>(&'a [(Arc<Object>, T)]);
 
-impl Again<'_> {
-    /// Whether the object is settled. Asked in the order of the cache.
+impl<'a, T> Again<'a, T> {
+    /// Whether the object is settled.
     fn has(&mut self, object: &Arc<Object>) -> bool {
-        while let Some((first, rest)) = self.0.split_first() {
+        self.found(object).is_some()
+    }
+
+    /// What was found of the object, if it is settled. Asked in the order of the cache.
+    fn found(&mut self, object: &Arc<Object>) -> Option<&'a T> {
+        while let Some(((first, found), rest)) = self.0.split_first() {
             if Arc::ptr_eq(first, object) {
                 self.0 = rest;
-                return true;
+                return Some(found);
             }
             if first.meta.name >= object.meta.name {
-                return false;
+                return None;
             }
             self.0 = rest;
         }
-        false
+        None
     }
 }
 
@@ -183,6 +200,7 @@ impl Aggregator {
             discovered: ArcSwap::default(),
             generation: watch::Sender::default(),
             openapi,
+            registered: AtomicBool::default(),
             broken: Arc::new(Counts::new(
                 "aggregator_unavailable_apiservice",
                 "How often APIServices became unavailable, by name and reason",
@@ -262,13 +280,13 @@ impl Aggregator {
         let before = if same_identity { &*known.all } else { &[] };
         let (mut all, mut local, mut settled) = (Vec::new(), Settled::default(), known.local.again());
         for object in self.services.list("") {
-            if settled.has(&object) {
-                local.push(object);
+            if let Some(found) = settled.found(&object) {
+                local.push(object, found.clone());
                 continue;
             }
             match Remote::new(&object, &shown, before) {
-                Ok(Some(remote)) => all.push(remote),
-                Ok(None) => local.push(object),
+                Ok(Met::Remote(remote)) => all.push(remote),
+                Ok(Met::Local(listed)) => local.push(object, Arc::new(listed)),
                 // It was decoded when it was written.
                 Err(error) => tracing::error!(%error, name = &*object.meta.name, "an APIService cannot be read"),
             }
@@ -279,6 +297,13 @@ impl Aggregator {
     }
 }
 
+/// What an APIService is about.
+enum Met {
+    Remote(Arc<Remote>),
+    /// What this server serves itself.
+    Local(Listed),
+}
+
 impl Remotes {
     fn serving(&self, group: &str, version: &str) -> Option<&Arc<Remote>> {
         self.all.iter().find(|remote| remote.group == group && remote.version == version)
@@ -286,21 +311,20 @@ impl Remotes {
 }
 
 impl Remote {
-    /// `None` for what this server serves itself.
-    fn new(object: &Object, shown: &Shown, before: &[Arc<Self>]) -> Result<Option<Arc<Self>>, ObjectError> {
+    fn new(object: &Object, shown: &Shown, before: &[Arc<Self>]) -> Result<Met, ObjectError> {
         let read: ApiService = object.view()?;
-        // Most are local, and need no more than a look.
-        if read.spec.get("service").is_none_or(Value::is_null) {
-            return Ok(None);
-        }
         let Spec { group, version, group_priority_minimum, version_priority, service, ca_bundle, insecure } =
             serde_json::from_value::<Spec>(read.spec.clone()).map_err(ObjectError::from)?;
-        let Some(service) = service.filter(|_| !group.is_empty()) else { return Ok(None) };
+        let Some(service) = service.filter(|_| !group.is_empty()) else {
+            let name = object.meta.name.to_string();
+            let (group_priority, version_priority) = (group_priority_minimum, version_priority);
+            return Ok(Met::Local(Listed { name, group, version, group_priority, version_priority }));
+        };
         let conditions = read.status.conditions.unwrap_or_default();
         let available = conditions.iter().any(|c| c.kind == "Available" && c.status == "True");
         let same = before.iter().find(|remote| *remote.name == *object.meta.name && remote.spec == read.spec);
         if let Some(same) = same.filter(|same| same.available == available) {
-            return Ok(Some(same.clone()));
+            return Ok(Met::Remote(same.clone()));
         }
         let link = match same {
             Some(same) => same.link.clone(),
@@ -308,7 +332,7 @@ impl Remote {
             None => tls(insecure, ca_bundle.as_deref(), shown)
                 .map(|tls| Connections::new(tls, Some(format!("{}.{}.svc", service.name, service.namespace)))),
         };
-        Ok(Some(Arc::new(Self {
+        Ok(Met::Remote(Arc::new(Self {
             name: object.meta.name.to_string(),
             group,
             version,

@@ -7,6 +7,7 @@ pub(crate) mod subresource;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use api::version::rank as version_rank;
@@ -19,7 +20,8 @@ use http::{HeaderMap, HeaderValue, Response, header};
 
 use crate::Catalog;
 use crate::aggregation::discovered::{Discovered, RemoteVersion};
-use crate::aggregation::priorities;
+use crate::aggregation::listed::{self, Listed};
+use crate::aggregation::{Aggregator, priorities};
 use crate::http::accept::{self, Accepted, Encoding};
 use crate::http::respond::{self, Form};
 use crate::http::{protobuf, yaml};
@@ -38,7 +40,22 @@ pub(crate) enum Content {
     Remote(Arc<RemoteVersion>),
 }
 
+impl Group {
+    fn listed(&self) -> (String, Vec<String>) {
+        (self.name.to_string(), self.versions.iter().map(|(version, _)| version.to_string()).collect())
+    }
+
+    fn served_here(&self) -> (String, Vec<String>) {
+        let here = self.versions.iter().filter(|(_, content)| matches!(content, Content::Rows(_)));
+        (self.name.to_string(), here.map(|(version, _)| version.to_string()).collect())
+    }
+}
+
 impl Content {
+    fn is_custom(&self) -> bool {
+        matches!(self, Self::Rows(rows) if rows.iter().any(|row| !row.builtin))
+    }
+
     pub(crate) fn into_remote(self) -> Option<Arc<RemoteVersion>> {
         match self {
             Self::Remote(remote) => Some(remote),
@@ -76,17 +93,22 @@ impl Discovery {
     pub(crate) fn answer(
         &self,
         catalog: &Catalog,
-        others: &Discovered,
+        aggregator: &Aggregator,
         path: &str,
         headers: &HeaderMap,
         form: &Form,
     ) -> Option<Result<Response<Body>, Status>> {
-        let documents = self.documents(catalog, others);
+        let documents = self.documents(catalog, &aggregator.discovered());
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         let (document, routed, aggregated) = match parts.as_slice() {
             ["api"] => (legacy::versions(&self.advertised), true, Some(&documents.core)),
-            ["apis"] => (legacy::group_list(&documents.groups), false, Some(&documents.rest)),
-            ["apis", group] => (legacy::group(documents.group(group)?), false, None),
+            ["apis"] => {
+                (legacy::group_list(&documents.listed(aggregator.listed(), None)), false, Some(&documents.rest))
+            }
+            ["apis", group] => {
+                let group = documents.listed(aggregator.listed(), Some(group)).pop()?;
+                (legacy::group(&group), false, None)
+            }
             ["api", version] => (legacy::resources(documents.rows("", version)?, "", version), true, None),
             ["apis", group, version] => {
                 let rows = documents.rows(group, version)?;
@@ -125,8 +147,33 @@ impl Discovery {
 }
 
 impl Documents {
-    fn group(&self, name: &str) -> Option<&Group> {
-        self.groups.iter().find(|group| *group.name == *name && !name.is_empty())
+    /// The groups that clients are told of, or one of them: those that APIServices are for, this server's own group first. Custom
+    /// kinds that have none yet have it in a moment, and so are told of at once.
+    fn listed(&self, services: Option<Vec<Arc<Listed>>>, only: Option<&str>) -> Vec<(String, Vec<String>)> {
+        let asked = |name: &str| !name.is_empty() && only.is_none_or(|only| only == name);
+        let groups = || self.groups.iter().filter(|group| asked(&group.name));
+        let Some(mut services) = services else { return groups().map(Group::listed).collect() };
+        services.retain(|service| asked(&service.group));
+        let known: HashSet<(String, String)> =
+            services.iter().map(|service| (service.group.clone(), service.version.clone())).collect();
+        for group in groups() {
+            let custom = group.versions.iter().filter(|(_, content)| content.is_custom());
+            let new = custom.filter(|(version, _)| !known.contains(&(group.name.to_string(), version.to_string())));
+            services.extend(new.map(|(version, _)| Arc::new(Listed::of_custom(&group.name, version))));
+        }
+        let own = groups().find(|group| *group.name == *priorities::OWN_GROUP.0).map(Group::listed);
+        let mut listed = listed::by_group(services);
+        match (own, only) {
+            (Some(own), None) => listed.insert(0, own),
+            (Some(own), Some(_)) => listed = vec![own],
+            // Whoever asks for a group by its name is told of what is served, if no APIService says otherwise.
+            (None, Some(_)) if listed.is_empty() => {
+                let served = groups().map(|group| group.served_here()).filter(|(_, versions)| !versions.is_empty());
+                listed = served.collect();
+            }
+            (None, _) => {}
+        }
+        listed
     }
 
     fn rows(&self, group: &str, version: &str) -> Option<&[Arc<Resource>]> {

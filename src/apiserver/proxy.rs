@@ -12,6 +12,7 @@ mod options;
 mod session;
 #[cfg(test)]
 pub(crate) mod tests;
+mod unreached;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -233,7 +233,7 @@ impl ApiServer {
             tokio::spawn(custom::run(registry.clone(), openapi.clone(), customs_ready)),
             tokio::spawn(published::publish(registry.clone(), published)),
             tokio::spawn(admission::policy::status::run(registry.clone())),
-            tokio::spawn(aggregation::register(registry.clone())),
+            tokio::spawn(aggregation::register(aggregator.clone(), registry.clone())),
             tokio::spawn(aggregation::watch_availability(aggregator.clone(), registry.clone())),
             tokio::spawn(fairness::upkeep::rebalance(fairness.clone())),
             tokio::spawn(fairness::upkeep::tell(registry.clone(), fairness.clone())),

@@ -171,7 +171,7 @@ async fn tell_local(aggregator: &Aggregator, registry: &Registry, told: &mut Set
     let mut settled = before.again();
     for object in aggregator.services.list("") {
         if settled.has(&object) || !untold(&object) {
-            told.push(object);
+            told.push(object, ());
         } else {
             tell(registry, &object.meta.name, &local()).await;
         }

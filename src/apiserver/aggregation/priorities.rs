@@ -27,7 +27,7 @@ const BUILTIN: &[Row] = &[
 ];
 
 /// The group of APIServices has none itself, and goes first.
-const OWN_GROUP: (&str, i64) = ("apiregistration.k8s.io", 20000);
+pub(crate) const OWN_GROUP: (&str, i64) = ("apiregistration.k8s.io", 20000);
 /// Custom resources'.
 const CUSTOM: (i64, i64) = (1000, 100);
 

@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use api::{DeleteOptions, Object, Operation, Patch, Request, Resource, Status, User, WriteOptions};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Settled, priorities};
+use super::{Aggregator, Settled, priorities};
 use crate::{Catalog, Registry};
 
 /// Says how an APIService is kept; without it, it is left alone.
@@ -18,7 +19,7 @@ const AT_START: &str = "onstart";
 const ALWAYS: &str = "true";
 
 /// Keeps the APIServices, until it is dropped.
-pub(crate) async fn run(registry: Arc<Registry>) {
+pub(crate) async fn run(aggregator: Arc<Aggregator>, registry: Arc<Registry>) {
     let Some(row) = api::resource::find("apiregistration.k8s.io", "v1", "apiservices").cloned() else { return };
     let (services, definitions) =
         (registry.cache(&row), registry.cached("apiextensions.k8s.io", "v1", "customresourcedefinitions"));
@@ -32,7 +33,13 @@ pub(crate) async fn run(registry: Arc<Registry>) {
         if !started {
             let builtin = builtin(registry.catalog());
             outcome = keep(&registry, &row, &services.list(""), &builtin, AT_START, &mut Settled::default()).await;
+            // They are listed from now on as they are, so they have to be there.
+            outcome = match outcome {
+                Ok(()) => registry.catch_up().await,
+                failed => failed,
+            };
             started = outcome.is_ok();
+            aggregator.registered.store(started, Ordering::Release);
         }
         let kept = keep(&registry, &row, &services.list(""), &asked.wanted, ALWAYS, &mut right).await;
         if let Err(status) = outcome.and(kept) {
@@ -109,7 +116,7 @@ impl Asked {
             let gone: Vec<_> = self.by.keys().filter(|name| !present.contains(&***name)).cloned().collect();
             gone.iter().for_each(|name| self.forget(name));
         }
-        self.read = Settled(definitions);
+        self.read = Settled(definitions.into_iter().map(|definition| (definition, ())).collect());
     }
 
     fn forget(&mut self, definition: &str) {
@@ -161,7 +168,7 @@ async fn keep(
         }
         let wish = wanted.next_if(|(name, _)| name.as_str() == own).map(|(_, wish)| wish);
         if settled.has(object) && wish.is_some() {
-            right.push(object.clone());
+            right.push(object.clone(), ());
             continue;
         }
         if object.meta.labels.get(LABEL) != Some(how) {
@@ -173,7 +180,7 @@ async fn keep(
             continue;
         };
         if object.to_value().is_ok_and(|value| value["spec"] == *spec) {
-            right.push(object.clone());
+            right.push(object.clone(), ());
         } else {
             let replace = Value::Array(vec![json!({"op": "replace", "path": "/spec", "value": spec})]);
             let patch = Operation::Patch(Patch::Json(replace), options());

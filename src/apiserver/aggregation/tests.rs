@@ -1,6 +1,7 @@
 //! An aggregated API server that the tests serve, behind this one.
 
 mod hostile;
+mod listed;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::Resource;
 use serde_json::{Value, json};
 
-use super::{Group, storage_version_hash, subresource, verbs};
+use super::{storage_version_hash, subresource, verbs};
 
 pub(super) fn versions(advertised: &str) -> Value {
     json!({
@@ -15,12 +15,14 @@ pub(super) fn versions(advertised: &str) -> Value {
     })
 }
 
-pub(super) fn group_list(groups: &[Group]) -> Value {
-    let named = groups.iter().filter(|group| !group.name.is_empty());
-    json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": named.map(entry).collect::<Vec<_>>() })
+/// A group and its versions, the preferred one first.
+type Listed = (String, Vec<String>);
+
+pub(super) fn group_list(groups: &[Listed]) -> Value {
+    json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups.iter().map(entry).collect::<Vec<_>>() })
 }
 
-pub(super) fn group(group: &Group) -> Value {
+pub(super) fn group(group: &Listed) -> Value {
     let mut document = json!({ "kind": "APIGroup", "apiVersion": "v1" });
     if let (Value::Object(document), Value::Object(entry)) = (&mut document, entry(group)) {
         document.extend(entry);
@@ -28,10 +30,10 @@ pub(super) fn group(group: &Group) -> Value {
     document
 }
 
-fn entry(group: &Group) -> Value {
-    let version = |v: &str| json!({ "groupVersion": format!("{}/{v}", group.name), "version": v });
-    let versions: Vec<Value> = group.versions.iter().map(|(v, _)| version(v)).collect();
-    json!({ "name": group.name, "versions": versions, "preferredVersion": versions.first() })
+fn entry((name, versions): &Listed) -> Value {
+    let versions: Vec<Value> =
+        versions.iter().map(|v| json!({ "groupVersion": format!("{name}/{v}"), "version": v })).collect();
+    json!({ "name": name, "versions": versions, "preferredVersion": versions.first() })
 }
 
 pub(super) fn resources(rows: &[Arc<Resource>], group: &str, version: &str) -> Value {

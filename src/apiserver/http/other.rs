@@ -78,8 +78,7 @@ pub(super) async fn serve(server: &Arc<Server>, incoming: Incoming<'_>) -> Resul
         }
         path => {
             let catalog = server.chain.registry.catalog();
-            let others = server.aggregator.discovered();
-            let answer = server.discovery.answer(catalog, &others, path, headers, &form);
+            let answer = server.discovery.answer(catalog, &server.aggregator, path, headers, &form);
             return answer.ok_or_else(Status::no_such_path)?;
         }
     };

@@ -6,6 +6,7 @@ use api::{Cause, Status, time};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::unreached;
 use crate::http::path::RequestInfo;
 use crate::http::query::{self, Query};
 
@@ -147,6 +148,15 @@ impl LogOptions {
 }
 
 impl StreamOptions {
+    /// The channel that a session is said to be open at: the first that is written to.
+    pub(super) fn first_output(&self) -> u8 {
+        match (self.stdout, self.stderr) {
+            (true, _) => 1,
+            (false, true) => 2,
+            (false, false) => unreached::ERRORS,
+        }
+    }
+
     /// The query that tells the kubelet, under the kubelet's names; with its question mark, or empty.
     pub(super) fn parameters(&self) -> String {
         let commands = self.command.iter().flatten();

@@ -9,14 +9,14 @@ use axum::extract::FromRequestParts;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use base64::Engine;
 use futures::StreamExt;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use rustls::ClientConfig;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::dial::UNREACHED;
 use super::options::{self, ConnectOptions, LogOptions};
-use super::{Link, Proxy, Target, forward};
+use super::{Link, Proxy, Target, forward, unreached};
 use crate::endpoints::authority;
 use crate::http::Incoming;
 use crate::metrics::requests::LongRunning;
@@ -102,7 +102,9 @@ impl Proxy {
         };
         if pod.spec.node_name.is_empty() {
             // Nowhere yet: nothing was logged.
-            return Ok(plain(Response::new(Body::empty())));
+            let mut nothing = Response::new(Body::empty());
+            *nothing.status_mut() = StatusCode::NO_CONTENT;
+            return Ok(nothing);
         }
         let path = format!("/containerLogs/{}/{}/{container}{}", info.namespace, info.name, options.parameters());
         let tls = if options.insecure { self.kubelet.tls_to_anyone() } else { self.kubelet.tls() };
@@ -151,8 +153,25 @@ impl Proxy {
         if !incoming.request.headers().contains_key(header::UPGRADE) {
             return Err(Status::bad_request("Upgrade request required"));
         }
-        let answer = forward::forward(&target, incoming.request, incoming.from, counted).await;
-        answer.map_err(|status| undialed(status, |why| format!("error dialing backend: {why}")))
+        let (head, body) = incoming.request.into_parts();
+        let opened = match options {
+            ConnectOptions::Streams(options) if unreached::opens_first(&head) => {
+                Some((head.clone(), options.first_output()))
+            }
+            _ => None,
+        };
+        let request = Request::from_parts(head, body);
+        let status = match forward::forward(&target, request, incoming.from, counted).await {
+            Ok(answer) => return Ok(answer),
+            Err(status) => status,
+        };
+        match (opened, status.message.strip_prefix(UNREACHED)) {
+            (Some((head, channel)), Some(why)) => {
+                let url = quote(&format!("https://{}{}", target.authority, target.path));
+                unreached::tell(head, channel, format!("error sending request: Post {url}: {why}")).await
+            }
+            _ => Err(undialed(status, |why| format!("error dialing backend: {why}"))),
+        }
     }
 
     fn pod(&self, namespace: &str, name: &str) -> Result<Pod, Status> {

@@ -83,19 +83,28 @@ async fn answer(
 
 /// The first message that comes over a WebSocket.
 pub(crate) async fn websocket(server: &TestServer, path: &str, protocol: &str) -> String {
+    messages::<1>(server, path, protocol).await.concat()
+}
+
+/// The first messages that come over a WebSocket.
+async fn messages<const COUNT: usize>(server: &TestServer, path: &str, protocol: &str) -> [String; COUNT] {
     let client = server.admin().with("connection", "Upgrade").with("upgrade", "websocket");
     let client = client.with("sec-websocket-version", "13").with("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
     let client = client.with("sec-websocket-protocol", protocol);
     let mut response = client.open(&format!("GET {path}"), "").await;
     assert_eq!(response.status(), 101);
     let mut stream = TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap());
-    let (_, mut length) = (stream.read_u8().await.unwrap(), usize::from(stream.read_u8().await.unwrap()));
-    if length == 126 {
-        length = usize::from(stream.read_u16().await.unwrap());
+    let mut messages = [const { String::new() }; COUNT];
+    for place in &mut messages {
+        let (_, mut length) = (stream.read_u8().await.unwrap(), usize::from(stream.read_u8().await.unwrap()));
+        if length == 126 {
+            length = usize::from(stream.read_u16().await.unwrap());
+        }
+        let mut message = vec![0; length];
+        stream.read_exact(&mut message).await.unwrap();
+        *place = String::from_utf8(message).unwrap();
     }
-    let mut message = vec![0; length];
-    stream.read_exact(&mut message).await.unwrap();
-    String::from_utf8(message).unwrap()
+    messages
 }
 
 /// A node whose kubelet is `kubelet`, a pod on it that serves at `pod`, and a pod of two containers that is nowhere.
@@ -227,6 +236,13 @@ async fn kubelets_that_cannot_be_reached_are_told_as_upstream_does() {
     let exec = upgrading.send(&format!("POST {space}/p/exec?command=ls&stdout=1"), "").await;
     assert_eq!((exec.code, exec.json()["message"].clone()), (500, json!(format!("error dialing backend: {refused}"))));
     assert!(exec.json().get("reason").is_none());
+    // Whoever speaks what upstream translates is told in the session, after that it is open.
+    let path = format!("{space}/p/exec?command=ls&stderr=1");
+    let [open, why] = messages(&server, &path, "v4.channel.k8s.io, v5.channel.k8s.io").await;
+    let told: serde_json::Value = serde_json::from_str(why.strip_prefix('\u{3}').unwrap()).unwrap();
+    let url = format!("https://{gone}/exec/default/p/a?command=ls&error=1");
+    let expect = format!("Internal error occurred: error sending request: Post \"{url}\": {refused}");
+    assert_eq!((&*open, &told["message"], &told["code"]), ("\u{2}", &json!(expect), &json!(500)));
     let merge = server.admin().with("content-type", "application/merge-patch+json");
     let patch = json!({"status": {"addresses": [{"type": "InternalDNS", "address": "x"}]}}).to_string();
     assert_eq!(merge.send("PATCH /api/v1/nodes/n/status", patch).await.code, 200);
@@ -261,7 +277,7 @@ async fn requests_reach_kubelets_pods_and_services() {
             400,
             "a container name must be specified for pod two, choose one of: [a b]".into(),
         ),
-        (format!("GET {space}/pods/two/log?container=a"), 200, String::new()),
+        (format!("GET {space}/pods/two/log?container=a"), 204, String::new()),
         (
             format!("POST {space}/pods/two/exec?container=a&command=ls&stdout=1"),
             400,

@@ -190,7 +190,11 @@ impl<'e> Coster<'e> {
     fn ident(&mut self, expr: &Expr, name: &str) -> Range {
         let place = match self.local(name) {
             Some(local) => local.place.clone(),
-            None => Place::of(self.environment.declaration(name).cloned()),
+            // Upstream looks no further than the path behind a name, and so takes `int` for as large as `self` is.
+            None => {
+                let declared = self.environment.declaration(name).or_else(|| self.environment.declaration("self"));
+                Place::of(declared.cloned())
+            }
         };
         self.places.insert(expr.id, place);
         ONE

@@ -105,6 +105,10 @@ fn sizes_come_from_the_schema() {
         (list(text), "self.size() > 1", 3),
         (json!({"type": "array", "items": {"type": "string"}}), "self.size() < 3", 3),
         (list(list(json!({"type": "integer"}))), "self.all(x, x.all(y, y > 1))", 10 * (2 + 53) + 2),
+        // The name of a type is as large as what the rule is about.
+        (json!({"type": "integer"}), "type(self) == int", 3),
+        (json!({"x-kubernetes-int-or-string": true}), "type(self) == int", 314_573 + 3),
+        (json!({"type": "string", "maxLength": 1000}), "type(self) == string", 400 + 3),
     ] {
         assert_eq!(most(schema, source), expect, "{source}");
     }
