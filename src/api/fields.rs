@@ -13,6 +13,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use crate::quote;
 pub use wire::WireError;
 pub(crate) use wire::write_text;
 
@@ -132,23 +133,12 @@ impl fmt::Display for Step {
             Self::Field(name) => write!(f, ".{name}"),
             Self::Key(keys) => {
                 for (at, (name, value)) in keys.iter().enumerate() {
-                    write!(f, "{}{name}={}", if at == 0 { "[" } else { "," }, Shown(value))?;
+                    write!(f, "{}{name}={}", if at == 0 { "[" } else { "," }, quote::merged(value))?;
                 }
                 f.write_str("]")
             }
-            Self::Value(value) => write!(f, "[={}]", Shown(value)),
+            Self::Value(value) => write!(f, "[={}]", quote::merged(value)),
             Self::Index(at) => write!(f, "[{at}]"),
-        }
-    }
-}
-
-struct Shown<'a>(&'a Value);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Value::String(text) => f.write_str(&crate::quote::quote(text)),
-            other => write!(f, "{other}"),
         }
     }
 }

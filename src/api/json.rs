@@ -7,12 +7,14 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+mod gos;
 mod repair;
 mod syntax;
 #[cfg(test)]
 mod tests;
 mod write;
 
+pub use gos::normalize_numbers;
 pub(crate) use write::write;
 
 /// What a reader accepts.

@@ -13,6 +13,7 @@ use crate::schema::{Field, Message, Type};
 use crate::time;
 
 mod canonical;
+mod merged;
 #[cfg(test)]
 mod tests;
 
@@ -80,9 +81,16 @@ const EMPTY_SAYS_IN: &[(&str, &str)] = &[
 ///
 /// Values inside a message made from a CRD keep their types and zero values: validation speaks about those.
 pub fn decode(object: &mut Value, message: &Message) -> Result<Vec<String>, DecodeError> {
-    let mut walker = Walker { unknown: Vec::new(), silent: false };
+    let mut walker = Walker { unknown: Vec::new(), silent: false, merged: false };
     walker.message(object, message, None)?;
     Ok(walker.unknown)
+}
+
+/// Reads an object as [`decode`] does, out of what an apply has merged. Upstream has values there and no text: its numbers are
+/// cut to the size of their fields, and its complaints name no fields.
+pub fn decode_merged(object: &mut Value, message: &Message) -> Result<(), DecodeError> {
+    let mut walker = Walker { unknown: Vec::new(), silent: true, merged: true };
+    walker.message(object, message, None)
 }
 
 /// A step on the way to a value; the steps live on the stack.
@@ -115,6 +123,8 @@ struct Walker {
     unknown: Vec<String>,
     /// Inside values that upstream decodes apart, without looking for unknown fields.
     silent: bool,
+    /// What is read was never text.
+    merged: bool,
 }
 
 impl Walker {
@@ -204,6 +214,10 @@ impl Walker {
             ) => self.apart(value, schema, step)?,
             (Type::SchemaOrBool(_), _) => return Err(DecodeError("boolean or JSON schema expected".to_owned())),
             _ if structural => {}
+            (scalar, _) if self.merged => {
+                merged::convert(value, scalar)?;
+                return decode_scalar(value, scalar, ty, step);
+            }
             (scalar, _) => return decode_scalar(value, scalar, ty, step),
         }
         Ok(())
@@ -221,9 +235,11 @@ impl Walker {
     }
 
     fn apart(&mut self, value: &mut Value, schema: &Message, step: &Step<'_>) -> Result<(), DecodeError> {
-        let before = std::mem::replace(&mut self.silent, true);
-        let result = self.message(value, schema, Some(step));
-        self.silent = before;
+        // Upstream reads them from text whatever they are in.
+        let before = (self.silent, self.merged);
+        (self.silent, self.merged) = (true, false);
+        let result = self.message(value, schema, Some(step).filter(|_| !before.1));
+        (self.silent, self.merged) = before;
         result
     }
 }

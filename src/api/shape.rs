@@ -144,8 +144,9 @@ impl<'a> Form<'a> {
             Type::Bool => Self::Scalar(Scalar::Bool),
             Type::Int32 | Type::Int64 | Type::Float64 => Self::Scalar(Scalar::Number),
             Type::String | Type::Bytes => Self::Scalar(Scalar::String),
-            Type::Quantity | Type::Time | Type::MicroTime | Type::IntOrString => Self::Scalar(Scalar::Any),
-            Type::RawExtension => Self::Whole,
+            Type::Quantity | Type::Time | Type::MicroTime => Self::Scalar(Scalar::Any),
+            // Upstream's documents say of the second that it is anything, and leave it to whoever reads it.
+            Type::RawExtension | Type::IntOrString => Self::Whole,
             Type::FieldsV1 | Type::Json | Type::SchemaOrArray(_) | Type::SchemaOrBool(_) | Type::SchemaOrStrings(_) => {
                 Self::Deduced
             }

@@ -1,5 +1,7 @@
 //! Text into tokens, and where each stands.
 
+use std::ops::Range;
+
 use crate::error::Issues;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,21 +34,32 @@ const SIGNS: [&str; 24] = [
     "<", ">",
 ];
 
-/// The tokens of the text, closed by [`Tok::End`]; and what is none, told as ANTLR tells it. After too many of those it ends early.
-pub(crate) fn tokens(source: &str) -> (Vec<Token>, Issues) {
-    let mut lexer = Lexer { source, at: 0, tokens: Vec::new(), issues: Issues::default() };
+/// What a text is made of.
+pub(crate) struct Tokens {
+    /// Closed by [`Tok::End`].
+    pub tokens: Vec<Token>,
+    /// What is no token.
+    pub refused: Vec<Range<usize>>,
+    /// The same, told as ANTLR tells it.
+    pub issues: Issues,
+}
+
+/// The tokens of the text. After too much that is none it ends early.
+pub(crate) fn tokens(source: &str) -> Tokens {
+    let mut lexer = Lexer { source, at: 0, tokens: Vec::new(), refused: Vec::new(), issues: Issues::default() };
     while lexer.at < source.len() && !lexer.issues.is_full() {
         lexer.next();
     }
     let end = source.len() as u32;
     lexer.tokens.push(Token { kind: Tok::End, start: end, end });
-    (lexer.tokens, lexer.issues)
+    Tokens { tokens: lexer.tokens, refused: lexer.refused, issues: lexer.issues }
 }
 
 struct Lexer<'a> {
     source: &'a str,
     at: usize,
     tokens: Vec<Token>,
+    refused: Vec<Range<usize>>,
     issues: Issues,
 }
 
@@ -79,10 +92,17 @@ impl Lexer<'_> {
     /// What no token starts with, or an unfinished token.
     fn refuse(&mut self, len: usize) {
         let text = &self.source[self.at..self.at + len];
-        let text = text.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t");
         let why = format!("Syntax error: token recognition error at: '{text}'");
         self.issues.report(self.source, Some(self.at), why);
+        self.refused.push(self.at..self.at + len);
         self.at += len;
+    }
+
+    /// Refuses what comes up to the character at a place, and that.
+    fn refuse_through(&mut self, at: usize) {
+        let rest = self.rest();
+        let last = rest[at..].chars().next().map_or(0, char::len_utf8);
+        self.refuse(at + last);
     }
 
     fn number(&mut self) {
@@ -147,43 +167,20 @@ impl Lexer<'_> {
             .count();
         match bytes.get(inner + 1) {
             Some(b'`') if inner > 0 => self.push(Tok::Escaped, inner + 2),
-            _ => self.refuse(1 + inner),
+            _ => self.refuse_through(1 + inner),
         }
     }
 
     fn string(&mut self, prefix: usize, raw: bool, kind: Tok) {
-        let rest = self.rest();
-        let bytes = rest.as_bytes();
+        let bytes = self.rest().as_bytes();
         let quote = bytes[prefix];
         let long = bytes[prefix..].starts_with(&[quote; 3]);
-        let opening = if long { 3 } else { 1 };
-        let mut at = prefix + opening;
-        let len = loop {
-            let Some(byte) = bytes.get(at) else { break None };
-            if long && bytes[at..].starts_with(&[quote; 3]) {
-                break Some(at + 3);
-            }
-            match byte {
-                b if *b == quote && !long => break Some(at + 1),
-                b'\n' | b'\r' if !long => break None,
-                b'\\' if !raw => match escape_length(&bytes[at..]) {
-                    Some(len) => at += len,
-                    None => break None,
-                },
-                _ => at += 1,
-            }
-        };
-        match len {
-            Some(len) => self.push(kind, len),
-            // `""` followed by something that is no long string's end is the empty string.
-            None if long => self.push(kind, prefix + 2),
-            None => {
-                let mut upto = (at + 1).min(bytes.len());
-                while !rest.is_char_boundary(upto) {
-                    upto += 1;
-                }
-                self.refuse(upto);
-            }
+        match literal(bytes, prefix + if long { 3 } else { 1 }, quote, long, raw) {
+            Ok(len) => self.push(kind, len),
+            // What began well ends before it goes wrong: in an empty string, or in an identifier.
+            Err(_) if long => self.push(kind, prefix + 2),
+            Err(_) if prefix > 0 => self.push(Tok::Ident, prefix),
+            Err(at) => self.refuse_through(at),
         }
     }
 
@@ -202,19 +199,33 @@ impl Lexer<'_> {
     }
 }
 
-/// How long the escape at the start is, if it is one.
-fn escape_length(bytes: &[u8]) -> Option<usize> {
-    let hex = |count: usize| {
-        let digits = bytes.get(2..2 + count)?;
-        digits.iter().all(u8::is_ascii_hexdigit).then_some(2 + count)
+/// Where the string ends whose inside begins at `at`; or the place of what cannot be in it.
+fn literal(bytes: &[u8], mut at: usize, quote: u8, long: bool, raw: bool) -> Result<usize, usize> {
+    loop {
+        match bytes.get(at) {
+            None => return Err(at),
+            Some(_) if long && bytes[at..].starts_with(&[quote; 3]) => return Ok(at + 3),
+            Some(byte) if *byte == quote && !long => return Ok(at + 1),
+            Some(b'\n' | b'\r') if !long => return Err(at),
+            Some(b'\\') if !raw => at += escape(&bytes[at..]).map_err(|wrong| at + wrong)?,
+            Some(_) => at += 1,
+        }
+    }
+}
+
+/// How long the escape at the start is; or the place of what is none of it.
+fn escape(bytes: &[u8]) -> Result<usize, usize> {
+    let digits = |from: usize, count: usize, fits: fn(&u8) -> bool| {
+        let wrong = (from..from + count).find(|at| !bytes.get(*at).is_some_and(fits));
+        wrong.map_or(Ok(from + count), Err)
     };
-    match bytes.get(1)? {
-        b'a' | b'b' | b'f' | b'n' | b'r' | b't' | b'v' | b'"' | b'\'' | b'\\' | b'?' | b'`' => Some(2),
-        b'x' | b'X' => hex(2),
-        b'u' => hex(4),
-        b'U' => hex(8),
-        b'0'..=b'3' => bytes.get(2..4)?.iter().all(|b| (b'0'..=b'7').contains(b)).then_some(4),
-        _ => None,
+    match bytes.get(1) {
+        Some(b'a' | b'b' | b'f' | b'n' | b'r' | b't' | b'v' | b'"' | b'\'' | b'\\' | b'?' | b'`') => Ok(2),
+        Some(b'x' | b'X') => digits(2, 2, u8::is_ascii_hexdigit),
+        Some(b'u') => digits(2, 4, u8::is_ascii_hexdigit),
+        Some(b'U') => digits(2, 8, u8::is_ascii_hexdigit),
+        Some(b'0'..=b'3') => digits(2, 2, |byte| (b'0'..=b'7').contains(byte)),
+        _ => Err(1),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Tokens into a syntax tree, by recursive descent; macros are expanded on the way. Positions and complaints are those of
 //! cel-go's ANTLR grammar, as far as one mistake goes: parsing ends at the first syntax error. One grammar, one file.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::ast::{Entry, Expr, Field, Kind, op};
 use crate::error::Issues;
-use crate::lexer::{self, Tok, Token};
+use crate::lexer::{self, Tok, Token, Tokens};
 use crate::macros;
 use crate::value::{Text, Value};
 
@@ -70,11 +71,12 @@ pub(crate) fn parse(source: &str) -> Result<Parsed, Issues> {
         let message = format!("expression code point size exceeds limit: size: {length}, limit {LONGEST}");
         return Err(Issues::only(message));
     }
-    let (tokens, issues) = lexer::tokens(source);
+    let Tokens { tokens, refused, issues } = lexer::tokens(source);
     if issues.is_full() {
         return Err(issues);
     }
-    let mut parser = Parser { source, tokens, at: 0, depth: 0, open: 0, copied: 0, offsets: Vec::new(), issues };
+    let mut parser =
+        Parser { source, tokens, refused, at: 0, depth: 0, open: 0, copied: 0, offsets: Vec::new(), issues };
     let parsed = parser.whole();
     match parsed {
         Ok(expr) if parser.issues.is_empty() => Ok(Parsed { expr, offsets: parser.offsets }),
@@ -90,6 +92,7 @@ type Parse<T> = Result<T, Stop>;
 pub(crate) struct Parser<'a> {
     source: &'a str,
     tokens: Vec<Token>,
+    refused: Vec<Range<usize>>,
     at: usize,
     depth: u16,
     /// How many brackets are open.
@@ -211,6 +214,18 @@ impl<'a> Parser<'a> {
         let offset = self.token().start;
         self.issues.report(self.source, Some(offset as usize), format!("Syntax error: {message}"));
         Stop
+    }
+
+    /// Nothing that is known goes from the first token to the last. What is no token is not shown again.
+    fn no_alternative(&mut self, first: Token, last: Token) -> Stop {
+        let (start, end) = (first.start as usize, last.end as usize);
+        let (mut at, mut found) = (start, String::new());
+        for refused in self.refused.iter().filter(|refused| refused.start >= start && refused.end <= end) {
+            found.push_str(&self.source[at..refused.start]);
+            at = refused.end;
+        }
+        found.push_str(&self.source[at..end]);
+        self.syntax_error(&format!("no viable alternative at input '{}'", found.trim_end()))
     }
 
     /// The next token is not what has to come here.
@@ -407,10 +422,7 @@ impl Parser<'_> {
                         return Err(stop);
                     }
                     _ => {
-                        let found = &self.source[dot.start as usize..name.end as usize];
-                        return Err(
-                            self.syntax_error(&format!("no viable alternative at input '{}'", found.trim_end()))
-                        );
+                        return Err(self.no_alternative(dot, name));
                     }
                 };
                 let text = self.text(name);
@@ -499,8 +511,7 @@ impl Parser<'_> {
                 }
                 "." => {
                     self.take();
-                    let found = self.source[token.start as usize..self.token().end as usize].trim_end().to_owned();
-                    Err(self.syntax_error(&format!("no viable alternative at input '{found}'")))
+                    Err(self.no_alternative(token, self.token()))
                 }
                 _ => self.no_expression(EXPRESSION),
             },

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::elements;
 use crate::fields::Step;
-use crate::quote::{go_type, quote};
+use crate::quote;
 use crate::schema::ListType;
 use crate::shape::{Form, List, MapForm, Scalar};
 
@@ -64,13 +64,16 @@ impl Walk {
             | (Scalar::Bool, Value::Bool(_))
             | (Scalar::Any, Value::Number(_) | Value::String(_) | Value::Bool(_)) => {}
             (Scalar::Number, other) => {
-                self.complain(format!("expected numeric (int or float), got {}", go_type(other)));
+                self.complain(format!("expected numeric (int or float), got {}", quote::go_type(other)));
             }
             (Scalar::String, other) => {
-                self.complain(format!("expected string, got &value.valueUnstructured{{Value:{}}}", go_syntax(other)));
+                self.complain(format!(
+                    "expected string, got &value.valueUnstructured{{Value:{}}}",
+                    quote::syntax(other)
+                ));
             }
-            (Scalar::Bool, other) => self.complain(format!("expected boolean, got &{{{}}}", go_plain(other))),
-            (Scalar::Any, other) => self.complain(format!("expected any scalar, got &{{{}}}", go_plain(other))),
+            (Scalar::Bool, other) => self.complain(format!("expected boolean, got &{{{}}}", quote::plain(other))),
+            (Scalar::Any, other) => self.complain(format!("expected any scalar, got &{{{}}}", quote::plain(other))),
         }
     }
 
@@ -78,7 +81,7 @@ impl Walk {
         let elements = match value {
             Value::Null => return,
             Value::Array(elements) => elements,
-            other => return self.complain(format!("expected list, got &{{{}}}", go_plain(other))),
+            other => return self.complain(format!("expected list, got &{{{}}}", quote::plain(other))),
         };
         let mut seen = BTreeSet::new();
         for (at, element) in elements.iter().enumerate() {
@@ -101,7 +104,7 @@ impl Walk {
         let members = match value {
             Value::Null => return,
             Value::Object(members) => members,
-            other => return self.complain(format!("expected map, got &{{{}}}", go_plain(other))),
+            other => return self.complain(format!("expected map, got &{{{}}}", quote::plain(other))),
         };
         for (name, value) in members {
             let step = Step::field(name);
@@ -110,41 +113,6 @@ impl Walk {
                 // Upstream looks no further in this map.
                 None => return self.inside(&step, |walk| walk.complain("field not declared in schema")),
             }
-        }
-    }
-}
-
-/// Go's `%#v` of a decoded value.
-fn go_syntax(value: &Value) -> String {
-    match value {
-        Value::Null => "interface {}(nil)".to_owned(),
-        Value::Bool(_) | Value::Number(_) => value.to_string(),
-        Value::String(text) => quote(text),
-        Value::Array(list) => {
-            let list: Vec<String> = list.iter().map(go_syntax).collect();
-            format!("[]interface {{}}{{{}}}", list.join(", "))
-        }
-        Value::Object(map) => {
-            let mut entries: Vec<_> = map.iter().collect();
-            entries.sort_by_key(|(key, _)| *key);
-            let entries: Vec<String> = entries.iter().map(|(k, v)| format!("{}:{}", quote(k), go_syntax(v))).collect();
-            format!("map[string]interface {{}}{{{}}}", entries.join(", "))
-        }
-    }
-}
-
-/// Go's `%v` of a decoded value.
-fn go_plain(value: &Value) -> String {
-    match value {
-        Value::Null => "<nil>".to_owned(),
-        Value::Bool(_) | Value::Number(_) => value.to_string(),
-        Value::String(text) => text.clone(),
-        Value::Array(list) => format!("[{}]", list.iter().map(go_plain).collect::<Vec<_>>().join(" ")),
-        Value::Object(map) => {
-            let mut entries: Vec<_> = map.iter().collect();
-            entries.sort_by_key(|(key, _)| *key);
-            let entries: Vec<String> = entries.iter().map(|(k, v)| format!("{k}:{}", go_plain(v))).collect();
-            format!("map[{}]", entries.join(" "))
         }
     }
 }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{EMPTY_SAYS, EMPTY_SAYS_IN, canonical, decode, warnings};
+use super::{EMPTY_SAYS, EMPTY_SAYS_IN, canonical, decode, decode_merged, warnings};
 use crate::schema::{Field, Message, MessageRef, Type, message};
 
 fn check(name: &str, mut object: Value, expect: Value, unknown: &[&str]) {
@@ -209,6 +209,42 @@ fn refuses_wrong_types_in_gos_words() {
         "Pod in version \"v1\" cannot be handled as a Pod: json: cannot unmarshal number into Go struct field \
          Pod.spec of type v1.PodSpec"
     );
+}
+
+#[test]
+fn reads_what_was_merged_as_a_converter_does() {
+    let check = |name: &str, object: Value, expect: Result<Value, &str>| {
+        let mut got = object.clone();
+        let result = decode_merged(&mut got, message(name).unwrap()).map_err(|error| error.to_string());
+        assert_eq!(result.map(|()| got), expect.map_err(str::to_owned), "{object}");
+    };
+    let replicas = |value: Value| json!({"spec": {"replicas": value}});
+    let port = |value: Value| json!({"targetPort": value});
+    let no_int32 = |what: &str| format!("json: cannot unmarshal {what} into Go value of type int32");
+    check("apps/v1.Deployment", replicas(json!(3)), Ok(replicas(json!(3))));
+    check("apps/v1.Deployment", replicas(json!(1.5)), Err("cannot convert float64 to int32"));
+    check("apps/v1.Deployment", replicas(json!(4_294_967_297_i64)), Ok(replicas(json!(1))));
+    check("apps/v1.Deployment", replicas(json!(i64::MAX)), Ok(replicas(json!(-1))));
+    check("apps/v1.Deployment", replicas(json!(1e300)), Ok(replicas(json!(0))));
+    check("meta/v1.ObjectMeta", json!({"generation": 0.5}), Err("cannot convert float64 to int64"));
+    check("meta/v1.ObjectMeta", json!({"generation": 1e19}), Ok(json!({"generation": i64::MIN})));
+    check("core/v1.ServicePort", port(json!("http")), Ok(port(json!("http"))));
+    for (value, what) in [
+        (json!(1.5), "number 1.5"),
+        (json!(9.3e18), "number 9300000000000000000"),
+        (json!(3_000_000_000_u32), "number 3000000000"),
+        (json!(true), "bool"),
+        (json!([1]), "array"),
+        (json!({}), "object"),
+    ] {
+        check("core/v1.ServicePort", port(value), Err(&no_int32(what)));
+    }
+    let no_time = "json: cannot unmarshal number into Go value of type string";
+    check("meta/v1.ObjectMeta", json!({"creationTimestamp": 5}), Err(no_time));
+    let no_bytes = "error decoding from json: illegal base64 data at input byte 0";
+    check("core/v1.Secret", json!({"data": {"a": "YQ"}}), Err(no_bytes));
+    let no_schema = "json: cannot unmarshal number into Go value of type v1.JSONSchemaProps";
+    check("apiextensions/v1.JSONSchemaProps", json!({"items": [1]}), Err(no_schema));
 }
 
 #[test]

@@ -97,7 +97,9 @@ pub(crate) fn patch(bytes: &[u8], content_type: &str, builtin: bool) -> Result<(
     };
     Ok(match media_type {
         APPLY => {
-            let Document { value, duplicates } = yaml(bytes, "error decoding YAML: error converting YAML to JSON: ")?;
+            let Document { mut value, duplicates } =
+                yaml(bytes, "error decoding YAML: error converting YAML to JSON: ")?;
+            api::json::normalize_numbers(&mut value);
             (Patch::Apply(value), duplicates)
         }
         "application/json-patch+json" => {

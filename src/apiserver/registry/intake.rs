@@ -84,7 +84,13 @@ impl Registry {
         mut body: Value,
     ) -> Result<Value, Status> {
         if resource.builtin || part == Part::Scale {
-            return self.decode(resource, part, body, &lenient(), &mut Vec::new());
+            let (group, version, kind) = part.kind(resource);
+            name_kind(&mut body, group, version, kind)?;
+            if let Some(message) = schema::for_kind(group, version, kind) {
+                prune::decode_merged(&mut body, message)
+                    .map_err(|error| Status::bad_request(error.for_kind(kind, version)))?;
+            }
+            return Ok(if part == Part::Scale { body } else { fill_in(resource, body) });
         }
         decode_metadata(resource, part, &mut body)?;
         Ok(fill_in(resource, body))

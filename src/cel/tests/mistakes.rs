@@ -101,6 +101,32 @@ fn mistakes_are_told_with_their_place() {
         let expect = format!("ERROR: <input>:1:{place}: Syntax error: {found} expecting {EXPRESSION}");
         assert!(text.starts_with(&expect), "{source}: {text}");
     }
+    // What is no token is told up to the character at which that shows.
+    for (source, places) in [
+        (r"'a\q'", &[("1:1", r"'a\q"), ("1:5", "'")] as &[_]),
+        (r"'a\x1'", &[("1:1", r"'a\x1'")]),
+        (r"'\u12' + 1", &[("1:1", r"'\u12'")]),
+        (r"'\400' + 1", &[("1:1", r"'\4"), ("1:6", "' + 1")]),
+        (r"b'abc", &[("1:2", "'abc")]),
+        (r"br'x", &[("1:3", "'x")]),
+        (r"'''a\q'''", &[("1:3", r"'a\q"), ("1:9", "'")]),
+        ("'a'b'", &[("1:5", "'")]),
+        ("``", &[("1:1", "``")]),
+        ("`a$b`", &[("1:1", "`a$"), ("1:5", "`")]),
+        ("self.`a", &[("1:6", "`a")]),
+        ("'a\tb", &[("1:1", "'a\tb")]),
+        ("'a\rb'", &[("1:1", "'a\r"), ("1:5", "'")]),
+        ("'ä\\ä'", &[("1:1", "'ä\\ä"), ("1:5", "'")]),
+        ("a | b", &[("1:3", "| ")]),
+    ] {
+        let text = complaint(source);
+        let told = text.split("ERROR: <input>:");
+        let told = told.filter_map(|one| one.split_once(": Syntax error: token recognition error at: '"));
+        let found: Vec<_> = told.map(|(place, rest)| (place, rest.split_once("'\n | ").unwrap().0)).collect();
+        assert_eq!(found, places, "{source}: {text}");
+    }
+    let text = complaint("x.`a");
+    assert!(text.contains("no viable alternative at input '.'\n"), "{text}");
     let text = complaint("1 + $");
     assert!(text.starts_with("ERROR: <input>:1:5: Syntax error: token recognition error at: '$'\n"), "{text}");
 }
