@@ -35,7 +35,7 @@ pub use service_account::TokenLimits;
 pub use token_file::{TokenFile, TokenFileError};
 pub use webhook::TokenWebhook;
 
-use crate::digest_cache::DigestCache;
+use crate::digest_cache::{DigestCache, LONGEST};
 use crate::notes;
 use bootstrap_token::BootstrapTokens;
 use service_account::ServiceAccounts;
@@ -213,7 +213,9 @@ impl Authenticator {
             add_authenticated(&mut user);
             Arc::new(user)
         });
-        if let Ok(user) = &found {
+        if let Ok(user) = &found
+            && token.len() <= LONGEST
+        {
             foreign.known.put(digest, user.clone(), CACHED);
         }
         Some(found)

@@ -13,6 +13,9 @@ use parking_lot::Mutex;
 /// How many answers are remembered; one takes about a kilobyte.
 const MOST: usize = 4096;
 
+/// The longest token, and the longest answer, that is remembered: who may send megabytes could fill the memory with them.
+pub(crate) const LONGEST: usize = 16 << 10;
+
 /// The digest of what was asked.
 pub(crate) type Digest = [u8; 32];
 

@@ -26,11 +26,14 @@ pub(crate) async fn of<T>(request: impl Future<Output = T>) -> (T, Notes) {
     NOTES.scope(RefCell::default(), work).await
 }
 
+/// How many warnings are kept. A response's headers have room for fewer.
+const WARNINGS: usize = 4096;
+
 /// Notes a warning. Nobody reads it where no request is carried out.
 pub(crate) fn warn(text: impl Into<String>) {
     let text = text.into();
     note(|notes| {
-        if !notes.warnings.contains(&text) {
+        if notes.warnings.len() < WARNINGS && !notes.warnings.contains(&text) {
             notes.warnings.push(text);
         }
     });

@@ -16,7 +16,7 @@ use watch_cache::Cache;
 
 use super::oidc::claimed_issuer;
 use super::{Authenticated, ServiceAccountKeys, UNKNOWN_TOKEN};
-use crate::digest_cache::DigestCache;
+use crate::digest_cache::{DigestCache, LONGEST};
 
 /// The issuer of tokens that are kept in Secrets.
 pub(crate) const LEGACY_ISSUER: &str = "kubernetes/serviceaccount";
@@ -170,7 +170,10 @@ impl ServiceAccounts {
                 let left = claims.exp.map_or(i64::MAX, |until| until - jiff::Timestamp::now().as_second());
                 let life = Duration::from_secs(u64::try_from(left).unwrap_or(0)).min(REMEMBERED);
                 let verified = Arc::new(Verified { claims, user: std::sync::OnceLock::new() });
-                self.verified.put(digest, verified.clone(), life);
+                // Tokens may name thousands of audiences. Those are verified every time.
+                if token.len() <= LONGEST {
+                    self.verified.put(digest, verified.clone(), life);
+                }
                 verified
             }
         };

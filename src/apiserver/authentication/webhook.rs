@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Authenticated;
-use crate::digest_cache::{Digest, DigestCache};
+use crate::digest_cache::{Digest, DigestCache, LONGEST};
 use crate::single_flight::SingleFlight;
 use crate::webhook::{Access, CallError, Target};
 
@@ -117,7 +117,9 @@ impl Known {
             return Err(review.status.error);
         }
         let found = judge(review.status, audiences);
-        self.cache.put(digest, found.clone(), self.cache_ttl);
+        if answer.len() <= LONGEST {
+            self.cache.put(digest, found.clone(), self.cache_ttl);
+        }
         found.ok_or_else(refused)
     }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Attributes, Decision, MatchConditions, Reason};
 use crate::authentication::webhook::post;
-use crate::digest_cache::DigestCache;
+use crate::digest_cache::{DigestCache, LONGEST};
 use crate::webhook::{Access, Target};
 
 /// What a client may put into one question for its answer to be remembered.
@@ -90,7 +90,7 @@ impl Reviewer {
             None => match self.ask(spec).await {
                 Ok(status) => {
                     let life = if status.allowed { self.config.authorized_ttl } else { self.config.unauthorized_ttl };
-                    if is_small(what) {
+                    if is_small(what) && status.reason.len() <= LONGEST {
                         self.known.put(digest, status.clone(), life);
                     }
                     status

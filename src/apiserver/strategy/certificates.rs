@@ -1,5 +1,7 @@
 //! CertificateSigningRequests.
 
+use std::collections::HashSet;
+
 use api::certificate_request::CertificateRequest;
 use api::validation::field::{Error, ErrorList, Path};
 use api::validation::{dns1123_label, dns1123_subdomain};
@@ -66,13 +68,14 @@ pub(super) const SIGNING_REQUEST: Strategy = Strategy {
         if usages.is_empty() {
             errors.push(Error::required(&spec.child("usages"), ""));
         }
+        let mut seen = HashSet::new();
         for (at, usage) in usages.iter().enumerate() {
             let path = spec.child("usages").index(at);
             let name = usage.as_str().unwrap_or_default();
             if !USAGES.contains(&name) {
                 errors.push(Error::not_supported(&path, name, &USAGES));
             }
-            if usages[..at].contains(usage) {
+            if !seen.insert(usage) {
                 errors.push(Error::duplicate(&path, name));
             }
         }
@@ -139,16 +142,17 @@ pub(crate) fn validate_status(request: &Value, old: &Value, errors: &mut ErrorLi
     }
     let conditions = request.items("status.conditions");
     let had = |kind: &str| old.items("status.conditions").iter().any(|condition| condition.text("type") == kind);
+    let had_both = had("Approved") && had("Denied");
+    let mut seen = HashSet::new();
     let list = path;
     for (at, condition) in conditions.iter().enumerate() {
         let path = list.index(at);
         let kind = condition.text("type");
-        let before = |kind: &str| conditions[..at].iter().any(|other| other.text("type") == kind);
         if kind.is_empty() {
             errors.push(Error::required(&path.child("type"), ""));
         }
-        let both = (kind == "Approved" && before("Denied")) || (kind == "Denied" && before("Approved"));
-        if both && !(had("Approved") && had("Denied")) {
+        let both = (kind == "Approved" && seen.contains("Denied")) || (kind == "Denied" && seen.contains("Approved"));
+        if both && !had_both {
             let why = "Approved and Denied conditions are mutually exclusive";
             errors.push(Error::invalid(&list, kind, why));
         }
@@ -163,7 +167,7 @@ pub(crate) fn validate_status(request: &Value, old: &Value, errors: &mut ErrorLi
             }
             _ => {}
         }
-        if before(kind) {
+        if !seen.insert(kind) {
             errors.push(Error::duplicate(&path.child("type"), kind));
         }
     }

@@ -1,6 +1,6 @@
 //! What pods are warned about: it is taken, but does hardly mean what it says.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use api::quantity::Quantity;
 use api::quote::quote;
@@ -202,8 +202,9 @@ struct Port {
 }
 
 fn ports(spec: &At, warnings: &mut Vec<String>) {
-    let mut seen: Vec<Port> = Vec::new();
-    let mut names: Vec<(String, String)> = Vec::new();
+    let mut seen: HashMap<(i64, String), Vec<Port>> = HashMap::new();
+    let mut names: HashMap<String, String> = HashMap::new();
+    let (mut compared, mut told) = (0, 0);
     let mut about_names = Vec::new();
     each_container(spec, |container| {
         for port in container.each("ports") {
@@ -221,8 +222,12 @@ fn ports(spec: &At, warnings: &mut Vec<String>) {
                      HostIP:{address}}}"
                 ));
             }
-            let same = |other: &&Port| (other.number, &other.protocol) == (one.number, &one.protocol);
-            for other in seen.iter().filter(same) {
+            let same = seen.entry((one.number, one.protocol.clone())).or_default();
+            for other in same.iter() {
+                compared += 1;
+                if compared > COMPARED || told > TOLD {
+                    break;
+                }
                 let what = match (&one.host, &other.host) {
                     (mine, theirs) if mine == theirs => "duplicate port definition",
                     ((_, 0), _) | (_, (_, 0)) => "overlapping port definition",
@@ -231,19 +236,21 @@ fn ports(spec: &At, warnings: &mut Vec<String>) {
                     }
                     _ => continue,
                 };
-                warnings.push(format!("{}: {what} with {}", one.place, other.place));
+                let warning = format!("{}: {what} with {}", one.place, other.place);
+                told += warning.len();
+                warnings.push(warning);
             }
             let name = port.text("name");
-            match names.iter().find(|(known, _)| known == name) {
+            match names.get(name) {
                 _ if name.is_empty() => {}
-                None => names.push((name.to_owned(), one.place.clone())),
-                Some((_, first)) => about_names.push(format!(
+                None => drop(names.insert(name.to_owned(), one.place.clone())),
+                Some(first) => about_names.push(format!(
                     "{}: duplicate port name {} with {first}, services and probes that select ports by name will use {first}",
                     one.place,
                     quote(name)
                 )),
             }
-            seen.push(one);
+            same.push(one);
         }
     });
     warnings.extend(about_names);
@@ -292,6 +299,11 @@ fn paths<'a>(source: &'a Value, title: &'a str) -> impl Iterator<Item = (String,
     source.items("items").iter().map(move |item| (trimmed(item.text("path")), title.to_owned()))
 }
 
+/// How many pairs are looked at: there are as many as the square of the number of paths or ports, and warnings are a courtesy.
+const COMPARED: usize = 1_000_000;
+/// How much of them is told. A response's headers hold less.
+const TOLD: usize = 16 << 10;
+
 /// Each path that is the same as an earlier one, or above or below it.
 fn collisions(all: &[(String, String)]) -> Vec<String> {
     let shown = |(path, title): &(String, String)| match title.as_str() {
@@ -299,14 +311,22 @@ fn collisions(all: &[(String, String)]) -> Vec<String> {
         title => format!("{} ({title})", quote(path)),
     };
     let meets = |one: &str, other: &str| {
-        one == other || one.starts_with(&format!("{other}/")) || other.starts_with(&format!("{one}/"))
+        let above = |one: &str, other: &str| other.strip_prefix(one).is_some_and(|rest| rest.starts_with('/'));
+        one == other || above(other, one) || above(one, other)
     };
-    let mut found = Vec::new();
-    for (at, one) in all.iter().enumerate() {
-        let earlier = all[..at].iter().filter(|other| meets(&one.0, &other.0));
-        found.extend(earlier.map(|other| format!("{} with {}", shown(one), shown(other))));
-    }
-    found
+    let pairs = all.iter().enumerate().flat_map(|(at, one)| all[..at].iter().map(move |other| (one, other)));
+    let mut told = 0;
+    pairs
+        .take(COMPARED)
+        .filter(|(one, other)| meets(&one.0, &other.0))
+        .map(|(one, other)| format!("{} with {}", shown(one), shown(other)))
+        // One that goes beyond the bound is told, those after it are not.
+        .take_while(|text| {
+            let goes_on = told < TOLD;
+            told += text.len();
+            goes_on
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -345,5 +365,17 @@ mod tests {
                 {"secret": {"name": "s", "items": [{"path": "a/b"}]}}, {"configMap": {"name": "m", "items": [{"path": "a"}]}}]}}]}),
             &["volume \"v\" (Projected): overlapping paths: \"a\" (ConfigMap \"m\") with \"a/b\" (Secret \"s\")"],
         );
+    }
+
+    #[test]
+    fn what_is_there_thousands_of_times_is_not_told_as_often() {
+        let items = vec![json!({"path": "a"}); 20_000];
+        let port = json!({"containerPort": 80, "protocol": "TCP"});
+        let spec = json!({
+            "volumes": [{"name": "v", "secret": {"secretName": "s", "items": items}}],
+            "containers": [{"name": "c", "ports": vec![port; 20_000]}],
+        });
+        let told: usize = of(&json!({"spec": spec}), "").iter().map(String::len).sum();
+        assert!(told < 8 * TOLD, "{told}");
     }
 }

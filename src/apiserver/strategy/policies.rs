@@ -1,5 +1,7 @@
 //! Admission policies and their bindings: what they may say. Expressions are compiled as admission will compile them.
 
+use std::collections::HashSet;
+
 use api::validation::field::{Error, ErrorList, Path};
 use api::validation::{dns1035_label, dns1123_subdomain, path_segment_name, qualified_name, validate_label_selector};
 use cel::Type;
@@ -16,6 +18,8 @@ use crate::tree::Tree;
 
 /// How many match conditions there may be.
 const CONDITIONS: usize = 64;
+/// Each variable knows the types of those before it, so many cost the square of their number. Upstream has no bound.
+const VARIABLES: usize = 256;
 /// How many audit annotations there may be.
 const ANNOTATIONS: usize = 20;
 /// The longest expression of an audit annotation. Bytes.
@@ -117,6 +121,7 @@ fn validate_policy(policy: &Value, errors: &mut ErrorList) {
         let why = format!("must not have more than {ANNOTATIONS} auditAnnotations");
         errors.push(Error::invalid(&path, annotations.to_vec(), why));
     }
+    let mut keys = HashSet::new();
     for (at, annotation) in annotations.iter().enumerate() {
         let (path, key) = (path.index(at), annotation.text("key"));
         let name = policy.text("metadata.name");
@@ -125,7 +130,7 @@ fn validate_policy(policy: &Value, errors: &mut ErrorList) {
             "" => errors.push(Error::invalid(&path.child("key"), key, "requires metadata.name be non-empty")),
             _ => errors.invalid_each(&path.child("key"), &whole, qualified_name(&whole)),
         }
-        if annotations[..at].iter().any(|other| other.text("key") == key) {
+        if !keys.insert(key) {
             errors.push(Error::duplicate(&path.child("key"), key));
         }
         let (path, source) = (path.child("valueExpression"), annotation.text("valueExpression"));
@@ -232,6 +237,10 @@ fn validate_common(policy: &Value, names: Names, errors: &mut ErrorList) -> (Nam
 
 fn validate_variables(variables: &[Value], names: Names, errors: &mut ErrorList) -> Vec<(std::sync::Arc<str>, Type)> {
     let mut types = Vec::new();
+    if variables.len() > VARIABLES {
+        errors.push(Error::too_many(&spec().child("variables"), variables.len(), VARIABLES));
+        return types;
+    }
     for (at, variable) in variables.iter().enumerate() {
         let path = spec().child("variables").index(at);
         let (name, source) = (variable.text("name"), variable.text("expression"));
@@ -305,6 +314,7 @@ pub(super) fn validate_conditions(conditions: &[Value], names: Names, path: &Pat
         return;
     }
     let environment = names.environment();
+    let mut seen = HashSet::new();
     for (at, condition) in conditions.iter().enumerate() {
         let path = path.index(at);
         let (name, source) = (condition.text("name"), condition.text("expression").trim());
@@ -318,7 +328,7 @@ pub(super) fn validate_conditions(conditions: &[Value], names: Names, path: &Pat
         } else {
             errors.invalid_each(&path.child("name"), name, qualified_name(name));
         }
-        if !name.is_empty() && conditions[..at].iter().any(|other| other.text("name") == name) {
+        if !name.is_empty() && !seen.insert(name) {
             errors.push(Error::duplicate(&path.child("name"), name));
         }
     }
@@ -376,11 +386,12 @@ fn validate_match_resources(resources: &Value, path: &Path, errors: &mut ErrorLi
         for (at, rule) in resources.items(field).iter().enumerate() {
             let path = path.child(field).index(at);
             let names = rule.items("resourceNames");
+            let mut seen = HashSet::new();
             for (at, name) in names.iter().enumerate() {
                 let path = path.child("resourceNames").index(at);
                 let text = name.as_str().unwrap_or_default();
                 errors.invalid_each(&path, text, path_segment_name(text));
-                if names[..at].contains(name) {
+                if !seen.insert(name) {
                     errors.push(Error::duplicate(&path, text));
                 }
             }
@@ -432,12 +443,13 @@ fn validate_param_ref(reference: &Value, path: &Path, errors: &mut ErrorList) {
 
 fn validate_actions(actions: &[Value], path: &Path, errors: &mut ErrorList) {
     const ACTIONS: [&str; 3] = ["Audit", "Deny", "Warn"];
+    let mut seen = HashSet::new();
     for (at, action) in actions.iter().enumerate() {
         let text = action.as_str().unwrap_or_default();
         if !ACTIONS.contains(&text) {
             errors.push(Error::not_supported(&path.index(at), text, &ACTIONS));
         }
-        if actions[..at].contains(action) {
+        if !seen.insert(action) {
             errors.push(Error::duplicate(&path.index(at), text));
         }
     }

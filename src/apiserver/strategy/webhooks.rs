@@ -1,5 +1,7 @@
 //! Configurations of admission webhooks: what they may say.
 
+use std::collections::HashSet;
+
 use api::validation::field::{Error, ErrorList, Path};
 use api::validation::{dns1035_label, dns1123_subdomain, port_number, validate_label_selector};
 use serde_json::Value;
@@ -44,15 +46,14 @@ pub(super) const VALIDATING: Strategy = Strategy {
 };
 
 fn validate(configuration: &Value, errors: &mut ErrorList) {
-    let mut names: Vec<&str> = Vec::new();
+    let mut names = HashSet::new();
     for (at, webhook) in configuration.items("webhooks").iter().enumerate() {
         let path = Path::root("webhooks").index(at);
         let name = webhook.text("name");
         validate_webhook(webhook, &path, errors);
-        if !name.is_empty() && names.contains(&name) {
+        if !name.is_empty() && !names.insert(name) {
             errors.push(Error::duplicate(&path.child("name"), name));
         }
-        names.push(name);
     }
 }
 
@@ -194,9 +195,10 @@ fn validate_versions(webhook: &Value, path: &Path, errors: &mut ErrorList) {
         errors.push(Error::required(path, format!("must specify one of {known}")));
         return;
     }
+    let mut seen = HashSet::new();
     for (at, version) in versions.iter().enumerate() {
         let text = version.as_str().unwrap_or_default();
-        if versions[..at].contains(version) {
+        if !seen.insert(version) {
             errors.push(Error::invalid(&path.index(at), text, "duplicate version"));
             continue;
         }

@@ -3,6 +3,7 @@
 //! `.status.conditions[?(@.type=="Ready")].status`. How it reads odd paths, and what it takes for an error, is upstream's.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::cmp::Ordering;
 
 use serde_json::Value;
@@ -47,6 +48,8 @@ pub(super) struct Slice {
 
 /// What a path finds may be much more than the value it looks at, if it looks at the same places again and again.
 const MOST: usize = 1 << 16;
+/// How many values are looked at for one cell. Filters within filters look at the same places as often as they like.
+const LOOKS: usize = 1 << 20;
 
 /// Why a path says nothing: it does not fit the value. Holds whether it had found anything up to there.
 struct Misfit {
@@ -54,6 +57,17 @@ struct Misfit {
 }
 
 type Found<'v> = Vec<Cow<'v, Value>>;
+
+/// How many values may still be looked at.
+struct Looks(Cell<usize>);
+
+impl Looks {
+    /// `None` once there were too many.
+    fn take(&self, count: usize) -> Option<()> {
+        self.0.set(self.0.get().checked_sub(count)?);
+        Some(())
+    }
+}
 
 impl JsonPath {
     /// Reads a path. `None` for what is none.
@@ -63,13 +77,13 @@ impl JsonPath {
 
     /// The first value the path leads to.
     pub(super) fn first<'v>(&self, value: &'v Value) -> Option<Cow<'v, Value>> {
-        self.follow(vec![Cow::Borrowed(value)]).ok()?.into_iter().next()
+        self.follow(vec![Cow::Borrowed(value)], &Looks(Cell::new(LOOKS))).ok()?.into_iter().next()
     }
 
-    fn follow<'v>(&self, mut found: Found<'v>) -> Result<Found<'v>, Misfit> {
+    fn follow<'v>(&self, mut found: Found<'v>, looks: &Looks) -> Result<Found<'v>, Misfit> {
         for step in &self.0 {
             let misfit = Misfit { found: !found.is_empty() };
-            found = step.follow(found).ok_or(misfit)?;
+            found = step.follow(found, looks).ok_or(misfit)?;
             if found.len() > MOST {
                 return Err(Misfit { found: true });
             }
@@ -78,15 +92,16 @@ impl JsonPath {
     }
 
     /// The one value that is to be compared; none if there is none.
-    fn one<'v>(&self, value: &Cow<'v, Value>) -> Option<Option<Cow<'v, Value>>> {
-        let mut found = self.follow(vec![value.clone()]).ok()?;
+    fn one<'v>(&self, value: &Cow<'v, Value>, looks: &Looks) -> Option<Option<Cow<'v, Value>>> {
+        let mut found = self.follow(vec![value.clone()], looks).ok()?;
         (found.len() < 2).then(|| found.pop())
     }
 }
 
 impl Step {
-    /// `None` if the step does not fit.
-    fn follow<'v>(&self, values: Found<'v>) -> Option<Found<'v>> {
+    /// `None` if the step does not fit, or there is too much to look at.
+    fn follow<'v>(&self, values: Found<'v>, looks: &Looks) -> Option<Found<'v>> {
+        looks.take(1 + values.len())?;
         // What a path itself says has nothing in it, and neither have texts, numbers and null.
         let borrowed = |value: Cow<'v, Value>| match value {
             Cow::Borrowed(value) => Some(value),
@@ -97,35 +112,51 @@ impl Step {
             Self::Field(name) => {
                 found = values.into_iter().filter_map(|v| borrowed(v)?.get(name).map(Cow::Borrowed)).collect();
             }
-            Self::All => values.into_iter().filter_map(borrowed).for_each(|value| found.extend(inside(value))),
-            Self::Within => values.into_iter().filter_map(borrowed).for_each(|value| within(value, &mut found)),
+            Self::All => {
+                for value in values.into_iter().filter_map(borrowed) {
+                    let inside = inside(value);
+                    looks.take(inside.len())?;
+                    found.extend(inside);
+                }
+            }
+            Self::Within => {
+                for value in values.into_iter().filter_map(borrowed) {
+                    let before = found.len();
+                    within(value, &mut found);
+                    looks.take(found.len() - before)?;
+                }
+            }
             Self::Elements(slice) => {
                 for value in values.into_iter().filter(|value| !value.is_null()) {
+                    let before = found.len();
                     found.extend(slice.of(borrowed(value)?.as_array()?)?.map(Cow::Borrowed));
+                    looks.take(found.len() - before)?;
                 }
             }
             Self::Union(paths) => {
                 for path in paths {
-                    found.extend(path.follow(values.clone()).ok()?);
+                    looks.take(values.len())?;
+                    found.extend(path.follow(values.clone(), looks).ok()?);
                 }
             }
             Self::There(path) => {
                 for value in values {
                     let elements = borrowed(value)?.as_array()?.iter().map(Cow::Borrowed);
-                    let is_there = |value: &Cow<'v, Value>| match path.follow(vec![value.clone()]) {
+                    let is_there = |value: &Cow<'v, Value>| match path.follow(vec![value.clone()], looks) {
                         Ok(found) => !found.is_empty(),
                         // So upstream has it: what does not fit is there, if anything was.
                         Err(misfit) => misfit.found,
                     };
                     found.extend(elements.filter(is_there));
+                    looks.take(1)?;
                 }
             }
             Self::Where(left, operator, right) => {
                 for value in values {
                     for element in borrowed(value)?.as_array()? {
                         let element = Cow::Borrowed(element);
-                        let Some(left) = left.one(&element)? else { continue };
-                        let Some(right) = right.one(&element)? else { continue };
+                        let Some(left) = left.one(&element, looks)? else { continue };
+                        let Some(right) = right.one(&element, looks)? else { continue };
                         if holds(&left, operator, &right)? {
                             found.push(element);
                         }

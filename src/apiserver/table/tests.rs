@@ -613,6 +613,12 @@ fn what_a_path_finds_is_bounded() {
     let wide = json!([[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]);
     assert_eq!(JsonPath::parse(&"[*,*]".repeat(4)).unwrap().first(&wide).as_deref(), wide.pointer("/0/0/0/0"));
     assert_eq!(JsonPath::parse(&"[*,*]".repeat(22)).unwrap().first(&wide), None);
+    let nested = (0..1000).fold(json!([]), |inside, _| json!([inside]));
+    assert_eq!(JsonPath::parse("..[?(@..[*].a==1)]").unwrap().first(&nested), None);
+    // Many lists, each of them long.
+    let list = json!({ "a": vec![Value::Null; 50_000] });
+    let same = vec!["'a'"; 50_000].join(",");
+    assert_eq!(JsonPath::parse(&format!("[{same}][*]")).unwrap().first(&list), None);
 }
 
 #[test]

@@ -74,6 +74,18 @@ impl Schedule {
             Self::Fields(fields) => fields.next(after, zone),
         }
     }
+
+    /// The last time from `first`, which is one, up to `until`.
+    fn last(&self, first: Timestamp, until: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        match self {
+            Self::Every(distance) => {
+                let distance = distance.as_secs().max(1);
+                let whole = until.duration_since(first).as_secs() / distance * distance;
+                first.checked_add(SignedDuration::from_secs(whole)).ok()
+            }
+            Self::Fields(fields) => fields.last(first, until, zone),
+        }
+    }
 }
 
 impl Fields {
@@ -96,23 +108,42 @@ impl Fields {
         has(self.months, date.month()) && if self.both_days { day && weekday } else { day || weekday }
     }
 
-    /// The first time of a day after `after`. Times the clock skips do not come; those it repeats come twice.
+    /// The first time of a day after `after`.
     fn next_on(&self, date: Date, after: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
-        let mut first: Option<Timestamp> = None;
-        for hour in (0..24).filter(|hour| has(self.hours, *hour)) {
-            for minute in (0..60).filter(|minute| has(self.minutes, *minute)) {
-                let Ok(time) = Time::new(hour, minute, 0, 0) else { continue };
-                let at = date.to_datetime(time);
-                let offsets = match zone.to_ambiguous_timestamp(at).offset() {
-                    AmbiguousOffset::Unambiguous { offset } => [Some(offset), None],
-                    AmbiguousOffset::Gap { .. } => [None, None],
-                    AmbiguousOffset::Fold { before, after } => [Some(before), Some(after)],
-                };
-                let times = offsets.into_iter().flatten().filter_map(|offset| offset.to_timestamp(at).ok());
-                first = times.filter(|time| *time > after).chain(first).min();
+        self.times_on(date, zone).filter(|time| *time > after).min()
+    }
+
+    /// The last time from `since` on that is not after `until`.
+    fn last(&self, since: Timestamp, until: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        let earliest = since.to_zoned(zone.clone()).date();
+        let mut date = until.to_zoned(zone.clone()).date();
+        for _ in 0..HORIZON_DAYS {
+            let on = || self.times_on(date, zone).filter(|time| (since..=until).contains(time)).max();
+            if let Some(found) = self.names(date).then(on).flatten() {
+                return Some(found);
             }
+            date = date.checked_sub(1.day()).ok().filter(|date| *date >= earliest)?;
         }
-        first
+        None
+    }
+
+    /// The times of a day. Those that the clock skips do not come; those that it repeats come twice.
+    fn times_on(&self, date: Date, zone: &TimeZone) -> impl Iterator<Item = Timestamp> {
+        let (hours, minutes) = (self.hours, self.minutes);
+        let of_hour = move |hour| {
+            let minutes = (0..60).filter(move |minute| has(minutes, *minute));
+            minutes.filter_map(move |minute| Time::new(hour, minute, 0, 0).ok())
+        };
+        let times = (0..24).filter(move |hour| has(hours, *hour)).flat_map(of_hour);
+        times.flat_map(move |time| {
+            let at = date.to_datetime(time);
+            let offsets = match zone.to_ambiguous_timestamp(at).offset() {
+                AmbiguousOffset::Unambiguous { offset } => [Some(offset), None],
+                AmbiguousOffset::Gap { .. } => [None, None],
+                AmbiguousOffset::Fold { before, after } => [Some(before), Some(after)],
+            };
+            offsets.into_iter().flatten().filter_map(move |offset| offset.to_timestamp(at).ok())
+        })
     }
 }
 
@@ -169,17 +200,11 @@ pub(super) fn due(schedule: &Schedule, zone: &TimeZone, since: Timestamp, now: T
     let Some(second) = schedule.next(first, zone).filter(|second| *second <= now) else {
         return Due { at: Some(first), too_many: false };
     };
-    // The distance of two times is taken for that of all: after long silence, only the last stretch is walked.
+    // The distance of two times is taken for that of all when they are counted. The last one is looked for from the end: after long
+    // silence, a walk through all of them could take minutes.
     let distance = second.duration_since(first);
-    let elapsed = now.duration_since(first).as_secs();
-    let missed = elapsed / distance.as_secs().max(1) + 1;
-    let leap = SignedDuration::from_secs((missed - 2).max(0) * distance.as_secs());
-    let mut at = first;
-    let mut from = first.checked_add(leap).ok().and_then(|near| near.checked_sub(SignedDuration::from_secs(1)).ok());
-    while let Some(next) = from.and_then(|from| schedule.next(from, zone)).filter(|next| *next <= now) {
-        at = at.max(next);
-        from = Some(next);
-    }
+    let missed = now.duration_since(first).as_secs() / distance.as_secs().max(1) + 1;
+    let at = schedule.last(first, now, zone).unwrap_or(second);
     Due { at: Some(at), too_many: missed > 100 }
 }
 

@@ -75,6 +75,22 @@ fn the_most_recent_time_is_due() {
     check("2026-01-01T09:30:00Z", "2026-01-09T15:10:00Z", Some("2026-01-09T15:00:00Z"), true);
 }
 
+#[test]
+fn the_most_recent_time_is_found_after_long_silence() {
+    let check = |schedule: &str, zone: &str, since: &str, now: &str, expect: &str| {
+        let zone = TimeZone::get(zone).unwrap();
+        let found = due(&Schedule::parse(schedule).unwrap(), &zone, at(since), at(now)).at;
+        assert_eq!(found.map(api::time::format).as_deref(), Some(expect), "{schedule} {since} {now}");
+    };
+    // Half a year without, then every minute: counted by the first distance, two of those are to be walked.
+    check("* * * 1-6 *", "UTC", "2020-06-30T23:58:00Z", "2026-05-01T10:00:30Z", "2026-05-01T10:00:00Z");
+    check("* * 29 2 *", "UTC", "2020-02-29T23:58:00Z", "2026-05-01T10:00:30Z", "2024-02-29T23:59:00Z");
+    check("@every 7s", "UTC", "2020-01-01T00:00:00Z", "2020-01-01T00:01:00Z", "2020-01-01T00:00:56Z");
+    // The hour from two to three comes twice, and another one never.
+    check("30 2 * * *", "Europe/Berlin", "2025-10-20T00:00:00Z", "2025-10-26T01:45:00Z", "2025-10-26T01:30:00Z");
+    check("30 2 * * *", "Europe/Berlin", "2026-03-20T00:00:00Z", "2026-03-29T10:00:00Z", "2026-03-28T01:30:00Z");
+}
+
 fn cron_job(more: Value) -> Value {
     let mut cron = json!({
         "metadata": { "namespace": "a", "name": "c", "creationTimestamp": "2026-01-01T00:00:00Z" },

@@ -5,6 +5,9 @@ use std::io;
 use bytes::{Buf, BufMut};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 
+/// What the names and values of one block may take, names counted as often as they have values.
+const LARGEST: usize = 256 << 10;
+
 /// Headers of a stream. Names are lower case on the wire and compared so.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Headers(Vec<(String, String)>);
@@ -52,6 +55,7 @@ impl Headers {
         };
         let count = block.try_get_u32().map_err(|_| malformed("a header block ends early"))?;
         let mut headers = Vec::new();
+        let mut size = 0;
         // The count is not trusted with an allocation: the loop ends with the block.
         for _ in 0..count {
             let name = text(&mut block)?;
@@ -59,7 +63,12 @@ impl Headers {
             if name.is_empty() {
                 return Err(malformed("a header has no name"));
             }
-            // Several values of one name are separated by NUL.
+            // Several values of one name are separated by NUL, and each is kept with the name: a long name of many empty values would
+            // take the square of what was sent.
+            size += name.len() * value.split('\0').count() + value.len();
+            if size > LARGEST {
+                return Err(malformed("headers are too large"));
+            }
             headers.extend(value.split('\0').map(|value| (name.to_ascii_lowercase(), value.to_owned())));
         }
         Ok(Headers(headers))
@@ -199,6 +208,7 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);
         };
         check(&Deflater::new().block(&Headers::new().with("a", "b".repeat(1 << 20))).unwrap());
+        check(&Deflater::new().block(&Headers::new().with(&"a".repeat(30_000), "\0".repeat(30_000))).unwrap());
         check(b"not zlib at all");
         check(&[]);
         check(&[0x78, 0xbb, 1, 2, 3, 4, 5]);

@@ -1,5 +1,6 @@
 //! One webhook of a configuration, compiled: which writes it is about, and how it is called.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,9 +83,14 @@ impl Hook {
     pub(super) fn compile(configuration: &Object, client: &Client) -> Result<Vec<Self>, ObjectError> {
         let Configuration { webhooks } = configuration.view()?;
         let name = &*configuration.meta.name;
-        let number = |at: usize| webhooks[..at].iter().filter(|other| other.name == webhooks[at].name).count();
-        let numbers: Vec<usize> = (0..webhooks.len()).map(number).collect();
-        Ok(webhooks.into_iter().zip(numbers).map(|(entry, number)| Self::new(name, number, entry, client)).collect())
+        let mut times: HashMap<String, usize> = HashMap::new();
+        let hook = |entry: Entry| {
+            let times = times.entry(entry.name.clone()).or_default();
+            let number = *times;
+            *times += 1;
+            Self::new(name, number, entry, client)
+        };
+        Ok(webhooks.into_iter().map(hook).collect())
     }
 
     fn new(configuration: &str, number: usize, entry: Entry, client: &Client) -> Self {

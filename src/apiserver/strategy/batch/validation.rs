@@ -1,5 +1,7 @@
 //! What is asked of jobs and cron jobs.
 
+use std::collections::HashSet;
+
 use api::schema;
 use api::selector::LabelSelector;
 use api::validation::field::{Error, ErrorList, Path};
@@ -245,12 +247,13 @@ fn exit_codes(codes: &At, containers: &[&str], errors: &mut ErrorList) {
     } else if values.len() > 255 {
         list.too_many(errors, 255);
     }
-    for (at, code) in codes.each("values").enumerate() {
+    let mut seen = HashSet::new();
+    for code in codes.each("values") {
         let Some(number) = code.value().as_i64() else { continue };
         if operator.str() == "In" && number == 0 {
             code.invalid(errors, "must not be 0 for the In operator");
         }
-        if values[..at].contains(&number) {
+        if !seen.insert(number) {
             code.duplicate(errors);
         }
     }

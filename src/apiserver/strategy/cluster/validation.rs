@@ -1,5 +1,7 @@
 //! What is asked of namespaces, nodes, priorities, leases, events and runtimes.
 
+use std::collections::HashSet;
+
 use api::quantity::Quantity;
 use api::validation::field::{Error, ErrorList};
 use api::validation::{dns1123_label, ip, qualified_name};
@@ -153,9 +155,9 @@ pub(super) fn node_update(new: &Value, old: &Value, errors: &mut ErrorList) {
 
 /// No address of a node is told twice.
 fn addresses(root: &At, errors: &mut ErrorList) {
-    let all = root.items("status.addresses");
-    for (at, address) in root.each("status.addresses").enumerate() {
-        if all[..at].contains(address.value()) {
+    let mut seen = HashSet::new();
+    for address in root.each("status.addresses") {
+        if !seen.insert(address.value()) {
             errors.push(Error::duplicate(&address.path(), address.as_upstream("NodeAddress")));
         }
     }
@@ -244,8 +246,9 @@ pub(super) fn runtime_class(object: &Value, errors: &mut ErrorList) {
         toleration
     };
     let all: Vec<Value> = scheduling.items("tolerations").iter().map(key).collect();
-    for (at, toleration) in scheduling.each("tolerations").enumerate() {
-        if all[..at].contains(&all[at]) {
+    let mut seen = HashSet::new();
+    for (toleration, same) in scheduling.each("tolerations").zip(&all) {
+        if !seen.insert(same) {
             errors.push(Error::duplicate(&toleration.path(), toleration.as_upstream("Toleration")));
         }
     }

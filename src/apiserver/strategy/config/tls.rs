@@ -83,10 +83,13 @@ fn blocks(file: &[u8]) -> Vec<Block<'_>> {
     let mut rest = text;
     while let Some((_, after)) = rest.split_once("-----BEGIN ") {
         rest = after;
-        let Some((kind, body)) = after.split_once("-----\n").or_else(|| after.split_once("-----\r\n")) else {
-            continue;
-        };
-        let Some((body, next)) = body.split_once(&format!("-----END {kind}-----")) else { continue };
+        // The line ends the beginning, so each is looked for once.
+        let Some((line, body)) = after.split_once('\n') else { break };
+        let Some(kind) = line.trim_end_matches('\r').strip_suffix("-----") else { continue };
+        // The next dashes have to be its end: looking further would cost the length of the file for every beginning.
+        let Some((body, end)) = body.find("-----").map(|at| body.split_at(at)) else { break };
+        let end = end.strip_prefix("-----END ").and_then(|end| end.strip_prefix(kind));
+        let Some(next) = end.and_then(|end| end.strip_prefix("-----")) else { continue };
         // Headers, which a line without text ends.
         let body = body.rsplit_once("\n\n").map_or(body, |(_, body)| body);
         let joined: String = body.split_ascii_whitespace().collect();
@@ -117,6 +120,9 @@ mod tests {
         check(&certificate, &key, None);
         check(&certificate, &two.serialize_pem(), Some("tls: private key does not match public key"));
         check(&certificate, &other.serialize_pem(), Some("tls: private key type does not match public key type"));
+        let begun = "-----BEGIN X-----\n".repeat(50_000);
+        check(&begun, &key, Some("tls: failed to find any PEM data in certificate input"));
+        check(&format!("{begun}{certificate}"), &key, None);
         check("a", "b", Some("tls: failed to find any PEM data in certificate input"));
         check(&certificate, "b", Some("tls: failed to find any PEM data in key input"));
         let switched = "tls: failed to find certificate PEM data in certificate input, but did find a private key; PEM inputs \

@@ -1,5 +1,7 @@
 //! How versions become each other: `spec.conversion`.
 
+use std::collections::HashSet;
+
 use api::validation::dns1035_label;
 use api::validation::field::{Error, ErrorList, Path};
 use base64::Engine;
@@ -77,9 +79,10 @@ fn review_versions(versions: &[Value], old: Option<&[Value]>, path: &Path, error
         errors.push(Error::required(path, ""));
         return;
     }
+    let mut seen = HashSet::new();
     for (at, version) in versions.iter().enumerate() {
         let text = version.as_str().unwrap_or_default();
-        if versions[..at].contains(version) {
+        if !seen.insert(version) {
             errors.push(Error::invalid(&path.index(at), text, "duplicate version"));
             continue;
         }

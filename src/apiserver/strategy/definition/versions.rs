@@ -1,5 +1,7 @@
 //! The versions of a definition: their names, subresources, columns and selectable fields.
 
+use std::collections::HashSet;
+
 use api::validation::dns1035_label;
 use api::validation::field::{Error, ErrorList, Path};
 use serde_json::Value;
@@ -107,7 +109,7 @@ pub(super) fn validate(definition: &Value, old: Option<&Value>, errors: &mut Err
         }
     }
     let names: Vec<&str> = versions.iter().map(|version| version.text("name")).collect();
-    if (1..names.len()).any(|at| names[..at].contains(&names[at])) {
+    if names.iter().collect::<HashSet<_>>().len() < names.len() {
         errors.push(Error::invalid(&path, shown::versions(definition), "must contain unique version names"));
     }
     if versions.iter().filter(|version| version.truth("storage")).count() != 1 {

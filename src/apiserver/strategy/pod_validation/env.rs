@@ -1,10 +1,13 @@
 //! The environment of a container, and what of the pod it may quote.
 
+use std::collections::HashMap;
+
 use api::quantity::Quantity;
 use api::validation::field::{Error, ErrorList};
 use api::validation::{config_map_key, dns1123_label, dns1123_subdomain, env_var_name, prefix, qualified_name};
 
 use crate::strategy::at::{At, Rule};
+use crate::tree::Tree;
 
 /// Fields of the pod that a variable can take its value from.
 const IN_VARIABLES: [&str; 9] = [
@@ -180,6 +183,10 @@ pub(super) fn resource_field_ref(reference: &At, file: bool, errors: &mut ErrorL
 
 /// Files that variables are read from lie in volumes of the pod that are its own.
 pub(super) fn file_volumes(spec: &At, errors: &mut ErrorList) {
+    let mut volumes: HashMap<&str, &serde_json::Value> = HashMap::new();
+    for volume in spec.items("volumes") {
+        volumes.entry(volume.text("name")).or_insert(volume);
+    }
     for list in ["initContainers", "containers", "ephemeralContainers"] {
         for container in spec.each(list) {
             for variable in container.each("env") {
@@ -187,7 +194,7 @@ pub(super) fn file_volumes(spec: &At, errors: &mut ErrorList) {
                 if !variable.has("valueFrom.fileKeyRef") {
                     continue;
                 }
-                match spec.items("volumes").iter().find(|volume| volume["name"] == at.str()) {
+                match volumes.get(at.str()) {
                     None => errors.push(Error::not_found(&at.path(), at.str())),
                     Some(volume) if volume.get("emptyDir").is_none() => {
                         at.invalid(errors, "referenced volume must be of type emptyDir");

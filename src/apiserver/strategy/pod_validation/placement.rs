@@ -1,6 +1,6 @@
 //! Where pods may run: affinity, tolerations, spreading.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use api::validation::field::{Error, ErrorList};
 use api::validation::{dns1123_label, dns1123_subdomain, label_value, qualified_name};
@@ -121,20 +121,24 @@ fn label_keys(term: &At, errors: &mut ErrorList) {
         }
         term.each(list).for_each(|key| key.complain(errors, qualified_name(key.str())));
     }
-    let keys: Vec<&str> = term.items("matchLabelKeys").iter().filter_map(|key| key.as_str()).collect();
-    let mut seen: Vec<&str> = selector.entries("matchLabels").map(|(key, _)| key).collect();
+    let mut keys: HashMap<&str, usize> = HashMap::new();
+    for (at, key) in term.items("matchLabelKeys").iter().filter_map(|key| key.as_str()).enumerate() {
+        keys.entry(key).or_insert(at);
+    }
+    let mut seen: HashSet<&str> = selector.entries("matchLabels").map(|(key, _)| key).collect();
     for expression in selector.items("matchExpressions") {
         let key = expression["key"].as_str().unwrap_or_default();
-        if let Some(at) = keys.iter().position(|k| *k == key)
+        if let Some(at) = keys.get(key)
             && seen.contains(&key)
         {
             let path = api::validation::field::Path::root(&format!("{}[{at}]", term.path()));
             errors.push(Error::invalid(&path, key, "exists in both matchLabelKeys and labelSelector"));
         }
-        seen.push(key);
+        seen.insert(key);
     }
+    let mismatched: HashSet<&serde_json::Value> = term.items("mismatchLabelKeys").iter().collect();
     for key in term.each("matchLabelKeys") {
-        if term.items("mismatchLabelKeys").contains(key.value()) {
+        if mismatched.contains(key.value()) {
             key.invalid(errors, "exists in both matchLabelKeys and mismatchLabelKeys");
         }
     }
@@ -203,7 +207,9 @@ pub(super) fn spread(spec: &At, errors: &mut ErrorList) {
         let text = |field: &str| constraint.get(field).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
         (text("topologyKey"), text("whenUnsatisfiable"))
     };
-    for (at, constraint) in spec.each("topologySpreadConstraints").enumerate() {
+    let mut later: HashMap<_, usize> = HashMap::new();
+    all.iter().for_each(|constraint| *later.entry(pair(constraint)).or_default() += 1);
+    for constraint in spec.each("topologySpreadConstraints") {
         constraint.get("maxSkew").positive(errors);
         let key = constraint.get("topologyKey");
         if key.is_empty() {
@@ -214,7 +220,9 @@ pub(super) fn spread(spec: &At, errors: &mut ErrorList) {
             action.unsupported(errors, &["DoNotSchedule", "ScheduleAnyway"]);
         }
         let own = pair(constraint.value());
-        if all[at + 1..].iter().any(|other| pair(other) == own) {
+        let rest = later.entry(own.clone()).or_default();
+        *rest = rest.saturating_sub(1);
+        if *rest > 0 {
             let path = constraint.get("{topologyKey, whenUnsatisfiable}").path();
             errors.push(Error::duplicate(&path, format!("{{{}, {}}}", own.0, own.1)));
         }

@@ -1,5 +1,7 @@
 //! Under whose name, and with which powers, containers run.
 
+use std::collections::HashSet;
+
 use api::validation::field::{Error, ErrorList};
 use api::validation::{dns1123_subdomain, in_range};
 
@@ -82,7 +84,7 @@ fn one_of(at: &At, values: &[&str], errors: &mut ErrorList) {
 }
 
 fn sysctls(spec: &At, context: &At, errors: &mut ErrorList) {
-    let mut names: Vec<&str> = Vec::new();
+    let mut names = HashSet::new();
     for sysctl in context.each("sysctls") {
         let name = sysctl.get("name");
         let text = name.str();
@@ -94,7 +96,7 @@ fn sysctls(spec: &At, context: &At, errors: &mut ErrorList) {
         } else if names.contains(&text) {
             name.duplicate(errors);
         }
-        names.push(text);
+        names.insert(text);
         let dotted = text.replace('/', ".");
         if spec.truth("hostNetwork") && dotted.starts_with("net.") {
             name.invalid(errors, "may not be specified when 'hostNetwork' is true");

@@ -1,5 +1,7 @@
 //! What may change in a pod that exists.
 
+use std::collections::{HashMap, HashSet};
+
 use api::schema;
 use api::validation::field::{Error, ErrorList, Path};
 use api::validation::in_range;
@@ -95,7 +97,7 @@ fn tolerations(spec: &At, old: &Value, errors: &mut ErrorList) {
         toleration.cut("tolerationSeconds");
         toleration
     };
-    let kept: Vec<Value> = spec.items("tolerations").iter().map(without_seconds).collect();
+    let kept: HashSet<Value> = spec.items("tolerations").iter().map(without_seconds).collect();
     if !old.items("spec.tolerations").iter().all(|toleration| kept.contains(&without_seconds(toleration))) {
         let why = "existing toleration can not be modified except its tolerationSeconds";
         spec.get("tolerations").forbidden(errors, why);
@@ -103,13 +105,12 @@ fn tolerations(spec: &At, old: &Value, errors: &mut ErrorList) {
 }
 
 fn gates(spec: &At, old: &Value, errors: &mut ErrorList) {
-    let had = old.items("spec.schedulingGates");
-    let gates: Vec<At> = spec.each("schedulingGates").collect();
+    let had: HashSet<&str> = old.items("spec.schedulingGates").iter().map(|gate| gate.text("name")).collect();
+    let gates = spec.items("schedulingGates");
     // One that is said twice is complained of where it is said last.
-    let is_new = |at: usize, name: &str| {
-        had.iter().all(|gate| gate.text("name") != name) && gates[at + 1..].iter().all(|gate| gate.text("name") != name)
-    };
-    for (_, gate) in gates.iter().enumerate().filter(|(at, gate)| is_new(*at, gate.text("name"))) {
+    let last: HashMap<&str, usize> = gates.iter().enumerate().map(|(at, gate)| (gate.text("name"), at)).collect();
+    let is_new = |at: usize, name: &str| !had.contains(name) && last.get(name) == Some(&at);
+    for (_, gate) in spec.each("schedulingGates").enumerate().filter(|(at, gate)| is_new(*at, gate.text("name"))) {
         let why = format!("only deletion is allowed, but found new scheduling gate '{}'", gate.text("name"));
         gate.get("name").forbidden(errors, why);
     }

@@ -142,7 +142,7 @@ fn downward_file(file: &At, errors: &mut ErrorList) {
 
 /// Several sources in one directory: each of one kind, and no two at the same path.
 fn projected(volume: &At, errors: &mut ErrorList) {
-    let mut paths: Vec<&str> = Vec::new();
+    let mut paths = HashSet::new();
     for source in volume.each("sources") {
         let mut kinds = 0;
         for kind in
@@ -182,14 +182,12 @@ fn projected(volume: &At, errors: &mut ErrorList) {
     }
 }
 
-fn take<'v>(volume: &At, paths: &mut Vec<&'v str>, path: &'v str, shown: &str, errors: &mut ErrorList) {
+fn take<'v>(volume: &At, paths: &mut HashSet<&'v str>, path: &'v str, shown: &str, errors: &mut ErrorList) {
     if path.is_empty() {
         return;
     }
-    if paths.contains(&path) {
+    if !paths.insert(path) {
         errors.push(Error::invalid(&volume.path(), shown, "conflicting duplicate paths"));
-    } else {
-        paths.push(path);
     }
 }
 
@@ -241,7 +239,7 @@ fn trust_bundle(at: &At, errors: &mut ErrorList) {
     at.get("path").unreserved(errors);
 }
 
-fn certificate<'v>(volume: &At, at: &At<'_, 'v>, paths: &mut Vec<&'v str>, errors: &mut ErrorList) {
+fn certificate<'v>(volume: &At, at: &At<'_, 'v>, paths: &mut HashSet<&'v str>, errors: &mut ErrorList) {
     signer_name(&at.get("signerName"), errors);
     let kinds = ["RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519"];
     if !kinds.contains(&at.text("keyType")) {

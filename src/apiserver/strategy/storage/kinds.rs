@@ -1,6 +1,6 @@
 //! What is asked of the kinds of `storage.k8s.io`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use api::validation::field::{Error, ErrorList};
 use api::validation::{dns1123_subdomain, qualified_name};
@@ -37,22 +37,22 @@ pub(super) fn storage_class(object: &Value, errors: &mut ErrorList) {
 fn topologies(root: &At, errors: &mut ErrorList) {
     let mut seen = Vec::new();
     for term in root.each("allowedTopologies") {
-        let mut keys: Vec<&str> = Vec::new();
+        let mut keys = HashSet::new();
         let mut means: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for expression in term.each("matchLabelExpressions") {
             expression.check(&[("values", Rule::Need)], errors);
             let values = expression.items("values");
-            for (at, value) in expression.each("values").enumerate() {
-                if values[..at].contains(value.value()) {
+            let mut seen = HashSet::new();
+            for value in expression.each("values") {
+                if !seen.insert(value.value()) {
                     value.duplicate(errors);
                 }
             }
             let key = expression.get("key");
             key.complain(errors, qualified_name(key.str()));
-            if keys.contains(&key.str()) {
+            if !keys.insert(key.str()) {
                 key.duplicate(errors);
             }
-            keys.push(key.str());
             means.insert(key.str(), values.iter().filter_map(Value::as_str).collect());
         }
         let expressions = term.get("matchLabelExpressions");
@@ -173,7 +173,7 @@ pub(super) fn attachment_status(new: &Value, _: &Value, errors: &mut ErrorList) 
 
 pub(super) fn node(object: &Value, errors: &mut ErrorList) {
     let root = At::root(object);
-    let mut names: Vec<&str> = Vec::new();
+    let mut names = HashSet::new();
     for driver in root.each("spec.drivers") {
         let (name, id) = (driver.get("name"), driver.get("nodeID"));
         pod_validation::csi_driver(&name, errors);
@@ -184,17 +184,17 @@ pub(super) fn node(object: &Value, errors: &mut ErrorList) {
             id.invalid(errors, "must be 256 characters or less");
         }
         driver.get("allocatable.count").not_negative(errors);
-        if names.contains(&name.str()) {
+        if !names.insert(name.str()) {
             name.duplicate(errors);
         }
-        names.push(name.str());
         let keys = driver.items("topologyKeys");
-        for (at, key) in keys.iter().enumerate() {
+        let mut seen = HashSet::new();
+        for key in keys {
             let text = key.as_str().unwrap_or_default();
             if text.is_empty() {
                 driver.required(errors, "");
             }
-            if keys[..at].contains(key) {
+            if !seen.insert(key) {
                 errors.push(Error::duplicate(&driver.path(), text));
             }
             qualified_name(text).into_iter().for_each(|why| driver.wrong(errors, text, why));
@@ -251,14 +251,13 @@ pub(super) fn driver(object: &Value, errors: &mut ErrorList) {
 }
 
 fn token_requests(spec: &At, errors: &mut ErrorList) {
-    let mut audiences: Vec<&str> = Vec::new();
+    let mut audiences = HashSet::new();
     for request in spec.each("tokenRequests") {
         let audience = request.text("audience");
-        if audiences.contains(&audience) {
+        if !audiences.insert(audience) {
             errors.push(Error::duplicate(&request.get("audience").path(), audience));
             continue;
         }
-        audiences.push(audience);
         let seconds = request.get("expirationSeconds");
         match seconds.value().as_i64() {
             Some(short) if short < 600 => {
