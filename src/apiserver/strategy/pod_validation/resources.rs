@@ -1,5 +1,7 @@
 //! What containers and pods ask for and are held to.
 
+use std::collections::HashSet;
+
 use api::quantity::Quantity;
 use api::quota;
 use api::validation::dns1123_label;
@@ -9,10 +11,14 @@ use serde_json::Value;
 use crate::strategy::at::At;
 use crate::strategy::resource_names as names;
 
+/// How many names of claims a complaint tells: there are as many complaints as wrong names.
+const CLAIMS_SHOWN: usize = 256;
+
 /// A check of a resource's name.
 type Name = fn(&str, &At, &mut ErrorList);
 
-/// Complaints about a container's `resources`; claims have to be among the pod's.
+/// Complaints about a container's `resources`; claims have to be among the pod's,
+/// which are in order.
 pub(in crate::strategy) fn of_container(resources: &At, claims: &[&str], errors: &mut ErrorList) {
     requirements(resources, names::container, claims, errors);
 }
@@ -70,7 +76,7 @@ fn against_limit(resources: &At, name: &str, request: &Quantity, errors: &mut Er
 
 fn claim_names(resources: &At, claims: &[&str], errors: &mut ErrorList) {
     // Claims and, behind a slash, requests of them.
-    let mut seen: Vec<String> = Vec::new();
+    let (mut seen, mut in_parts) = (HashSet::new(), HashSet::new());
     for claim in resources.each("claims") {
         let (name, request) = (claim.text("name"), claim.text("request"));
         if name.is_empty() {
@@ -78,25 +84,26 @@ fn claim_names(resources: &At, claims: &[&str], errors: &mut ErrorList) {
             continue;
         }
         let key = if request.is_empty() { name.to_owned() } else { format!("{name}/{request}") };
-        if seen.iter().any(|taken| taken == name) {
+        if seen.contains(name) {
             // All of the claim is there.
             errors.push(Error::duplicate(&claim.path(), name));
         } else {
             if !request.is_empty() {
                 claim.get("request").complain(errors, dns1123_label(request));
             }
-            let part = |taken: &String| taken.split_once('/').is_some_and(|(whole, _)| whole == key);
-            if seen.iter().any(|taken| *taken == key || part(taken)) {
+            if seen.contains(&key) || in_parts.contains(&key) {
                 errors.push(Error::duplicate(&claim.path(), key.clone()));
             }
-            seen.push(key);
+            in_parts.extend(key.split_once('/').map(|(whole, _)| whole.to_owned()));
+            seen.insert(key);
         }
-        if !claims.contains(&name) {
+        if claims.binary_search(&name).is_err() {
             let mut error = Error::not_found(&claim.path(), name);
             error.detail = "must be one of the names in pod.spec.resourceClaims".to_owned();
             match claims {
                 [] => error.detail.push_str(" which is empty"),
-                claims => error.detail.extend([": ", &claims.join(", ")]),
+                claims if claims.len() <= CLAIMS_SHOWN => error.detail.extend([": ", &claims.join(", ")]),
+                _ => {}
             }
             errors.push(error);
         }

@@ -1,5 +1,7 @@
 //! What a pod's status may say.
 
+use std::collections::HashSet;
+
 use api::validation::field::{Error, ErrorList};
 use api::validation::{dns1123_label, dns1123_subdomain, in_range, ip, qualified_name};
 use serde_json::{Value, json};
@@ -100,17 +102,16 @@ fn restarts(pod: &Value, containers: &str, name: &str, code: i64) -> bool {
 }
 
 fn claims(root: &At, errors: &mut ErrorList) {
-    let claims = root.items("spec.resourceClaims");
-    let mut seen: Vec<&str> = Vec::new();
+    let claims: HashSet<&str> = root.items("spec.resourceClaims").iter().map(|claim| claim.text("name")).collect();
+    let mut seen = HashSet::new();
     for status in root.each("status.resourceClaimStatuses") {
         let name = status.get("name");
-        if !claims.iter().any(|claim| claim.text("name") == name.str()) {
+        if !claims.contains(name.str()) {
             name.invalid(errors, "must match the name of an entry in `spec.resourceClaims`");
         }
-        if seen.contains(&name.str()) {
+        if !seen.insert(name.str()) {
             name.duplicate(errors);
         }
-        seen.push(name.str());
         let claim = status.text("resourceClaimName");
         if status.has("resourceClaimName") {
             dns1123_subdomain(claim).into_iter().for_each(|why| name.wrong(errors, claim, why));

@@ -1,5 +1,7 @@
 //! What is asked of the kinds that keep pods running, and of their statuses.
 
+use std::collections::HashSet;
+
 use api::selector::LabelSelector;
 use api::validation::dns1123_label;
 use api::validation::field::{Error, ErrorList};
@@ -195,15 +197,12 @@ fn stateful_template(spec: &At, errors: &mut ErrorList) {
     for field in ["spec.subdomain", "spec.hostname"] {
         whole.cut(field);
     }
-    let mut claims: Vec<&str> = Vec::new();
-    for claim in spec.items("volumeClaimTemplates") {
-        let name = claim.text("metadata.name");
-        if !claims.contains(&name) {
-            claims.push(name);
-        }
-    }
-    let mut volumes: Vec<Value> =
-        claims.iter().map(|name| json!({"name": name, "persistentVolumeClaim": {"claimName": name}})).collect();
+    let mut claims = HashSet::new();
+    let names = spec.items("volumeClaimTemplates").iter().map(|claim| claim.text("metadata.name"));
+    let mut volumes: Vec<Value> = names
+        .filter(|name| claims.insert(*name))
+        .map(|name| json!({"name": name, "persistentVolumeClaim": {"claimName": name}}))
+        .collect();
     volumes.extend(template.items("spec.volumes").iter().filter(|v| !claims.contains(&v.text("name"))).cloned());
     if !volumes.is_empty() {
         whole.put("spec.volumes", volumes);
