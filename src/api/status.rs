@@ -1,6 +1,6 @@
 //! `Status`: the one form errors take on the wire, in upstream's words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -175,9 +175,12 @@ impl Status {
     pub fn invalid(group: &str, kind: &str, name: &str, causes: Vec<Cause>) -> Self {
         let each =
             |c: &Cause| if c.field.is_empty() { c.message.clone() } else { format!("{}: {}", c.field, c.message) };
-        let why = match causes.as_slice() {
-            [one] => each(one),
-            many => format!("[{}]", many.iter().map(each).collect::<Vec<_>>().join(", ")),
+        // What is found twice is a cause each time, and said once.
+        let mut said = HashSet::new();
+        let told: Vec<String> = causes.iter().map(each).filter(|why| said.insert(why.clone())).collect();
+        let why = match told.as_slice() {
+            [one] => one.clone(),
+            many => format!("[{}]", many.join(", ")),
         };
         let message = format!("{} \"{name}\" is invalid: {why}", qualified(kind, group));
         let mut status = Self::failure(422, "Invalid", message).about(group, kind, name);
@@ -283,5 +286,24 @@ impl Status {
     /// Whether the version asked for is gone.
     pub fn is_expired(&self) -> bool {
         self.reason == "Expired" || self.reason == "Gone"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cause, Status};
+
+    #[test]
+    fn what_is_found_twice_is_said_once() {
+        let check = |fields: &[&str], expect: &str| {
+            let cause = |field: &&str| Cause { field: field.to_string(), message: "wrong".into(), ..Cause::default() };
+            let status = Status::invalid("", "Pod", "p", fields.iter().map(cause).collect());
+            assert_eq!(status.message, format!("Pod \"p\" is invalid: {expect}"));
+            assert_eq!(status.details.unwrap().causes.len(), fields.len());
+        };
+        check(&["a"], "a: wrong");
+        check(&["a", "b"], "[a: wrong, b: wrong]");
+        check(&["a", "a"], "a: wrong");
+        check(&["a", "b", "a"], "[a: wrong, b: wrong]");
     }
 }
