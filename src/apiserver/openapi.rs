@@ -5,6 +5,7 @@
 //! the tables when it is wanted, part by part. What is held is the hash of each.
 
 mod contents;
+mod converted;
 mod custom;
 mod descriptions;
 mod digest;
@@ -13,6 +14,7 @@ mod enumerations;
 mod gnostic;
 mod held;
 mod operation;
+mod others;
 mod paths;
 mod schemas;
 #[cfg(test)]
@@ -38,6 +40,7 @@ use contents::Served;
 use custom::Published;
 use document::Encoding;
 use held::Held;
+pub(crate) use others::OtherDocuments;
 
 use crate::catalog::CustomKind;
 
@@ -78,17 +81,6 @@ struct Contents {
     names: BTreeSet<String>,
     /// How often custom kinds had been published then.
     generation: u64,
-}
-
-/// What another API server says of one group and version that it serves behind this one.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct OtherDocuments {
-    pub(crate) group: String,
-    pub(crate) version: String,
-    /// Where its documents of version 3 are, by name: of all that the server serves.
-    pub(crate) v3: BTreeMap<String, String>,
-    /// All of its document of version 2, as JSON; `None` when it has none.
-    pub(crate) v2: Option<Bytes>,
 }
 
 #[derive(Debug, Default)]
@@ -218,12 +210,13 @@ impl Inner {
         let others = self.others.load_full();
         // What is described in two places is asked for at the first, and here before anywhere else.
         let mut paths: BTreeMap<&str, Value> = BTreeMap::new();
-        for (name, url) in others.iter().rev().flat_map(|other| &other.v3) {
-            paths.insert(name, json!({ "serverRelativeURL": url }));
+        let here = |name: &str, hash: &str| json!({ "serverRelativeURL": format!("/openapi/v3/{name}?hash={hash}") });
+        for other in others.iter().rev() {
+            paths.extend(other.made.iter().map(|(name, hash)| (&**name, here(name, hash))));
+            paths.extend(other.v3.iter().map(|(name, url)| (&**name, json!({ "serverRelativeURL": url }))));
         }
         for name in &contents.names {
-            let url = format!("/openapi/v3/{name}?hash={}", self.hash(name, &contents));
-            paths.insert(name, json!({ "serverRelativeURL": url }));
+            paths.insert(name, here(name, &self.hash(name, &contents)));
         }
         let bytes = json!({ "paths": paths }).to_string().into_bytes();
         let hash: Arc<str> = hash_of(&bytes);
@@ -237,26 +230,38 @@ impl Inner {
 
     fn document(&self, name: &str, asked: &Asked) -> Result<Response<Body>, Status> {
         let contents = self.contents();
-        if !contents.names.contains(name) {
-            return Err(Status::no_such_path());
+        if contents.names.contains(name) {
+            let make = |encoding| contents::document(name, self.served(&contents), encoding);
+            return self.third(name, &self.hash(name, &contents), asked, make);
         }
+        let others = self.others.load_full();
+        let (v2, hash) = others.iter().find_map(|other| other.source(name)).ok_or_else(Status::no_such_path)?;
+        self.third(name, hash, asked, |encoding| converted::document(v2, encoding))
+    }
+
+    /// A document of version 3 with its name and hash.
+    fn third(
+        &self,
+        name: &str,
+        hash: &str,
+        asked: &Asked,
+        make: impl FnOnce(Encoding) -> Vec<u8>,
+    ) -> Result<Response<Body>, Status> {
         let encoding = negotiate(&asked.accept, "v3")?;
-        let hash = self.hash(name, &contents);
         if let Some(wanted) = &asked.hash
-            && **wanted != *hash
+            && wanted != hash
         {
             return Ok(moved(&format!("/openapi/v3/{name}?hash={hash}")));
         }
-        let mut response = match asked.has(&hash) {
-            true => not_modified(&hash),
+        let mut response = match asked.has(hash) {
+            true => not_modified(hash),
             false => {
                 let document = format!("{name} {encoding:?} {hash}");
-                let make = || contents::document(name, self.served(&contents), encoding);
-                let bytes = self.held.share(document.clone(), make);
+                let bytes = self.held.share(document.clone(), || make(encoding));
                 self.body(document, bytes, content_type(encoding, "v3"), asked)
             }
         };
-        tag(&mut response, &hash);
+        tag(&mut response, hash);
         if asked.hash.is_some() {
             // Another document would have another address.
             let forever = HeaderValue::from_static("public, max-age=31536000, immutable");

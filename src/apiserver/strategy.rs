@@ -61,8 +61,8 @@ pub(crate) use workloads::TEMPLATE_GENERATION;
 pub(crate) enum Garbage {
     /// They are collected after the owner is gone.
     Background,
-    /// They stay: what kinds older than garbage collection promise.
-    Orphan,
+    /// They stay: what kinds older than garbage collection promise. Who deletes without saying so may be warned.
+    Orphan(Option<&'static str>),
     /// Nothing of this kind has dependents.
     Unsupported,
 }

@@ -1,6 +1,6 @@
 //! What others serve: asked in the aggregated form, and in the old form of those who know no other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,19 +111,20 @@ impl Aggregator {
 
     /// What it says of itself in OpenAPI; it need not.
     async fn documents(&self, remote: &Remote) -> OtherDocuments {
-        let get = async |path: &str| {
-            let answer = self.fetch(remote, false, path, "application/json").await.ok()?;
-            answer.status().is_success().then(|| answer.into_body())
+        let get = async |path: &str| self.fetch(remote, false, path, "application/json").await;
+        let listed = |index: Value| {
+            let paths = index["paths"].as_object().into_iter().flatten();
+            paths.map(|(name, path)| (name.clone(), path.text("serverRelativeURL").to_owned())).collect()
         };
-        let index = get("/openapi/v3").await.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-        let paths = index.as_ref().and_then(|index| index["paths"].as_object()).into_iter().flatten();
-        let v3 = paths.map(|(name, path)| (name.clone(), path.text("serverRelativeURL").to_owned())).collect();
-        OtherDocuments {
-            group: remote.group.clone(),
-            version: remote.version.clone(),
-            v3,
-            v2: get("/openapi/v2").await,
-        }
+        let v3 = match get("/openapi/v3").await {
+            Ok(answer) if answer.status() == StatusCode::NOT_FOUND => None,
+            Ok(answer) if answer.status().is_success() => {
+                Some(listed(serde_json::from_slice(answer.body()).unwrap_or_default()))
+            }
+            _ => Some(BTreeMap::new()),
+        };
+        let v2 = get("/openapi/v2").await.ok().filter(|answer| answer.status().is_success());
+        OtherDocuments::new(&remote.group, &remote.version, v3, v2.map(http::Response::into_body))
     }
 
     /// The resources of one group and version, or why they are not known.

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod listed;
+mod openapi;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -21,6 +21,8 @@ const BY_VERB: &[(&str, &[&str])] = &[
     ("deletecollection", &["meta/v1.DeleteOptions", "meta/v1.Status"]),
     ("watch", &["meta/v1.WatchEvent"]),
 ];
+/// How many bytes of what is referred to are written out in others' documents.
+pub(super) const COPIED: usize = 16 << 20;
 const VERSION_INFO: &str = "io.k8s.apimachinery.pkg.version.Info";
 
 /// The kinds that documents are about.
@@ -96,7 +98,8 @@ fn merge(other: &OtherDocuments, written: &mut BTreeSet<String>, document: &mut 
     let for_any: BTreeSet<String> = reached(paths.values(), &definitions).into_iter().map(str::to_owned).collect();
     paths.retain(|path, _| path.starts_with(&root));
     let parameters = take(&mut theirs, "parameters");
-    paths.values_mut().for_each(|item| write_out(item, &parameters));
+    let mut room = COPIED;
+    paths.values_mut().for_each(|item| write_out(item, &parameters, &mut room));
     let mut needed = reached(paths.values(), &definitions);
     // What nothing leads to is for whoever reads it.
     needed.extend(definitions.keys().map(String::as_str).filter(|name| !for_any.contains(*name)));
@@ -130,7 +133,7 @@ fn reached<'a>(paths: impl Iterator<Item = &'a Value>, definitions: &'a Map<Stri
     found
 }
 
-fn take(document: &mut Value, member: &str) -> Map<String, Value> {
+pub(super) fn take(document: &mut Value, member: &str) -> Map<String, Value> {
     match document.get_mut(member).map(Value::take) {
         Some(Value::Object(members)) => members,
         _ => Map::new(),
@@ -164,16 +167,20 @@ fn rename(part: &mut Value, names: &BTreeMap<String, String>) {
     }
 }
 
-/// Writes out the parameters that a path of theirs refers to: this document has none to refer to.
-fn write_out(part: &mut Value, parameters: &Map<String, Value>) {
+/// Writes out the parameters that a path of theirs refers to: documents here have none to refer to.
+pub(super) fn write_out(part: &mut Value, parameters: &Map<String, Value>, room: &mut usize) {
     let named = part.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix("#/parameters/"));
-    if let Some(parameter) = named.and_then(|name| parameters.get(name)) {
-        *part = parameter.clone();
+    if let Some(parameter) = named.filter(|_| *room > 0).and_then(|name| parameters.get(name)) {
+        // A few bytes refer to as much as there is.
+        *room = room.saturating_sub(parameter.to_string().len());
+        if *room > 0 {
+            *part = parameter.clone();
+        }
         return;
     }
     match part {
-        Value::Object(members) => members.values_mut().for_each(|member| write_out(member, parameters)),
-        Value::Array(elements) => elements.iter_mut().for_each(|element| write_out(element, parameters)),
+        Value::Object(members) => members.values_mut().for_each(|member| write_out(member, parameters, room)),
+        Value::Array(elements) => elements.iter_mut().for_each(|element| write_out(element, parameters, room)),
         _ => {}
     }
 }

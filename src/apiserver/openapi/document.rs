@@ -42,11 +42,13 @@ pub(super) struct Document {
     said: Option<HashMap<String, Digest>>,
     /// Whether it is about custom kinds alone, whose documents upstream makes elsewhere.
     custom: bool,
+    /// What it says of itself, if others said it.
+    info: Option<Value>,
 }
 
 impl Document {
     pub(super) fn new(version: Version, encoding: Encoding) -> Self {
-        Self { version, encoding, paths: Vec::new(), schemas: Vec::new(), said: None, custom: false }
+        Self { version, encoding, paths: Vec::new(), schemas: Vec::new(), said: None, custom: false, info: None }
     }
 
     /// The same, and it remembers what schemas say.
@@ -57,6 +59,11 @@ impl Document {
     /// The same, about custom kinds alone.
     pub(super) fn of_custom_kinds(self) -> Self {
         Self { custom: true, ..self }
+    }
+
+    /// The same, with others' words of what it is about; null for none.
+    pub(super) fn describing(self, info: Value) -> Self {
+        Self { info: info.is_object().then_some(info), ..self }
     }
 
     /// What the schema of the name says, if there is one and the document remembers.
@@ -88,9 +95,10 @@ impl Document {
     /// The whole document.
     pub(super) fn finish(self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.paths.len() + self.schemas.len() + 512);
-        let info = match self.custom {
-            false => json!({ "title": "Kubernetes", "version": format!("{MAJOR}.{MINOR}") }),
-            true => json!({ "title": "Kubernetes CRD Swagger", "version": "v0.1.0" }),
+        let info = match (self.info, self.custom) {
+            (Some(info), _) => info,
+            (None, false) => json!({ "title": "Kubernetes", "version": format!("{MAJOR}.{MINOR}") }),
+            (None, true) => json!({ "title": "Kubernetes CRD Swagger", "version": "v0.1.0" }),
         };
         let bearer = json!({ "BearerToken": {
             "type": "apiKey", "name": "authorization", "in": "header", "description": "Bearer Token authentication",

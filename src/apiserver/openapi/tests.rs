@@ -512,7 +512,7 @@ fn schemas_of_others_that_say_something_else_have_another_name() {
             "parameters": { "limit-1NfNmdNH": { "name": "limit", "in": "query", "type": "integer" } },
         });
         let v2 = Some(Bytes::from(document.to_string()));
-        Arc::new(OtherDocuments { group: group.into(), version: "v1".into(), v3: BTreeMap::new(), v2 })
+        Arc::new(OtherDocuments::new(group, "v1", Some(BTreeMap::new()), v2))
     };
     const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
     let nothing = Published::default();

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::write::Current;
 use super::{Registry, error, versions, write};
 use crate::admission::{self, Attributes, Options, Verb};
+use crate::notes;
 use crate::strategy::{self, Garbage, Strategy};
 use crate::tree::Tree;
 
@@ -44,6 +45,7 @@ impl Registry {
     /// Carries out a DELETE of one object.
     pub(super) async fn delete(&self, request: &Request, options: &DeleteOptions) -> Result<Reply, Status> {
         let resource = &request.resource;
+        warn_of_orphans(resource, options);
         let deleted = self.delete_one(request, &request.namespace, &request.name, options).await?;
         let returns = strategy::of(&resource.storage()).returns_deleted;
         match deleted {
@@ -65,6 +67,7 @@ impl Registry {
         options: &DeleteOptions,
         which: &ListOptions,
     ) -> Result<Reply, Status> {
+        warn_of_orphans(&request.resource, options);
         let list = self.list(request, which).await?;
         futures::stream::iter(list.items.iter().map(Ok))
             .try_for_each_concurrent(CONCURRENT, |object| async {
@@ -271,6 +274,13 @@ fn is_definition(object: &Value) -> bool {
     object.text("kind") == "CustomResourceDefinition" && object.text("apiVersion").starts_with("apiextensions.k8s.io/")
 }
 
+/// Tells who deletes without a word about dependents that they stay.
+fn warn_of_orphans(resource: &Arc<Resource>, options: &DeleteOptions) {
+    if let (Garbage::Orphan(Some(warning)), None) = (strategy::of(&resource.storage()).garbage, options.propagation) {
+        notes::warn(warning);
+    }
+}
+
 /// Sets the finalizers by which the garbage collector learns what to do with dependents.
 fn collect_garbage(object: &mut Value, strategy: &Strategy, options: &DeleteOptions) {
     if strategy.garbage == Garbage::Unsupported {
@@ -285,7 +295,7 @@ fn collect_garbage(object: &mut Value, strategy: &Strategy, options: &DeleteOpti
         // What the object says itself stands before the default of its kind.
         None if has(ORPHAN) => Some(ORPHAN),
         None if has(FOREGROUND) => Some(FOREGROUND),
-        None if strategy.garbage == Garbage::Orphan => Some(ORPHAN),
+        None if matches!(strategy.garbage, Garbage::Orphan(_)) => Some(ORPHAN),
         None => None,
     };
     let mut finalizers: Vec<Value> = before.iter().filter(|f| *f != ORPHAN && *f != FOREGROUND).cloned().collect();

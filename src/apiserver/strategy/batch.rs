@@ -57,7 +57,10 @@ pub(super) const JOB: Strategy = Strategy {
     validate_create: validation::new_job,
     validate_update: validation::job_update,
     validate_status: status::validate,
-    garbage: Garbage::Orphan,
+    garbage: Garbage::Orphan(Some(
+        "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set \
+         propagationPolicy=Orphan to suppress this warning",
+    )),
     warnings: warnings::job,
     off: off::WORKLOAD,
     ..Strategy::DEFAULT

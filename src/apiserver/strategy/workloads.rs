@@ -64,7 +64,7 @@ pub(super) const REPLICATION_CONTROLLER: Strategy = Strategy {
     defaults: Some(|| spec_defaults(TEMPLATE).with("spec", &[("replicas", "1")])),
     validate: validation::replication_controller,
     validate_status: |new, old, errors| validation::status(&validation::REPLICA_SET, new, old, errors),
-    garbage: Garbage::Orphan,
+    garbage: Garbage::Orphan(None),
     warnings: |about| warnings::named_workload(about, "spec.template"),
     off: off::WORKLOAD,
     ..Strategy::DEFAULT

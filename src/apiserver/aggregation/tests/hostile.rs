@@ -5,7 +5,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use super::*;
 
 /// What is sent instead of an answer.
-enum Says {
+pub(super) enum Says {
     /// A good answer, of a media type.
     Well(&'static str, String),
     /// These bytes, and then the end.
@@ -18,7 +18,7 @@ enum Says {
 const HEAD: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: ";
 
 /// What is said to one request line and `Accept` header.
-type Script = fn(&str, &str) -> Says;
+pub(super) type Script = fn(&str, &str) -> Says;
 
 async fn hostile(ca: &Ca, clients: &Ca, script: Script) -> SocketAddr {
     let tls = extension_tls(ca, clients);
@@ -82,7 +82,7 @@ async fn converse(stream: impl tokio::io::AsyncRead + AsyncWriteExt + Unpin, scr
 }
 
 /// A server with the hostile one behind it, which is taken to be available.
-async fn behind(script: Script) -> TestServer {
+pub(super) async fn behind(script: Script) -> TestServer {
     let ((server, proxies), ca) = (server().await, Ca::new("extension-ca"));
     let (address, client) = (hostile(&ca, &proxies, script).await, admin(&server));
     create(&client, "/api/v1/namespaces/default/services", service(443)).await;
@@ -92,7 +92,7 @@ async fn behind(script: Script) -> TestServer {
     server
 }
 
-fn well() -> Says {
+pub(super) fn well() -> Says {
     let thing =
         json!({"name": "things", "singularName": "thing", "namespaced": true, "kind": "Thing", "verbs": ["get"]});
     let list = json!({"kind": "APIResourceList", "groupVersion": "agg.example.com/v1", "resources": [thing]});

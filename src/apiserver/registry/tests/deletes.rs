@@ -86,3 +86,19 @@ async fn a_later_delete_may_say_what_becomes_of_dependents() {
     assert_eq!(deleted(Some(Propagation::Background)).await["status"], "Success");
     assert_eq!(server.get("configmaps/m").await.unwrap_err().code, 404);
 }
+
+#[tokio::test]
+async fn who_leaves_pods_behind_without_saying_so_is_told() {
+    use api::Propagation;
+    let server = server().await;
+    let warned = async |path: &str, propagation: Option<Propagation>| {
+        let options = DeleteOptions { propagation, ..DeleteOptions::default() };
+        // Whether there is such an object does not matter.
+        let (_, notes) = crate::notes::of(server.delete(path, options)).await;
+        notes.warnings.iter().any(|warning| warning.starts_with("child pods are preserved by default"))
+    };
+    assert!(warned("jobs/j", None).await);
+    assert!(!warned("jobs/j", Some(Propagation::Background)).await);
+    assert!(!warned("jobs/j", Some(Propagation::Orphan)).await);
+    assert!(!warned("replicationcontrollers/r", None).await);
+}
