@@ -146,19 +146,9 @@ fn unreadable(patch: &Value, wanted: &str) -> String {
 /// Objects in lists lose their nulls, as everywhere else in a merge patch. By the letter of RFC 7386 lists are taken over
 /// as they stand, but upstream's library does not, and clients send lists of Go structs whose empty fields are null.
 fn drop_nulls_in_lists(patch: &mut Value) {
-    fn drop_nulls(item: &mut Value) {
-        match item {
-            Value::Object(map) => {
-                map.retain(|_, value| !value.is_null());
-                map.values_mut().for_each(drop_nulls);
-            }
-            Value::Array(list) => list.iter_mut().for_each(drop_nulls),
-            _ => {}
-        }
-    }
     match patch {
         Value::Object(map) => map.values_mut().for_each(drop_nulls_in_lists),
-        Value::Array(list) => list.iter_mut().for_each(drop_nulls),
+        Value::Array(list) => list.iter_mut().for_each(strategic_merge::discard_nulls),
         _ => {}
     }
 }

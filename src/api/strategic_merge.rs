@@ -225,7 +225,8 @@ fn no_merge_key(map: &Map<String, Value>, key: &str) -> StrategicMergeError {
     failed(format!("map: {} does not contain declared merge key: {key}", go_map(map)))
 }
 
-fn discard_nulls(value: &mut Value) {
+/// Takes every null out that is a member of an object, at any depth; elements of lists stay.
+pub(crate) fn discard_nulls(value: &mut Value) {
     match value {
         Value::Object(map) => {
             map.retain(|_, value| !value.is_null());
