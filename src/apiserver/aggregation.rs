@@ -284,7 +284,7 @@ impl Aggregator {
                 local.push(object, found.clone());
                 continue;
             }
-            match Remote::new(&object, &shown, before) {
+            match Remote::met(&object, &shown, before) {
                 Ok(Met::Remote(remote)) => all.push(remote),
                 Ok(Met::Local(listed)) => local.push(object, Arc::new(listed)),
                 // It was decoded when it was written.
@@ -311,7 +311,7 @@ impl Remotes {
 }
 
 impl Remote {
-    fn new(object: &Object, shown: &Shown, before: &[Arc<Self>]) -> Result<Met, ObjectError> {
+    fn met(object: &Object, shown: &Shown, before: &[Arc<Self>]) -> Result<Met, ObjectError> {
         let read: ApiService = object.view()?;
         let Spec { group, version, group_priority_minimum, version_priority, service, ca_bundle, insecure } =
             serde_json::from_value::<Spec>(read.spec.clone()).map_err(ObjectError::from)?;
