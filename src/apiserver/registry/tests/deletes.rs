@@ -94,7 +94,7 @@ async fn who_leaves_pods_behind_without_saying_so_is_told() {
     let warned = async |path: &str, propagation: Option<Propagation>| {
         let options = DeleteOptions { propagation, ..DeleteOptions::default() };
         // Whether there is such an object does not matter.
-        let (_, notes) = crate::notes::of(server.delete(path, options)).await;
+        let (_, notes) = crate::notes::of(Box::pin(server.delete(path, options))).await;
         notes.warnings.iter().any(|warning| warning.starts_with("child pods are preserved by default"))
     };
     assert!(warned("jobs/j", None).await);
