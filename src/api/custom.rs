@@ -9,7 +9,6 @@ mod form;
 mod format;
 mod lists;
 mod number;
-mod pattern;
 mod ratchet;
 mod schema;
 mod structural;
@@ -21,7 +20,6 @@ pub use definition::{Conversion, Convert, Custom, Definition, Rules, Scale, Vers
 pub use form::FormError;
 pub use format::is_known as is_known_format;
 pub use number::whole;
-pub use pattern::compile as compile_pattern;
 pub use ratchet::Before;
 pub use schema::{Kind, ListType, Schema};
 pub use structural::validate_structural;

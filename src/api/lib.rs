@@ -21,6 +21,7 @@ pub mod qos;
 pub mod quantity;
 pub mod quota;
 pub mod quote;
+pub mod regexp;
 pub mod request;
 pub mod resource;
 #[cfg(test)]

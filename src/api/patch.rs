@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::json::{self, Limits, ReadError};
+use crate::json::{self, Limits, ReadError, normalize_numbers};
 use crate::quote::json_type;
 use crate::schema::Message;
 use crate::status::Details;
@@ -127,7 +127,8 @@ impl Patch {
                     (_, Value::Null) => Ok(()),
                     (Value::Object(object), Value::Object(patch)) => {
                         let mut patch = patch.clone();
-                        patch.values_mut().for_each(make_whole);
+                        // Upstream's converter, which strategic merges go through, takes `3.0` where an integer is wanted.
+                        patch.values_mut().for_each(normalize_numbers);
                         Ok(strategic_merge::apply(object, patch, message)?)
                     }
                     (_, patch) => Err(PatchError::Malformed(unreadable(patch, "map[string]interface {}"))),
@@ -149,23 +150,6 @@ fn drop_nulls_in_lists(patch: &mut Value) {
     match patch {
         Value::Object(map) => map.values_mut().for_each(drop_nulls_in_lists),
         Value::Array(list) => list.iter_mut().for_each(strategic_merge::discard_nulls),
-        _ => {}
-    }
-}
-
-/// Numbers that are whole become integers: upstream's converter, which strategic merges go through, takes `3.0` where an
-/// integer is wanted.
-fn make_whole(value: &mut Value) {
-    match value {
-        Value::Number(number) if number.is_f64() => {
-            // Beyond this not every integer is a float.
-            const EXACT: f64 = 9_007_199_254_740_992.0;
-            if let Some(float) = number.as_f64().filter(|float| float.trunc() == *float && float.abs() <= EXACT) {
-                *value = Value::from(float as i64);
-            }
-        }
-        Value::Array(list) => list.iter_mut().for_each(make_whole),
-        Value::Object(map) => map.values_mut().for_each(make_whole),
         _ => {}
     }
 }

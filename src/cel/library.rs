@@ -59,7 +59,6 @@ pub(crate) struct Context<'c> {
     /// The cost that may still be spent.
     pub remaining: u64,
     pub work: &'c Work,
-    pub patterns: &'c regex::Patterns,
 }
 
 impl Context<'_> {

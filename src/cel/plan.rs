@@ -1,8 +1,6 @@
-//! A checked tree as a program: names are places, functions are pointers, constants are folded, patterns compiled.
+//! A checked tree as a program: names are places, functions are pointers, constants are folded.
 
 use std::sync::Arc;
-
-use regex::Regex;
 
 use crate::ast::{Comprehension, Expr, Kind, op};
 use crate::check::Checked;
@@ -30,20 +28,11 @@ pub(crate) enum Node {
     /// `or` and `orValue`.
     OptOr(Box<[Node; 2]>, &'static Function),
     Call(&'static Function, Vec<Node>),
-    /// A call with a pattern that is compiled already.
-    Pattern(Box<Pattern>),
     List(Vec<(Node, bool)>),
     Map(Vec<(Node, Node, bool)>),
     Struct(Arc<str>, Vec<(Arc<str>, Node, bool)>),
     Fold(Box<Fold>),
     Bind(Box<[Node; 2]>),
-}
-
-#[derive(Debug)]
-pub(crate) struct Pattern {
-    pub function: &'static Function,
-    pub regex: Regex,
-    pub args: Vec<Node>,
 }
 
 #[derive(Debug)]
@@ -57,15 +46,13 @@ pub(crate) struct Fold {
 }
 
 pub(crate) fn plan(expr: &Expr, checked: &Checked, environment: &Environment) -> Node {
-    Planner { checked, environment, locals: Vec::new(), patterns: library::regex::COMPILED }.node(expr)
+    Planner { checked, environment, locals: Vec::new() }.node(expr)
 }
 
 struct Planner<'e> {
     checked: &'e Checked,
     environment: &'e Environment,
     locals: Vec<Arc<str>>,
-    /// What patterns may still weigh that are compiled here. The others are compiled when they are used.
-    patterns: usize,
 }
 
 impl Planner<'_> {
@@ -150,13 +137,6 @@ impl Planner<'_> {
             && let Some(only) = nodes.pop()
         {
             return Node::NotStrictlyFalse(Box::new(only));
-        }
-        if matches!(function.name, "matches" | "find" | "findAll")
-            && let Some(Node::Const(Value::String(pattern))) = nodes.get(1)
-            && library::regex::affords(&mut self.patterns, pattern)
-            && let Ok(regex) = library::regex::compile(pattern)
-        {
-            return Node::Pattern(Box::new(Pattern { function, regex, args: nodes }));
         }
         Node::Call(function, nodes)
     }

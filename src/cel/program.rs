@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use crate::authorizer::{Authorize, Nobody};
 use crate::cost::{self, Range};
 use crate::error::{Error, ErrorKind};
-use crate::library::{Context, Cost, Function, insert_into, regex, too_costly};
+use crate::library::{Context, Cost, Function, insert_into, too_costly};
 use crate::plan::{Fold, Node};
 use crate::types::Type;
 use crate::value::{Key, List, Map, Struct, Value, print};
@@ -135,16 +135,8 @@ impl Program {
         let limit = budget.per_call;
         let given = budget.work.min(limit.saturating_mul(WORK));
         let depth = budget.depth;
-        let mut frame = Frame {
-            activation,
-            budget,
-            depth,
-            spent: 0,
-            limit,
-            work: Work::new(given),
-            patterns: regex::Patterns::default(),
-            locals: SmallVec::new(),
-        };
+        let mut frame =
+            Frame { activation, budget, depth, spent: 0, limit, work: Work::new(given), locals: SmallVec::new() };
         let result = frame.value(&self.node);
         let (spent, left) = (frame.spent, frame.work.left());
         budget.work = budget.work.saturating_sub(given - left);
@@ -170,7 +162,6 @@ struct Frame<'f, 'a> {
     spent: u64,
     limit: u64,
     work: Work,
-    patterns: regex::Patterns,
     /// The variables of comprehensions, inner ones last.
     locals: SmallVec<[Value<'a>; 4]>,
 }
@@ -230,16 +221,6 @@ impl<'a> Frame<'_, 'a> {
             Node::NotStrictlyFalse(operand) => self.not_strictly_false(operand),
             Node::OptOr(sides, function) => self.opt_or(sides, function),
             Node::Call(function, args) => self.call(function, args),
-            Node::Pattern(pattern) => {
-                let args = self.args(&pattern.args)?;
-                let context = self.context();
-                let result = match pattern.function.name {
-                    "matches" => regex::matches_with(&pattern.regex, &args),
-                    "find" => regex::find_with(&pattern.regex, &args),
-                    _ => regex::find_all_with(&context, &pattern.regex, &args),
-                };
-                self.charge(pattern.function.cost, &args, result)
-            }
             Node::List(elements) => self.list(elements),
             Node::Map(entries) => self.map(entries),
             Node::Struct(name, fields) => self.object(name, fields),
@@ -260,7 +241,6 @@ impl<'a> Frame<'_, 'a> {
             authorizer: self.activation.authorizer(),
             remaining: self.limit.saturating_sub(self.spent),
             work: &self.work,
-            patterns: &self.patterns,
         }
     }
 

@@ -1,22 +1,22 @@
 //! What cel-go's validators refuse of expressions that check: lists and maps that mix types, literals that their function could
 //! never read, formats that do not fit what they are given. They look only at expressions without other mistakes.
 
+use api::regexp::Expression;
+
 use crate::ast::{Expr, Kind};
 use crate::check::Checked;
-use crate::library::{printf, regex, time};
+use crate::library::{printf, time};
 use crate::types::Type;
 use crate::value::Value;
 
 /// Tells of every node that is refused, and why.
 pub(crate) fn validate(expr: &Expr, checked: &Checked, report: &mut dyn FnMut(u32, String)) {
-    Validator { checked, report, patterns: regex::COMPILED }.visit(expr, false);
+    Validator { checked, report }.visit(expr, false);
 }
 
 struct Validator<'v> {
     checked: &'v Checked,
     report: &'v mut dyn FnMut(u32, String),
-    /// What patterns may still weigh that are looked at here.
-    patterns: usize,
 }
 
 impl Validator<'_> {
@@ -90,7 +90,7 @@ impl Validator<'_> {
         let valid = match function {
             "duration" => time::duration(text).is_some(),
             "timestamp" => time::timestamp(text).is_some(),
-            "matches" => !regex::affords(&mut self.patterns, text) || regex::compile(text).is_ok(),
+            "matches" => Expression::read(text).is_ok(),
             _ => true,
         };
         if !valid {

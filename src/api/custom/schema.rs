@@ -5,12 +5,9 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use regex::Regex;
 use serde_json::{Map, Value};
-
-use super::pattern;
 
 /// The type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,32 +105,14 @@ pub(super) struct Checks {
     pub(super) min_properties: Option<i64>,
     pub(super) max_properties: Option<i64>,
     pub(super) unique_items: bool,
-    pub(super) pattern: Option<Pattern>,
+    /// Go's regular expression.
+    pub(super) pattern: Option<Box<str>>,
     pub(super) values: Box<[Value]>,
     pub(super) required: Box<[Box<str>]>,
     pub(super) all_of: Box<[Arc<Schema>]>,
     pub(super) any_of: Box<[Arc<Schema>]>,
     pub(super) one_of: Box<[Arc<Schema>]>,
     pub(super) not: Option<Arc<Schema>>,
-}
-
-/// A regular expression, compiled when a value first meets it.
-#[derive(Debug)]
-pub(super) struct Pattern {
-    pub(super) text: Box<str>,
-    compiled: OnceLock<Option<Regex>>,
-}
-
-impl Pattern {
-    fn new(text: &str) -> Self {
-        Self { text: text.into(), compiled: OnceLock::new() }
-    }
-
-    /// Whether a value matches; nothing matches an expression that is none.
-    pub(super) fn matches(&self, value: &str) -> bool {
-        let compiled = self.compiled.get_or_init(|| pattern::compile(&self.text).ok());
-        compiled.as_ref().is_some_and(|regex| regex.is_match(value))
-    }
 }
 
 impl Schema {
@@ -280,7 +259,7 @@ impl Compiler {
             min_properties: count("minProperties"),
             max_properties: count("maxProperties"),
             unique_items: is("uniqueItems"),
-            pattern: Some(text("pattern")).filter(|text| !text.is_empty()).map(Pattern::new),
+            pattern: Some(text("pattern")).filter(|text| !text.is_empty()).map(Into::into),
             values: schema.get("enum").and_then(Value::as_array).cloned().unwrap_or_default().into(),
             required: strings(schema.get("required")),
             all_of,

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::regexp::Expression;
 use crate::tree::Tree;
 use crate::validation::field::{Error, ErrorList, Path};
 
@@ -162,7 +163,7 @@ fn junctors(schema: &Value, skip: Skip, level: Level, path: &Path, errors: &mut 
     }
     let pattern = schema.text("pattern");
     if !pattern.is_empty()
-        && let Err(error) = super::compile_pattern(pattern)
+        && let Err(error) = Expression::read(pattern)
     {
         let why = format!("must be a valid regular expression, but isn't: {error}");
         errors.push(Error::invalid(&path.child("pattern"), pattern, why));

@@ -7,6 +7,7 @@ use super::ratchet::Before;
 use super::schema::{Additional, Checks, Kind, Schema};
 use super::{format, number};
 use crate::quote::quote;
+use crate::regexp;
 use crate::validation::field::{Error, ErrorList, ErrorType};
 
 impl Schema {
@@ -195,8 +196,9 @@ impl Validator<'_> {
             return self.wrong(path, value, format!("should be at least {least} chars long"));
         }
         match &checks.pattern {
-            Some(pattern) if !pattern.matches(value) => {
-                self.wrong(path, value, format!("should match '{}'", pattern.text))
+            // Nothing matches an expression that is none.
+            Some(pattern) if !regexp::compile(pattern).is_ok_and(|regex| regex.is_match(value)) => {
+                self.wrong(path, value, format!("should match '{pattern}'"))
             }
             _ => Outcome::default(),
         }

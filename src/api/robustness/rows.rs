@@ -9,7 +9,7 @@ use crate::fields::Set;
 use crate::json::{Limits, read};
 use crate::schema::message;
 use crate::selector::{FieldSelector, LabelSelector};
-use crate::{Patch, custom, duration, protobuf, quantity, time};
+use crate::{Patch, duration, protobuf, quantity, regexp, time};
 
 const STACK: usize = 2 << 20;
 
@@ -84,7 +84,7 @@ const READERS: &[fn(&str)] = &[
     |text| drop(quantity::normalize(text)),
     |text| drop((duration::nanoseconds(text), time::parse(text), time::parse_micro(text))),
     |text| drop(Set::parse(text.as_bytes()).map(|set| set.paths().len())),
-    |text| drop(custom::compile_pattern(text)),
+    |text| drop(regexp::compile(text)),
     |text| drop(protobuf::decode(text.as_bytes())),
     |text| drop(protobuf::decode(&[b"k8s\0", text.as_bytes()].concat())),
 ];

@@ -14,6 +14,10 @@ use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureS
 use x509_parser::asn1_rs::{Oid, oid};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+/// How many certificates may stand between a client's and one that is trusted. Whoever connects may show any, and the ways to
+/// put them in a row grow as the factorial of their number where all have one name.
+const INTERMEDIATES_MAX: usize = 5;
+
 /// A CA bundle that is of no use.
 #[derive(Debug, thiserror::Error)]
 pub enum CaError {
@@ -54,6 +58,9 @@ impl ClientCa {
 
     fn vouches_for(&self, chain: &[CertificateDer<'_>]) -> bool {
         let Some((leaf, intermediates)) = chain.split_first() else { return false };
+        if intermediates.len() > INTERMEDIATES_MAX {
+            return false;
+        }
         self.0.load().verifier.verify_client_cert(leaf, intermediates, UnixTime::now()).is_ok()
     }
 }
@@ -200,4 +207,27 @@ fn user(certificate: &X509Certificate<'_>, der: &[u8]) -> Option<User> {
     let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     user.extra.insert("authentication.kubernetes.io/credential-id".into(), vec![format!("X509SHA256={hex}")]);
     Some(user)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::pem::PemObject;
+
+    use super::*;
+    use crate::testing::Ca;
+
+    #[test]
+    fn chains_are_short() {
+        let ca = Ca::new("ca");
+        let trusted = ClientCa::from_pem(&ca.pem).unwrap();
+        let leaf = ca.issue("jane", &[], &[]).0;
+        let check = |others: usize, expect: bool| {
+            let pem = leaf.clone() + &ca.pem.repeat(others);
+            let chain: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes()).map(Result::unwrap).collect();
+            assert_eq!(trusted.vouches_for(&chain), expect, "{others}");
+        };
+        check(0, true);
+        check(INTERMEDIATES_MAX, true);
+        check(INTERMEDIATES_MAX + 1, false);
+    }
 }

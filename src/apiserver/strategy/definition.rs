@@ -6,6 +6,7 @@
 mod approval;
 mod conversion;
 mod defaults;
+mod patterns;
 mod rules;
 mod schema;
 mod shown;
@@ -171,6 +172,7 @@ fn spec(definition: &Value, old: Option<&Value>, errors: &mut ErrorList) {
     }
     names(named, &spec.child("names"), errors);
     versions::validate_common(definition, old, errors);
+    patterns::validate(definition, old, errors);
     conversion::validate(definition, old, errors);
 }
 

@@ -402,7 +402,7 @@ pub(super) fn any_defaults(definition: &Value) -> bool {
 }
 
 /// The schemas inside a schema.
-fn inner(schema: &Value) -> impl Iterator<Item = &Value> {
+pub(super) fn inner(schema: &Value) -> impl Iterator<Item = &Value> {
     let one = ["items", "additionalProperties", "not"].into_iter().filter_map(|name| schema.get(name));
     let listed = ["allOf", "anyOf", "oneOf"].into_iter().filter_map(|name| schema.get(name)?.as_array()).flatten();
     let named = schema.get("properties").and_then(Value::as_object).into_iter().flatten().map(|(_, schema)| schema);
