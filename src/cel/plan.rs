@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::ast::{Comprehension, Expr, Kind, op};
 use crate::check::Checked;
 use crate::environment::Environment;
-use crate::library::{self, Function};
+use crate::library::Function;
 use crate::value::{Text, Value};
 
 /// One step of a program.

@@ -11,6 +11,8 @@ use crate::error::Error;
 use crate::value::Value;
 
 const ILLEGAL: &str = "Illegal regex: ";
+/// How many values are looked at in a microsecond.
+const MICROSECOND: usize = 20;
 
 /// The compiled pattern. Who is the first to use one pays for compiling it.
 fn compiled(context: &Context<'_>, pattern: &Value<'_>, illegal: &str) -> Result<Arc<Regex>, Error> {
@@ -21,7 +23,7 @@ fn compiled(context: &Context<'_>, pattern: &Value<'_>, illegal: &str) -> Result
     context.work.take(pattern.len())?;
     let failed = |why: String| Error::new(format!("{illegal}{why}"));
     let expression = Expression::read(pattern).map_err(failed)?;
-    context.work.take(expression.work())?;
+    context.work.take(expression.work() * MICROSECOND)?;
     expression.compile().map_err(failed)
 }
 
