@@ -29,8 +29,18 @@ impl Registry {
         let Some(part) = own_part(attributes).filter(|_| !object.is_null()) else { return Ok(object.clone()) };
         let mut whole = object.clone();
         write::canonical(&mut whole, &attributes.resource);
-        let whole = custom::converted(&attributes.resource, row, whole).await.map_err(Status::internal)?;
+        let whole = custom::converted(&attributes.resource, row, whole).await?;
         Ok(part.show(row, versions::from_storage(row, whole)))
+    }
+
+    /// The new and the old object of a write, with their managed fields, as `row` shows them.
+    pub(crate) async fn show_both(
+        &self,
+        attributes: &Attributes,
+        row: &Arc<Resource>,
+    ) -> Result<(Value, Value), Status> {
+        let new = self.show_admitted(attributes, row, &attributes.whole()).await?;
+        Ok((new, self.show_admitted(attributes, row, &attributes.whole_old()).await?))
     }
 
     /// The new object of a write after somebody changed it as `row` shows it: pruned, defaulted, in stored form. Its managed

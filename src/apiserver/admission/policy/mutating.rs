@@ -275,8 +275,7 @@ impl Invocation<'_> {
         attributes: &mut Attributes,
         namespace: &Value,
     ) -> Result<bool, String> {
-        let object = self.shown(registry, attributes, &attributes.whole()).await?;
-        let old = self.shown(registry, attributes, &attributes.whole_old()).await?;
+        let (object, old) = registry.show_both(attributes, &self.row).await.map_err(|status| status.message)?;
         let made = {
             let request = expressions::request(attributes, &self.row);
             let answers = Answers::new(registry.authorizer().map(|authorizer| &**authorizer), attributes);

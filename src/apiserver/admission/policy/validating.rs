@@ -141,8 +141,7 @@ impl Asked<'_> {
             Ok(None) => return Ok(None),
             Err(why) => return Ok(self.misconfigured(None, &why)),
         };
-        let object = self.registry.show_admitted(self.attributes, &row, &self.attributes.whole()).await?;
-        let old = self.registry.show_admitted(self.attributes, &row, &self.attributes.whole_old()).await?;
+        let shown = self.registry.show_both(self.attributes, &row).await;
         let request = expressions::request(self.attributes, &row);
         let namespace = namespace_of(self.registry, self.attributes).await?;
         let (mut first, mut annotations) = (None, BTreeMap::new());
@@ -163,8 +162,16 @@ impl Asked<'_> {
                     continue;
                 }
             };
+            let (object, old) = match &shown {
+                Ok(both) => both,
+                Err(why) => {
+                    let why = format!("failed to convert object version: {}", why.message);
+                    first = first.or(self.misconfigured(Some(binding), &why));
+                    continue;
+                }
+            };
             for params in &params {
-                let mut inputs = Inputs::new(&object, &old, &request, self.answers);
+                let mut inputs = Inputs::new(object, old, &request, self.answers);
                 (inputs.params, inputs.namespace, inputs.variables) = (params, &namespace, &common.variables);
                 if let Some(denials) = self.denials(&inputs).await {
                     first = first.or(self.act(binding, denials));

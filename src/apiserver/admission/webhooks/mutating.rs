@@ -26,8 +26,7 @@ pub(super) async fn dispatch(hooks: &Hooks, registry: &Registry, attributes: &mu
         if !hook.selects(registry, attributes).await? || second && !called.must.contains(&hook.id) {
             continue;
         }
-        let object = registry.show_admitted(attributes, &row, &attributes.whole()).await?;
-        let old = registry.show_admitted(attributes, &row, &attributes.whole_old()).await?;
+        let (object, old) = registry.show_both(attributes, &row).await.map_err(Status::internal)?;
         if !hook.meets(registry, attributes, &row, &object, &old).await? {
             continue;
         }

@@ -36,8 +36,7 @@ pub(super) async fn dispatch(hooks: &Hooks, registry: &Registry, attributes: &At
         let seen = match known {
             Some(known) => known,
             None => {
-                let object = registry.show_admitted(attributes, row, &attributes.whole()).await?;
-                let old = registry.show_admitted(attributes, row, &attributes.whole_old()).await?;
+                let (object, old) = registry.show_both(attributes, row).await.map_err(Status::internal)?;
                 Arc::new(Seen { row: row.clone(), object, old })
             }
         };

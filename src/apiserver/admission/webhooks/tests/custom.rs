@@ -289,8 +289,8 @@ async fn equivalent_requests_are_converted_to_the_version_a_webhook_asks_for() {
 
 #[tokio::test]
 async fn policies_see_the_version_they_ask_for() {
-    let (ca, fails) = (Ca::new("ca"), Arc::default());
-    let hook = converter(&ca, fails).await;
+    let (ca, fails) = (Ca::new("ca"), Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    let hook = converter(&ca, fails.clone()).await;
     let bundle = base64::engine::general_purpose::STANDARD.encode(&ca.pem);
     let client = json!({"url": format!("https://{}/c", hook.address), "caBundle": bundle});
     let conversion =
@@ -326,4 +326,20 @@ async fn policies_see_the_version_they_ask_for() {
     let refused = create("b", "w").await;
     assert_eq!(refused.code, 422);
     assert!(message(&refused).ends_with("denied request: only v"), "{}", message(&refused));
+    // Where they cannot see it, those that fail open let it pass.
+    fails.store(true, Ordering::SeqCst);
+    let admission = "/apis/admissionregistration.k8s.io";
+    world.send("DELETE", &format!("{admission}/v1beta1/mutatingadmissionpolicybindings/b"), &Value::Null).await;
+    let dry = async || {
+        world.server.registry.catch_up().await.unwrap();
+        world.send("POST", &format!("{}?dryRun=All", path("v2", "")), &json!({"metadata": {"name": "c"}})).await
+    };
+    let (refused, why) = (dry().await, "conversion webhook for example.com/v2, Kind=WebhookTest failed: no more");
+    let expect = format!("denied request: failed to configure binding: failed to convert object version: {why}");
+    assert!(refused.code == 422 && message(&refused).ends_with(&expect), "{}", refused.text());
+    let open = json!({"spec": {"failurePolicy": "Ignore"}});
+    world.send("PATCH", &format!("{admission}/v1/validatingadmissionpolicies/p"), &open).await;
+    // What is stored is of another version, too.
+    let refused = dry().await;
+    assert_eq!((refused.code, &*message(&refused)), (500, why), "{}", refused.text());
 }
