@@ -17,8 +17,9 @@ use regex::{Regex, RegexBuilder};
 
 /// The most that one compiled expression may take, in bytes: a letter of any script two hundred times over and more.
 const SIZE_MAX: usize = 16 << 20;
-/// What a search may use beside it to be faster.
-const CACHE_MAX: usize = 512 << 10;
+/// What a search may keep beside it to be faster, in each thread: expressions and texts can be made to use all of it, and with
+/// sixteen times as much nothing that people write is faster.
+const CACHE_MAX: usize = 32 << 10;
 /// Bytes that are compiled in a microsecond, about.
 const SPEED: usize = 70;
 

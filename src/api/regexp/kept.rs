@@ -7,9 +7,9 @@ use parking_lot::Mutex;
 use regex::Regex;
 
 /// What one generation of them may take, in bytes, as it is estimated; there are two.
-const GENERATION: usize = 16 << 20;
-/// What an expression takes that is small, with what searches keep beside it.
-const LEAST: usize = 2 << 10;
+const GENERATION: usize = 32 << 20;
+/// What searches can make the smallest expression take, in one thread.
+const SEARCHED: usize = 2 * super::CACHE_MAX;
 
 static KEPT: LazyLock<Mutex<Kept>> = LazyLock::new(Mutex::default);
 
@@ -50,7 +50,7 @@ pub(super) fn find(pattern: &str) -> Option<Arc<Regex>> {
 }
 
 pub(super) fn keep(pattern: &str, regex: &Arc<Regex>, size: usize) {
-    let size = size.clamp(LEAST, GENERATION) + pattern.len();
+    let size = size.saturating_add(SEARCHED + pattern.len());
     KEPT.lock().keep(pattern.into(), regex.clone(), size);
 }
 
